@@ -1,0 +1,1 @@
+//! Certificates that issue and rotate themselves.

@@ -1,0 +1,1 @@
+//! The vocabulary of difference between two versions of a Kubernetes object.

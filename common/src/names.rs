@@ -1,0 +1,63 @@
+//! Names that callers, manifests and both programs rely on. A name used in two rooms is written here once.
+
+/// The API group of every SmartOps kind.
+pub const GROUP: &str = "smartops.dev";
+/// The namespace SmartOps itself runs in; never guarded by the baseline.
+pub const SYSTEM_NAMESPACE: &str = "smartops-system";
+/// Namespaces no people's policy reaches unless a SmartOpsConfig says otherwise: the cluster's own and SmartOps'.
+pub const UNGUARDED_NAMESPACES: [&str; 4] =
+    ["kube-system", "kube-public", "kube-node-lease", SYSTEM_NAMESPACE];
+/// The namespace a request or a signal means when it names none.
+pub const DEFAULT_TARGET_NAMESPACE: &str = "smartops-dev";
+/// The sample workload of the demo and the default target of examples.
+pub const SAMPLE_DEPLOYMENT: &str = "smartops-erp-simulator";
+/// Prefix tried when a service name is not itself a Deployment's name.
+pub const DEPLOYMENT_PREFIX: &str = "smartops-";
+
+/// The controller's ServiceAccount, in [`SYSTEM_NAMESPACE`].
+pub const CONTROLLER_SERVICE_ACCOUNT: &str = "smartops-orchestrator";
+/// The webhook's ServiceAccount, in [`SYSTEM_NAMESPACE`].
+pub const WEBHOOK_SERVICE_ACCOUNT: &str = "smartops-webhook";
+/// The fieldManager of every write the controller makes.
+pub const CONTROLLER_FIELD_MANAGER: &str = "smartops-controller";
+/// The fieldManager of every write the webhook makes.
+pub const WEBHOOK_FIELD_MANAGER: &str = "smartops-webhook";
+/// The name of the one SmartOpsConfig.
+pub const CONFIG_NAME: &str = "default";
+
+/// The Secret that holds the webhook's CA and serving certificate, in [`SYSTEM_NAMESPACE`].
+pub const WEBHOOK_CERTIFICATE_SECRET: &str = "smartops-webhook-certificate";
+/// The webhook's Service, in [`SYSTEM_NAMESPACE`].
+pub const WEBHOOK_SERVICE: &str = "smartops-webhook";
+/// Registrations that speak for people (ValidatingWebhookConfiguration and MutatingWebhookConfiguration alike).
+pub const PEOPLE_REGISTRATION: &str = "smartops-people";
+/// Registrations that speak for automation.
+pub const AUTOMATION_REGISTRATION: &str = "smartops-automation";
+
+/// URL paths of the webhook. The audience is told by the path, never by the body.
+pub mod path {
+    /// Validating reviews of writes by automation; undecidable is denied.
+    pub const VALIDATE_AUTOMATION: &str = "/validate/automation";
+    /// Validating reviews of writes by everybody else.
+    pub const VALIDATE_PEOPLE: &str = "/validate/people";
+    /// Mutating reviews of writes by automation.
+    pub const MUTATE_AUTOMATION: &str = "/mutate/automation";
+    /// Mutating reviews of writes by everybody else.
+    pub const MUTATE_PEOPLE: &str = "/mutate/people";
+}
+
+/// Pod-template annotation whose change is a rolling restart, kubectl's own.
+pub const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
+
+/// Labels SmartOps puts on its own Remediations, so that they can be listed by target and cause.
+pub mod label {
+    /// The uid of the target.
+    pub const TARGET_UID: &str = "smartops.dev/target-uid";
+    /// The first 16 hex digits of SHA-256 of the cause.
+    pub const CAUSE: &str = "smartops.dev/cause";
+}
+
+/// The user name the API server gives a ServiceAccount.
+pub fn service_account_user(namespace: &str, name: &str) -> String {
+    format!("system:serviceaccount:{namespace}:{name}")
+}

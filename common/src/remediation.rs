@@ -1,0 +1,242 @@
+//! Remediation: one remedy from the moment it was asked for to its end. In etcd it is the queue, the state and
+//! the audit trail at once; `spec` says what was asked and never changes, `status` says what happened and only
+//! moves forward.
+
+mod status;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube_core::CustomResourceExt;
+use kube_derive::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+pub use self::status::{
+    Attempt, AttemptKind, AttemptResult, AttemptTarget, FormerState, Observed, Outcome, Phase,
+    RemediationStatus, SignalReference, Verification, VerificationStatus,
+};
+use crate::action::Action;
+use crate::schema;
+use crate::signal::SignalKind;
+
+/// What was asked for, of what, by whom and why. Immutable.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[kube(
+    group = "smartops.dev",
+    version = "v1alpha1",
+    kind = "Remediation",
+    plural = "remediations",
+    shortname = "rem",
+    category = "smartops",
+    namespaced,
+    status = "RemediationStatus",
+    derive = "PartialEq",
+    crates(kube_core = "::kube_core"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Target", type_ = "string", json_path = ".spec.target.name"),
+    printcolumn(name = "Action", type_ = "string", json_path = ".spec.action.type"),
+    printcolumn(name = "Cause", type_ = "string", json_path = ".spec.cause"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.outcome.reason"),
+    printcolumn(name = "Dry-run", type_ = "boolean", json_path = ".spec.dryRun", priority = 1),
+    printcolumn(
+        name = "Requested-by",
+        type_ = "string",
+        json_path = ".spec.requestedBy",
+        priority = 1
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[x_kube(
+    crates(kube_core = "::kube_core"),
+    validation = kube_core::Rule::new("self == oldSelf").message("spec is immutable: ask again with a new Remediation")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RemediationSpec {
+    /// What the remedy is for: one workload in the Remediation's own namespace.
+    pub target: Target,
+    /// What was asked, perhaps relative ("one more replica").
+    pub action: Action,
+    /// Why, as `rca/memory_leak`, `anomaly/resource` or `api/scale`. Signals with the same target and cause join
+    /// while the Remediation is open.
+    #[schemars(length(min = 1, max = 253))]
+    pub cause: String,
+    /// Which one for this target and cause, from 1.
+    #[schemars(range(min = 1))]
+    pub sequence: u32,
+    /// Where the request came from.
+    pub source: Source,
+    /// The authenticated caller, not the controller.
+    #[schemars(length(min = 1, max = 253))]
+    pub requested_by: String,
+    /// The signal that began it, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<OriginatingSignal>,
+    /// Try it out: the server-side dry run is judged, nothing is written.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Wait for the rollout and judge it.
+    pub verify: bool,
+    /// How long the rollout may take before its end counts as unknown. Seconds.
+    #[schemars(range(min = 1, max = 3600))]
+    pub verify_timeout_seconds: u32,
+    /// Seconds between two looks at the rollout.
+    #[schemars(range(min = 1, max = 300))]
+    pub verify_poll_seconds: u32,
+}
+
+/// The workload a remedy is for.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Target {
+    /// Its kind.
+    pub kind: TargetKind,
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Its uid: a workload deleted and made anew is another target.
+    #[schemars(length(min = 1, max = 64))]
+    pub uid: String,
+}
+
+/// Kinds of workload the controller may act on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum TargetKind {
+    /// apps/v1 Deployment.
+    Deployment,
+}
+
+/// Where a request came from, as the audit record names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// A signal, through the closed loop.
+    ClosedLoop,
+    /// A person or a program calling the API.
+    User,
+    /// A policy engine calling the API.
+    PolicyEngine,
+    /// An AI agent calling the API.
+    AiAgent,
+}
+
+impl Source {
+    /// The name in metrics and audit records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClosedLoop => "closed-loop",
+            Self::User => "user",
+            Self::PolicyEngine => "policy-engine",
+            Self::AiAgent => "ai-agent",
+        }
+    }
+}
+
+/// The signal that began a Remediation; those that join later stand in `status.signals`.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OriginatingSignal {
+    /// Which route it came by.
+    pub kind: SignalKind,
+    /// The sender's id for it (`windowId`).
+    #[schemars(length(max = 253))]
+    pub id: String,
+    /// The anomaly's score or the analysis' confidence, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+}
+
+/// The CustomResourceDefinition, with the transition rules that stand at the schema's root.
+pub fn crd() -> CustomResourceDefinition {
+    schema::with_root_rules(
+        Remediation::crd(),
+        &[
+            (
+                "!has(oldSelf.status) || has(self.status)",
+                "status is the audit trail: it cannot be removed",
+            ),
+            (
+                "!has(oldSelf.status) || !has(oldSelf.status.attempts) || (has(self.status.attempts) \
+                 && size(self.status.attempts) >= size(oldSelf.status.attempts))",
+                "attempts are only ever added",
+            ),
+            (
+                "!has(oldSelf.status) || !has(oldSelf.status.outcome) || (has(self.status.outcome) \
+                 && self.status.phase == oldSelf.status.phase)",
+                "a Remediation that has ended stays as it ended",
+            ),
+        ],
+    )
+}
+
+/// The name of the Remediation of this target, cause and sequence: the same request always means the same object,
+/// so a create that is repeated finds its first self. `<target>-<16 hex digits>`, at most 253 characters.
+pub fn name(target: &Target, cause: &str, sequence: u32) -> String {
+    let digest = hex(&[target.uid.as_str(), cause, &sequence.to_string()], 16);
+    let stem: String = target.name.chars().take(253 - 1 - digest.len()).collect();
+    format!("{}-{digest}", stem.trim_end_matches(['-', '.']))
+}
+
+/// The label value that stands for a cause: causes may hold characters a label may not.
+pub fn cause_label(cause: &str) -> String {
+    hex(&[cause], 16)
+}
+
+fn hex(parts: &[&str], digits: usize) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        // Length first: ("ab", "c") and ("a", "bc") are different requests.
+        hash.update(part.len().to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    let digest = hash.finalize();
+    let nibbles = digest.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    nibbles.filter_map(|n| char::from_digit(n.into(), 16)).take(digits).collect()
+}
+
+impl Remediation {
+    /// The phase, `Pending` before the controller has looked at it.
+    pub fn phase(&self) -> Phase {
+        self.status.as_ref().map_or(Phase::Pending, |s| s.phase)
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_open(&self) -> bool {
+        !self.phase().is_final()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target() -> Target {
+        Target { kind: TargetKind::Deployment, name: "web".into(), uid: "u-1".into() }
+    }
+
+    #[test]
+    fn the_same_request_has_the_same_name_and_any_other_another() {
+        let one = name(&target(), "rca/memory_leak", 1);
+        assert_eq!(one, name(&target(), "rca/memory_leak", 1));
+        assert_ne!(one, name(&target(), "rca/memory_leak", 2));
+        assert_ne!(one, name(&target(), "rca/cpu_saturation", 1));
+        assert_ne!(one, name(&Target { uid: "u-2".into(), ..target() }, "rca/memory_leak", 1));
+    }
+
+    #[test]
+    fn a_name_fits_kubernetes_however_long_the_target() {
+        let long = Target { name: "a".repeat(253), ..target() };
+        assert!(name(&long, "c", 1).len() <= 253);
+    }
+
+    #[test]
+    fn the_status_and_the_attempts_can_be_neither_removed_nor_rewound() {
+        let crd = crd();
+        let rules = crd.spec.versions[0]
+            .schema
+            .as_ref()
+            .and_then(|s| s.open_api_v3_schema.as_ref())
+            .and_then(|s| s.x_kubernetes_validations.clone())
+            .unwrap();
+        assert_eq!(rules.len(), 3);
+    }
+}

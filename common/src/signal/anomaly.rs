@@ -1,0 +1,30 @@
+//! The anomaly signal: `POST /v1/signals/anomaly`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// One window a detector looked at. Unknown fields are accepted: detectors grow.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AnomalySignal {
+    /// The window, unique for the sender; the signal's id.
+    pub window_id: String,
+    /// The service, resolved to a Deployment by name, prefix or label.
+    pub service: String,
+    /// Where the service lives; absent means the configured default namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// `false` is a no-op, counted.
+    pub is_anomaly: bool,
+    /// 0 to 1.
+    pub score: f64,
+    /// `resource`, `latency`, `error`, `jitter`, `latency_jitter`; anything else maps to the configured fallback.
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// The detector's model; a signal without one is only tried out (forced dry run).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_version: Option<String>,
+    /// Whatever the detector wants to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Map<String, Value>>,
+}

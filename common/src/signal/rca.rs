@@ -1,0 +1,58 @@
+//! The root-cause signal: `POST /v1/signals/rca`.
+
+use serde::{Deserialize, Serialize};
+
+/// A root-cause analysis of one window. Unknown fields are accepted: analysers grow.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RcaSignal {
+    /// The window, unique for the sender; the signal's id.
+    pub window_id: String,
+    /// The service, resolved to a Deployment by name, prefix or label.
+    pub service: String,
+    /// Where the service lives; absent means the configured default namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Causes, the sender's best first; absent or empty is only tried out (forced dry run).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ranked_causes: Vec<RankedCause>,
+    /// 0 to 1; absent is only tried out (forced dry run).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
+}
+
+/// One cause an analysis names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RankedCause {
+    /// The service the cause lies in.
+    pub svc: String,
+    /// `memory_leak`, `cpu_saturation`, `high_error_rate`, `config_issue`, `config_bad` …
+    pub cause: String,
+    /// 0 to 1.
+    pub probability: f64,
+}
+
+impl RcaSignal {
+    /// The most probable cause; the sender's order decides between equals.
+    pub fn top_cause(&self) -> Option<&RankedCause> {
+        self.ranked_causes.iter().rev().max_by(|a, b| a.probability.total_cmp(&b.probability))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_probable_cause_leads_and_the_senders_order_breaks_ties() {
+        let signal: RcaSignal = serde_json::from_str(
+            r#"{"windowId":"w","service":"s","confidence":0.8,"rankedCauses":[
+                {"svc":"s","cause":"a","probability":0.2},
+                {"svc":"s","cause":"b","probability":0.7},
+                {"svc":"s","cause":"c","probability":0.7}]}"#,
+        )
+        .unwrap();
+        assert_eq!(signal.top_cause().unwrap().cause, "b");
+    }
+}

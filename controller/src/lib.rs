@@ -1,0 +1,1 @@
+//! The SmartOps remediation controller.

@@ -1,0 +1,1 @@
+//! The judgement: pure, synchronous, without I/O or clock.

@@ -1,0 +1,1 @@
+//! Generates the CRDs, RBAC, registrations and default policies under manifests/.

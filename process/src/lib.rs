@@ -1,0 +1,1 @@
+//! What every SmartOps process needs: arguments, servers, health, client, metrics, clock, supervision.

@@ -1,0 +1,1 @@
+//! The cluster harness, the demo and the end-to-end tests.
