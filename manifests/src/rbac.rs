@@ -1,0 +1,443 @@
+//! Who may do what, written once: the roles in `manifests/rbac.yaml` and the matrix in `docs/rbac_matrix.yaml` are
+//! both made from [`grants`]. A verb that is not listed here is not held.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{
+    ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::Serialize;
+use smartops_common::names;
+
+/// Where a grant holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// In each namespace whose workloads SmartOps may remedy, by a RoleBinding there.
+    TargetNamespaces,
+    /// In SmartOps' own namespace.
+    SystemNamespace,
+    /// In the whole cluster.
+    Cluster,
+}
+
+/// One program's ServiceAccount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Program {
+    /// smartops-controller.
+    Controller,
+    /// smartops-webhook.
+    Webhook,
+}
+
+impl Program {
+    const ALL: [Self; 2] = [Self::Controller, Self::Webhook];
+
+    /// The ServiceAccount's name, and the name of every role and binding made for it.
+    pub const fn service_account(self) -> &'static str {
+        match self {
+            Self::Controller => names::CONTROLLER_SERVICE_ACCOUNT,
+            Self::Webhook => names::WEBHOOK_SERVICE_ACCOUNT,
+        }
+    }
+}
+
+/// Verbs on resources of one API group, and why they are needed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Grant {
+    /// Whose.
+    #[serde(skip)]
+    pub program: Program,
+    /// Where.
+    pub scope: Scope,
+    /// The API group, empty for core.
+    pub group: &'static str,
+    /// Resources and subresources.
+    pub resources: &'static [&'static str],
+    /// Only objects of these names, where that can be said.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub names: &'static [&'static str],
+    /// The verbs.
+    pub verbs: &'static [&'static str],
+    /// Why, for whoever audits.
+    pub reason: &'static str,
+}
+
+const READ: &[&str] = &["get", "list", "watch"];
+const REGISTRATIONS: &[&str] = &[names::AUTOMATION_REGISTRATION, names::PEOPLE_REGISTRATION];
+
+/// Every grant of both programs.
+pub fn grants() -> Vec<Grant> {
+    let mut grants = controller_grants();
+    grants.extend(webhook_grants());
+    grants
+}
+
+fn controller_grants() -> Vec<Grant> {
+    use Scope::{Cluster, TargetNamespaces};
+    let grant = |scope, group, resources, verbs, reason| Grant {
+        program: Program::Controller,
+        scope,
+        group,
+        resources,
+        names: &[],
+        verbs,
+        reason,
+    };
+    vec![
+        grant(
+            TargetNamespaces,
+            "apps",
+            &["deployments"],
+            &["get", "list", "watch", "patch"],
+            "read the target before every write and while verifying; restart and patch it",
+        ),
+        grant(
+            TargetNamespaces,
+            "apps",
+            &["deployments/scale"],
+            &["get", "patch"],
+            "scale through the subresource, which can change nothing but replicas",
+        ),
+        grant(
+            TargetNamespaces,
+            "",
+            &["pods"],
+            &["get", "list"],
+            "see crash loops while verifying a rollout",
+        ),
+        grant(
+            TargetNamespaces,
+            "",
+            &["events"],
+            &["list", "watch", "create"],
+            "tell on the target what was done",
+        ),
+        grant(
+            TargetNamespaces,
+            "events.k8s.io",
+            &["events"],
+            &["create", "patch"],
+            "the same Events by the current API; patch only counts a repeated one up",
+        ),
+        grant(
+            TargetNamespaces,
+            names::GROUP,
+            &["remediations"],
+            &["create"],
+            "make an accepted request durable before it is answered",
+        ),
+        grant(
+            TargetNamespaces,
+            names::GROUP,
+            &["remediations/status"],
+            &["get", "update", "patch"],
+            "record attempts and their outcome",
+        ),
+        grant(
+            Cluster,
+            names::GROUP,
+            &["remediations"],
+            READ,
+            "one watch over all Remediations: they are the queue",
+        ),
+        grant(
+            Cluster,
+            names::GROUP,
+            &["smartopsconfigs"],
+            READ,
+            "know the configuration; it may not change it",
+        ),
+        grant(Cluster, "", &["namespaces"], READ, "know which namespaces exist and their annotations"),
+        grant(
+            Cluster,
+            "authentication.k8s.io",
+            &["tokenreviews"],
+            &["create"],
+            "authenticate callers of the HTTP API who bring a Kubernetes bearer token",
+        ),
+        grant(
+            Cluster,
+            "authorization.k8s.io",
+            &["subjectaccessreviews"],
+            &["create"],
+            "let such callers do through the API only what they may do themselves",
+        ),
+    ]
+}
+
+fn webhook_grants() -> Vec<Grant> {
+    use Scope::{Cluster, SystemNamespace};
+    let grant = |scope, group, resources, names, verbs, reason| Grant {
+        program: Program::Webhook,
+        scope,
+        group,
+        resources,
+        names,
+        verbs,
+        reason,
+    };
+    const SECRET: &[&str] = &[names::WEBHOOK_CERTIFICATE_SECRET];
+    vec![
+        grant(
+            Cluster,
+            names::GROUP,
+            &["guardrailpolicies", "smartopsconfigs"],
+            &[],
+            READ,
+            "judge by them",
+        ),
+        grant(
+            Cluster,
+            names::GROUP,
+            &["guardrailpolicies/status", "smartopsconfigs/status"],
+            &[],
+            &["get", "patch"],
+            "say whether they are judged by",
+        ),
+        grant(Cluster, "", &["namespaces"], &[], READ, "match policies by namespace"),
+        grant(
+            Cluster,
+            "apps",
+            &["deployments"],
+            &[],
+            READ,
+            "observe what was really committed and when; read the parent of a scale",
+        ),
+        grant(
+            Cluster,
+            "apps",
+            &["replicasets"],
+            &[],
+            &["list"],
+            "date the last rollout of a Deployment the webhook did not watch at the time",
+        ),
+        grant(
+            Cluster,
+            "admissionregistration.k8s.io",
+            &["validatingwebhookconfigurations", "mutatingwebhookconfigurations"],
+            &[],
+            &["list", "watch"],
+            "see when a registration lost its CA bundle (a watch cannot be limited to names)",
+        ),
+        grant(
+            Cluster,
+            "admissionregistration.k8s.io",
+            &["validatingwebhookconfigurations", "mutatingwebhookconfigurations"],
+            REGISTRATIONS,
+            &["get", "patch"],
+            "fill in the CA bundle of SmartOps' own registrations",
+        ),
+        grant(
+            SystemNamespace,
+            "",
+            &["secrets"],
+            &[],
+            &["create"],
+            "store the certificate it issued (create cannot be limited to a name)",
+        ),
+        grant(
+            SystemNamespace,
+            "",
+            &["secrets"],
+            SECRET,
+            &["get", "list", "watch", "update", "patch"],
+            "share one certificate between replicas and renew it",
+        ),
+        grant(
+            SystemNamespace,
+            "",
+            &["events"],
+            &[],
+            &["create"],
+            "tell about certificates and registrations",
+        ),
+    ]
+}
+
+/// The objects of `manifests/rbac.yaml`, as JSON values in the order in which they can be applied.
+pub fn objects(target_namespaces: &[&str]) -> Result<Vec<serde_json::Value>, serde_json::Error> {
+    let mut objects = vec![serde_json::to_value(system_namespace())?];
+    for program in Program::ALL {
+        objects.push(serde_json::to_value(service_account(program))?);
+        for scope in [Scope::Cluster, Scope::SystemNamespace, Scope::TargetNamespaces] {
+            let rules = rules(program, scope);
+            if rules.is_empty() {
+                continue;
+            }
+            match scope {
+                Scope::Cluster => {
+                    let name = format!("{}-cluster", program.service_account());
+                    objects.push(serde_json::to_value(cluster_role(&name, rules))?);
+                    objects.push(serde_json::to_value(cluster_role_binding(&name, program))?);
+                }
+                Scope::SystemNamespace => {
+                    let name = program.service_account();
+                    objects.push(serde_json::to_value(Role {
+                        metadata: metadata(name, Some(names::SYSTEM_NAMESPACE)),
+                        rules: Some(rules),
+                    })?);
+                    let binding = role_binding(name, names::SYSTEM_NAMESPACE, "Role", program);
+                    objects.push(serde_json::to_value(binding)?);
+                }
+                Scope::TargetNamespaces => {
+                    let name = program.service_account();
+                    objects.push(serde_json::to_value(cluster_role(name, rules))?);
+                    for namespace in target_namespaces {
+                        let binding = role_binding(name, namespace, "ClusterRole", program);
+                        objects.push(serde_json::to_value(binding)?);
+                    }
+                }
+            }
+        }
+    }
+    Ok(objects)
+}
+
+/// The matrix in `docs/rbac_matrix.yaml`: grants by ServiceAccount.
+pub fn matrix() -> BTreeMap<String, Vec<Grant>> {
+    let mut matrix: BTreeMap<String, Vec<Grant>> = BTreeMap::new();
+    for grant in grants() {
+        let user = names::service_account_user(
+            names::SYSTEM_NAMESPACE,
+            grant.program.service_account(),
+        );
+        matrix.entry(user).or_default().push(grant);
+    }
+    matrix
+}
+
+fn rules(program: Program, scope: Scope) -> Vec<PolicyRule> {
+    let owned = |items: &[&str]| items.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
+    grants()
+        .iter()
+        .filter(|g| g.program == program && g.scope == scope)
+        .map(|g| PolicyRule {
+            api_groups: Some(vec![g.group.to_owned()]),
+            resources: Some(owned(g.resources)),
+            resource_names: (!g.names.is_empty()).then(|| owned(g.names)),
+            verbs: owned(g.verbs),
+            ..PolicyRule::default()
+        })
+        .collect()
+}
+
+/// Labels every installed object carries.
+pub fn labels() -> BTreeMap<String, String> {
+    [
+        ("app.kubernetes.io/name", "smartops"),
+        ("app.kubernetes.io/part-of", "smartops"),
+        ("app.kubernetes.io/managed-by", "smartops-manifests"),
+    ]
+    .into_iter()
+    .map(|(k, v)| (k.to_owned(), v.to_owned()))
+    .collect()
+}
+
+/// Metadata with the common labels.
+pub fn metadata(name: &str, namespace: Option<&str>) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name.to_owned()),
+        namespace: namespace.map(str::to_owned),
+        labels: Some(labels()),
+        ..ObjectMeta::default()
+    }
+}
+
+fn system_namespace() -> Namespace {
+    let mut metadata = metadata(names::SYSTEM_NAMESPACE, None);
+    metadata
+        .labels
+        .get_or_insert_default()
+        .insert("pod-security.kubernetes.io/enforce".to_owned(), "restricted".to_owned());
+    Namespace { metadata, ..Namespace::default() }
+}
+
+fn service_account(program: Program) -> ServiceAccount {
+    ServiceAccount {
+        metadata: metadata(program.service_account(), Some(names::SYSTEM_NAMESPACE)),
+        ..ServiceAccount::default()
+    }
+}
+
+fn cluster_role(name: &str, rules: Vec<PolicyRule>) -> ClusterRole {
+    ClusterRole { metadata: metadata(name, None), rules: Some(rules), ..ClusterRole::default() }
+}
+
+fn cluster_role_binding(name: &str, program: Program) -> ClusterRoleBinding {
+    ClusterRoleBinding {
+        metadata: metadata(name, None),
+        role_ref: role_ref("ClusterRole", name),
+        subjects: Some(vec![subject(program)]),
+    }
+}
+
+fn role_binding(name: &str, namespace: &str, kind: &str, program: Program) -> RoleBinding {
+    RoleBinding {
+        metadata: metadata(name, Some(namespace)),
+        role_ref: role_ref(kind, name),
+        subjects: Some(vec![subject(program)]),
+    }
+}
+
+fn role_ref(kind: &str, name: &str) -> RoleRef {
+    RoleRef {
+        api_group: "rbac.authorization.k8s.io".to_owned(),
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+fn subject(program: Program) -> Subject {
+    Subject {
+        kind: "ServiceAccount".to_owned(),
+        name: program.service_account().to_owned(),
+        namespace: Some(names::SYSTEM_NAMESPACE.to_owned()),
+        ..Subject::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The contract's verbs, for Kubernetes' own workload kinds.
+    const CONTRACT: [(&str, &str, &[&str]); 4] = [
+        ("apps", "deployments", &["get", "list", "watch", "patch"]),
+        ("apps", "deployments/scale", &["get", "patch"]),
+        ("", "pods", &["get", "list"]),
+        ("", "events", &["list", "watch", "create"]),
+    ];
+
+    #[test]
+    fn the_controller_holds_exactly_the_contracts_verbs_on_workload_kinds() {
+        let held: Vec<_> = controller_grants()
+            .into_iter()
+            .filter(|g| ["", "apps"].contains(&g.group) && g.scope == Scope::TargetNamespaces)
+            .map(|g| (g.group, g.resources[0], g.verbs))
+            .collect();
+        assert_eq!(held, CONTRACT);
+    }
+
+    #[test]
+    fn nobody_holds_a_wildcard_and_every_grant_has_a_reason() {
+        for grant in grants() {
+            let words = [grant.group].into_iter().chain(grant.resources.iter().copied());
+            assert!(!words.chain(grant.verbs.iter().copied()).any(|w| w.contains('*')), "{grant:?}");
+            assert!(grant.reason.len() > 10, "{grant:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_may_impersonate_mint_tokens_or_write_rbac() {
+        for grant in grants() {
+            assert!(grant.group != "rbac.authorization.k8s.io", "{grant:?}");
+            assert!(!grant.verbs.iter().any(|v| ["impersonate", "bind", "escalate"].contains(v)));
+            assert!(!grant.resources.contains(&"serviceaccounts/token"));
+        }
+    }
+}

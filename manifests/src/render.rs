@@ -1,0 +1,77 @@
+//! Which objects belong to an installation, and their text: one YAML stream `kubectl apply` takes.
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use serde_json::Value;
+use smartops_common::config::{self, SmartOpsConfig, SmartOpsConfigSpec};
+use smartops_common::{names, remediation};
+use smartops_guard::policy;
+
+use crate::registration::{self, Reach};
+use crate::{output, rbac};
+
+/// A part of the installation. Registrations come last: they fail closed, so their server must listen first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Namespace, CRDs, RBAC.
+    Base,
+    /// SmartOpsConfig and the shipped policies: custom resources, so the CRDs must be established.
+    Policies,
+    /// The webhook registrations.
+    Registrations,
+}
+
+impl Part {
+    /// All parts, in the order in which they are applied.
+    pub const ALL: [Self; 3] = [Self::Base, Self::Policies, Self::Registrations];
+}
+
+/// The objects of one part.
+pub fn objects(part: Part, config: &SmartOpsConfigSpec, reach: &Reach) -> Result<Vec<Value>> {
+    let objects = match part {
+        Part::Base => {
+            let mut objects = crds()?;
+            objects.extend(rbac::objects(&[names::DEFAULT_TARGET_NAMESPACE])?);
+            // The RoleBinding in the default target namespace needs the namespace.
+            objects.insert(0, output::namespace(names::DEFAULT_TARGET_NAMESPACE));
+            objects
+        }
+        Part::Policies => {
+            let mut objects = vec![config_object(config)?];
+            objects.extend(policies()?);
+            objects
+        }
+        Part::Registrations => registrations(config, reach)?,
+    };
+    Ok(objects)
+}
+
+/// The CRDs, by name.
+pub fn crds() -> Result<Vec<Value>> {
+    [config::crd(), policy::crd(), remediation::crd()].iter().map(to_value).collect()
+}
+
+/// The shipped policies.
+pub fn policies() -> Result<Vec<Value>> {
+    policy::shipped().iter().map(to_value).collect()
+}
+
+/// The SmartOpsConfig.
+pub fn config_object(config: &SmartOpsConfigSpec) -> Result<Value> {
+    let mut object = SmartOpsConfig::new(names::CONFIG_NAME, config.clone());
+    object.metadata.labels = Some(rbac::labels());
+    to_value(&object)
+}
+
+/// The registrations.
+pub fn registrations(config: &SmartOpsConfigSpec, reach: &Reach) -> Result<Vec<Value>> {
+    let validating = registration::validating(config, reach);
+    let mutating = registration::mutating(config, reach);
+    let mut objects: Vec<Value> = validating.iter().map(to_value).collect::<Result<_>>()?;
+    objects.extend(mutating.iter().map(to_value).collect::<Result<Vec<_>>>()?);
+    Ok(objects)
+}
+
+fn to_value(object: &impl Serialize) -> Result<Value> {
+    serde_json::to_value(object).context("a generated object does not serialise")
+}
