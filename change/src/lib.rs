@@ -1,1 +1,29 @@
 //! The vocabulary of difference between two versions of a Kubernetes object.
+//!
+//! Lives here: paths and path patterns, the semantic difference of two borrowed JSON texts, quantities, the view of
+//! a review that the guard judges, the digest of a pod template. Does not live here: any judgement, policy, I/O,
+//! clock, or Kubernetes type. The parser is private: no signature hands out a parsed document.
+
+mod context;
+mod diff;
+mod digest;
+mod images;
+mod path;
+mod pattern;
+mod quantity;
+mod raw;
+mod review;
+
+#[cfg(test)]
+mod properties;
+
+pub use self::diff::{Difference, DifferenceKind, Differences};
+pub use self::digest::TemplateDigest;
+pub use self::images::ImageChange;
+pub use self::path::{Path, Segment};
+pub use self::pattern::{Pattern, PatternError};
+pub use self::quantity::Quantity;
+pub use self::raw::Error;
+pub use self::review::{
+    Bounds, BoundsChange, Change, Kind, Metadata, Operation, ReplicasChange, Request, Resource,
+};

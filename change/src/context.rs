@@ -1,0 +1,218 @@
+//! What a field means for comparison, told by the keys that lead to it: what the server owns, where an empty object
+//! is a value, which lists have merge keys, where text is a quantity. Difference and digest read the same table,
+//! so that they can never disagree.
+
+use std::borrow::Cow;
+use std::hash::Hash;
+
+use crate::quantity::Quantity;
+use crate::raw::{self, Error, Object, Shape};
+
+/// What the members of an object mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Context {
+    /// The object under review. `status` tells whether its status is part of the comparison.
+    Root { status: bool },
+    /// Its metadata.
+    Metadata,
+    /// Its annotations.
+    Annotations,
+    /// Any structured part.
+    Structure,
+    /// A map of free keys to strings: no key of it means anything here.
+    Strings,
+    /// A quantity, or a map of names to quantities.
+    Quantities,
+}
+
+impl Context {
+    /// What the member `key` means; `None` where the server owns it.
+    pub(crate) fn child(self, key: &str) -> Option<Self> {
+        match self {
+            Self::Root { status } => match key {
+                "status" if !status => None,
+                "metadata" => Some(Self::Metadata),
+                _ => Some(Self::of_key(key)),
+            },
+            Self::Metadata => match key {
+                "managedFields"
+                | "resourceVersion"
+                | "generation"
+                | "uid"
+                | "selfLink"
+                | "creationTimestamp"
+                | "deletionTimestamp"
+                | "deletionGracePeriodSeconds" => None,
+                "annotations" => Some(Self::Annotations),
+                _ => Some(Self::of_key(key)),
+            },
+            Self::Annotations => match key {
+                "deployment.kubernetes.io/revision"
+                | "kubectl.kubernetes.io/last-applied-configuration" => None,
+                _ => Some(Self::Strings),
+            },
+            Self::Structure => Some(Self::of_key(key)),
+            Self::Strings => Some(Self::Strings),
+            Self::Quantities => Some(Self::Quantities),
+        }
+    }
+
+    fn of_key(key: &str) -> Self {
+        match key {
+            "annotations" | "labels" | "nodeSelector" | "matchLabels" | "data" | "stringData"
+            | "binaryData" => Self::Strings,
+            "limits" | "requests" | "overhead" | "capacity" | "hard" | "sizeLimit" | "divisor" => {
+                Self::Quantities
+            }
+            _ => Self::Structure,
+        }
+    }
+
+    /// Whether an empty object under `key` says no more than its absence. Everywhere else presence counts:
+    /// `securityContext: {}` on a container makes a new ReplicaSet.
+    pub(crate) fn empty_is_absent(self, key: &str) -> bool {
+        match self {
+            Self::Root { .. } | Self::Metadata | Self::Structure => matches!(
+                key,
+                "metadata"
+                    | "spec"
+                    | "status"
+                    | "template"
+                    | "strategy"
+                    | "resources"
+                    | "annotations"
+                    | "labels"
+                    | "nodeSelector"
+                    | "matchLabels"
+                    | "data"
+                    | "stringData"
+                    | "binaryData"
+                    | "limits"
+                    | "requests"
+                    | "overhead"
+                    | "capacity"
+                    | "hard"
+            ),
+            Self::Annotations | Self::Strings | Self::Quantities => true,
+        }
+    }
+}
+
+/// A text that says something; null and an empty list say nothing.
+pub(crate) fn present(text: &str) -> Option<&str> {
+    let blank = match raw::shape(text) {
+        Shape::Null => true,
+        Shape::List => text[1..].trim_start().starts_with(']'),
+        Shape::Scalar | Shape::Object => false,
+    };
+    (!blank).then_some(text)
+}
+
+/// A scalar in the form in which equal values are equal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Scalar<'a> {
+    Null,
+    Bool(bool),
+    Signed(i64),
+    Unsigned(u64),
+    Float(u64),
+    Text(Cow<'a, str>),
+    Quantity(Quantity),
+}
+
+impl<'a> Scalar<'a> {
+    /// Reads a scalar's text.
+    pub(crate) fn read(text: &'a str, context: Context) -> Result<Self, Error> {
+        let scalar = match text.as_bytes().first() {
+            Some(b'"') => Self::Text(raw::string(text)?),
+            Some(b't') => Self::Bool(true),
+            Some(b'f') => Self::Bool(false),
+            Some(b'n') => Self::Null,
+            _ => number(text)?,
+        };
+        Ok(scalar.normalised(context))
+    }
+
+    /// The same value, as a quantity where the context says that it is one.
+    pub(crate) fn normalised(self, context: Context) -> Self {
+        if context != Context::Quantities {
+            return self;
+        }
+        let quantity = match &self {
+            Self::Text(text) => Quantity::parse(text),
+            Self::Signed(n) => Quantity::parse(&n.to_string()),
+            Self::Unsigned(n) => Quantity::parse(&n.to_string()),
+            Self::Float(bits) => Quantity::parse(&f64::from_bits(*bits).to_string()),
+            Self::Null | Self::Bool(_) | Self::Quantity(_) => None,
+        };
+        quantity.map_or(self, Self::Quantity)
+    }
+}
+
+fn number(text: &str) -> Result<Scalar<'static>, Error> {
+    if let Ok(n) = serde_json::from_str::<u64>(text) {
+        return Ok(Scalar::Unsigned(n));
+    }
+    if let Ok(n) = serde_json::from_str::<i64>(text) {
+        return Ok(Scalar::Signed(n));
+    }
+    serde_json::from_str::<f64>(text)
+        .map(|n| Scalar::Float(n.to_bits()))
+        .map_err(|e| Error::Unreadable(format!("expected a number: {e}")))
+}
+
+/// What tells the items of the list under `key` apart; `None` where only their place does.
+pub(crate) fn item_name(context: Context, key: &str, item: &str) -> Result<Option<String>, Error> {
+    if context != Context::Structure {
+        return Ok(None);
+    }
+    let fields: &[&str] = match key {
+        "finalizers" => {
+            let is_text = item.starts_with('"');
+            return if is_text { Ok(Some(raw::string(item)?.into_owned())) } else { Ok(None) };
+        }
+        "containers"
+        | "initContainers"
+        | "ephemeralContainers"
+        | "volumes"
+        | "env"
+        | "imagePullSecrets"
+        | "resourceClaims"
+        | "claims"
+        | "schedulingGates" => &["name"],
+        "ports" => &["containerPort", "port"],
+        "volumeMounts" => &["mountPath"],
+        "volumeDevices" => &["devicePath"],
+        "hostAliases" => &["ip"],
+        "topologySpreadConstraints" => &["topologyKey", "whenUnsatisfiable"],
+        "conditions" => &["type"],
+        "ownerReferences" => &["uid"],
+        _ => return Ok(None),
+    };
+    if raw::shape(item) != Shape::Object {
+        return Ok(None);
+    }
+    let object = Object::read(item)?;
+    if key == "ports" {
+        return port_name(&object, fields);
+    }
+    let mut name = String::new();
+    for field in fields {
+        let Some(part) = object.get(field) else { return Ok(None) };
+        if !name.is_empty() {
+            name.push('/');
+        }
+        name.push_str(&scalar_text(part)?);
+    }
+    Ok(Some(name))
+}
+
+fn port_name(object: &Object<'_>, numbers: &[&str]) -> Result<Option<String>, Error> {
+    let Some(number) = numbers.iter().find_map(|field| object.get(field)) else { return Ok(None) };
+    let protocol = object.string("protocol")?.unwrap_or(Cow::Borrowed("TCP"));
+    Ok(Some(format!("{}/{protocol}", scalar_text(number)?)))
+}
+
+fn scalar_text(text: &str) -> Result<Cow<'_, str>, Error> {
+    if text.starts_with('"') { raw::string(text) } else { Ok(Cow::Borrowed(text)) }
+}

@@ -1,0 +1,421 @@
+//! The semantic difference of two objects. Equal bytes are equal and never parsed; only subtrees that differ are
+//! read, one level at a time.
+
+use std::collections::HashMap;
+
+use crate::context::{Context, Scalar, item_name, present};
+use crate::path::{Path, Segment, starts_with};
+use crate::raw::{self, Error, Object, Shape};
+
+/// One difference between two versions of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference<'a> {
+    /// Where.
+    pub path: Path,
+    /// What happened there.
+    pub kind: DifferenceKind,
+    /// The JSON text before; `None` where nothing was there, or the order alone changed.
+    pub old: Option<&'a str>,
+    /// The JSON text after; `None` where nothing is there, or the order alone changed.
+    pub new: Option<&'a str>,
+}
+
+/// What happened at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DifferenceKind {
+    /// It was not there before.
+    Added,
+    /// It is not there any more.
+    Removed,
+    /// It has another value.
+    Changed,
+    /// The same items stand in another order.
+    Reordered,
+}
+
+impl DifferenceKind {
+    /// The word for it in messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Removed => "removed",
+            Self::Changed => "changed",
+            Self::Reordered => "reordered",
+        }
+    }
+}
+
+/// All differences between two versions of an object, in the order of the object's keys.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Differences<'a> {
+    list: Vec<Difference<'a>>,
+    total: usize,
+    template: bool,
+}
+
+impl<'a> Differences<'a> {
+    /// Most differences that are listed.
+    pub const LISTED: usize = 256;
+
+    /// The differences, at most [`Self::LISTED`].
+    pub fn listed(&self) -> &[Difference<'a>] {
+        &self.list
+    }
+
+    /// Whether there are more than are listed: something unknown changed too.
+    pub fn is_truncated(&self) -> bool {
+        self.total > self.list.len()
+    }
+
+    /// Whether nothing differs.
+    pub fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+
+    /// Whether anything at or below `spec.template` differs, listed or not.
+    pub(crate) fn touches_template(&self) -> bool {
+        self.template
+    }
+}
+
+/// Depth below which differing bytes are a difference and are not looked into.
+const DEEPEST: usize = 64;
+
+/// Compares two versions of an object.
+pub(crate) fn between<'a>(
+    old: &Object<'a>,
+    new: &Object<'a>,
+    context: Context,
+) -> Result<Differences<'a>, Error> {
+    let mut walk = Walk { path: Vec::new(), found: Differences::default() };
+    walk.objects(context, old, new)?;
+    Ok(walk.found)
+}
+
+struct Walk<'a> {
+    path: Vec<Segment>,
+    found: Differences<'a>,
+}
+
+/// On which side a part stands that the other does not have.
+#[derive(Clone, Copy)]
+enum Side {
+    Old,
+    New,
+}
+
+impl<'a> Walk<'a> {
+    fn report(&mut self, kind: DifferenceKind, old: Option<&'a str>, new: Option<&'a str>) {
+        self.found.total += 1;
+        self.found.template |= starts_with(&self.path, &["spec", "template"]);
+        if self.found.list.len() < Differences::LISTED {
+            let path = Path::new(self.path.clone());
+            self.found.list.push(Difference { path, kind, old, new });
+        }
+    }
+
+    fn report_one_sided(&mut self, side: Side, text: &'a str) {
+        match side {
+            Side::Old => self.report(DifferenceKind::Removed, Some(text), None),
+            Side::New => self.report(DifferenceKind::Added, None, Some(text)),
+        }
+    }
+
+    fn objects(
+        &mut self,
+        context: Context,
+        old: &Object<'a>,
+        new: &Object<'a>,
+    ) -> Result<(), Error> {
+        let (mut olds, mut news) =
+            (old.members().iter().peekable(), new.members().iter().peekable());
+        loop {
+            let order = match (olds.peek(), news.peek()) {
+                (None, None) => return Ok(()),
+                (Some(_), None) => std::cmp::Ordering::Less,
+                (None, Some(_)) => std::cmp::Ordering::Greater,
+                (Some(a), Some(b)) => a.0.cmp(&b.0),
+            };
+            let before = if order.is_le() { olds.next() } else { None };
+            let after = if order.is_ge() { news.next() } else { None };
+            let Some((key, _)) = before.or(after) else { return Ok(()) };
+            self.member(context, key, before.map(|m| m.1), after.map(|m| m.1))?;
+        }
+    }
+
+    fn member(
+        &mut self,
+        parent: Context,
+        key: &str,
+        old: Option<&'a str>,
+        new: Option<&'a str>,
+    ) -> Result<(), Error> {
+        if old == new {
+            return Ok(());
+        }
+        let Some(context) = parent.child(key) else { return Ok(()) };
+        let (old, new) = (old.and_then(present), new.and_then(present));
+        self.path.push(Segment::Key(key.to_owned()));
+        match (old, new) {
+            (None, None) => {}
+            (Some(old), Some(new)) => self.pair(context, key, old, new)?,
+            (Some(text), None) => {
+                self.one_sided(context, key, Side::Old, text, parent.empty_is_absent(key))?;
+            }
+            (None, Some(text)) => {
+                self.one_sided(context, key, Side::New, text, parent.empty_is_absent(key))?;
+            }
+        }
+        self.path.pop();
+        Ok(())
+    }
+
+    /// A part that only one side has. Objects are looked into, so that what came is named as finely as what changed.
+    fn one_sided(
+        &mut self,
+        context: Context,
+        key: &str,
+        side: Side,
+        text: &'a str,
+        empty_is_absent: bool,
+    ) -> Result<(), Error> {
+        match raw::shape(text) {
+            Shape::Object if self.path.len() < DEEPEST => {
+                let object = Object::read(text)?;
+                let before = self.found.total;
+                match side {
+                    Side::Old => self.objects(context, &object, &Object::default())?,
+                    Side::New => self.objects(context, &Object::default(), &object)?,
+                }
+                if self.found.total == before && !empty_is_absent {
+                    self.report_one_sided(side, text);
+                }
+            }
+            Shape::List if self.path.len() < DEEPEST => match side {
+                Side::Old => self.lists(context, key, &raw::list(text)?, &[])?,
+                Side::New => self.lists(context, key, &[], &raw::list(text)?)?,
+            },
+            _ => self.report_one_sided(side, text),
+        }
+        Ok(())
+    }
+
+    fn pair(
+        &mut self,
+        context: Context,
+        key: &str,
+        old: &'a str,
+        new: &'a str,
+    ) -> Result<(), Error> {
+        if old == new {
+            return Ok(());
+        }
+        let deep = self.path.len() >= DEEPEST;
+        match (raw::shape(old), raw::shape(new)) {
+            (Shape::Object, Shape::Object) if !deep => {
+                self.objects(context, &Object::read(old)?, &Object::read(new)?)
+            }
+            (Shape::List, Shape::List) if !deep => {
+                self.lists(context, key, &raw::list(old)?, &raw::list(new)?)
+            }
+            (Shape::Null | Shape::Scalar, Shape::Null | Shape::Scalar)
+                if Scalar::read(old, context)? == Scalar::read(new, context)? =>
+            {
+                Ok(())
+            }
+            _ => {
+                self.report(DifferenceKind::Changed, Some(old), Some(new));
+                Ok(())
+            }
+        }
+    }
+
+    fn lists(
+        &mut self,
+        context: Context,
+        key: &str,
+        old: &[&'a str],
+        new: &[&'a str],
+    ) -> Result<(), Error> {
+        match (names(context, key, old)?, names(context, key, new)?) {
+            (Some(old_names), Some(new_names)) => {
+                self.named(context, (old, &old_names), (new, &new_names))
+            }
+            _ => self.by_place(context, old, new),
+        }
+    }
+
+    fn named(
+        &mut self,
+        context: Context,
+        (old, old_names): (&[&'a str], &[String]),
+        (new, new_names): (&[&'a str], &[String]),
+    ) -> Result<(), Error> {
+        let places: HashMap<&str, usize> =
+            new_names.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
+        let former: HashMap<&str, ()> = old_names.iter().map(|n| (n.as_str(), ())).collect();
+        let common: Vec<usize> =
+            old_names.iter().filter_map(|name| places.get(name.as_str()).copied()).collect();
+        if !common.is_sorted() {
+            self.report(DifferenceKind::Reordered, None, None);
+        }
+        for (name, text) in old_names.iter().zip(old) {
+            self.path.push(Segment::Item(name.clone()));
+            match places.get(name.as_str()) {
+                Some(place) => self.pair(context, "", text, new[*place])?,
+                None => self.report_one_sided(Side::Old, text),
+            }
+            self.path.pop();
+        }
+        for (name, text) in new_names.iter().zip(new) {
+            if !former.contains_key(name.as_str()) {
+                self.path.push(Segment::Item(name.clone()));
+                self.report_one_sided(Side::New, text);
+                self.path.pop();
+            }
+        }
+        Ok(())
+    }
+
+    fn by_place(
+        &mut self,
+        context: Context,
+        old: &[&'a str],
+        new: &[&'a str],
+    ) -> Result<(), Error> {
+        for place in 0..old.len().max(new.len()) {
+            self.path.push(Segment::Index(place));
+            match (old.get(place), new.get(place)) {
+                (Some(old), Some(new)) => self.pair(context, "", old, new)?,
+                (Some(text), None) => self.report_one_sided(Side::Old, text),
+                (None, Some(text)) => self.report_one_sided(Side::New, text),
+                (None, None) => {}
+            }
+            self.path.pop();
+        }
+        Ok(())
+    }
+}
+
+/// The names of all items, where each has one and no two share one.
+fn names(context: Context, key: &str, items: &[&str]) -> Result<Option<Vec<String>>, Error> {
+    let mut names = Vec::with_capacity(items.len());
+    for item in items {
+        match item_name(context, key, item)? {
+            Some(name) => names.push(name),
+            None => return Ok(None),
+        }
+    }
+    let mut sorted: Vec<&str> = names.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    Ok(sorted.windows(2).all(|pair| pair[0] != pair[1]).then_some(names))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn differences(old: &str, new: &str) -> Vec<String> {
+        let (old, new) = (Object::read(old).unwrap(), Object::read(new).unwrap());
+        between(&old, &new, Context::Root { status: false })
+            .unwrap()
+            .listed()
+            .iter()
+            .map(|d| format!("{} {}", d.path, d.kind.as_str()))
+            .collect()
+    }
+
+    #[test]
+    fn what_the_server_owns_is_no_difference() {
+        let old = r#"{"metadata":{"generation":1,"resourceVersion":"1","managedFields":[{"a":1}],
+            "annotations":{"deployment.kubernetes.io/revision":"1","kubectl.kubernetes.io/last-applied-configuration":"x"}},
+            "status":{"replicas":1}}"#;
+        let new = r#"{"metadata":{"generation":2,"resourceVersion":"2","managedFields":[]},"status":{"replicas":2}}"#;
+        assert_eq!(differences(old, new), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn the_same_annotation_on_the_pod_template_is_a_difference() {
+        let old = r#"{"spec":{"template":{"metadata":{"annotations":{"deployment.kubernetes.io/revision":"1"}}}}}"#;
+        assert_eq!(
+            differences(old, r#"{"spec":{"template":{}}}"#),
+            [r#"spec.template.metadata.annotations["deployment.kubernetes.io/revision"] removed"#]
+        );
+    }
+
+    #[test]
+    fn nothing_null_and_empty_say_the_same_where_kubernetes_holds_them_by_value() {
+        let old = r#"{"spec":{"template":{"metadata":{"creationTimestamp":null,"labels":{}},"spec":{"containers":[{"name":"a","resources":{},"env":[]}]}}}}"#;
+        let new = r#"{"spec":{"template":{"spec":{"containers":[{"name":"a"}]}}}}"#;
+        assert_eq!(differences(old, new), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn an_empty_object_held_by_pointer_is_a_difference() {
+        let old = r#"{"spec":{"template":{"spec":{"containers":[{"name":"a"}]}}}}"#;
+        let new =
+            r#"{"spec":{"template":{"spec":{"containers":[{"name":"a","securityContext":{}}]}}}}"#;
+        assert_eq!(
+            differences(old, new),
+            ["spec.template.spec.containers[a].securityContext added"]
+        );
+    }
+
+    #[test]
+    fn quantities_are_compared_as_quantities_and_only_where_they_are_some() {
+        let with = |limit: &str, label: &str| {
+            format!(
+                r#"{{"spec":{{"template":{{"metadata":{{"labels":{{"limits":"{label}"}}}},"spec":{{"containers":[{{"name":"a","resources":{{"limits":{{"cpu":{limit}}}}}}}]}}}}}}}}"#
+            )
+        };
+        assert_eq!(differences(&with("\"1000m\"", "x"), &with("1", "x")), [] as [&str; 0]);
+        assert_eq!(
+            differences(&with("1", "1000m"), &with("2", "1")),
+            [
+                "spec.template.metadata.labels.limits changed",
+                "spec.template.spec.containers[a].resources.limits.cpu changed"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_order_that_differs_is_named_and_an_insertion_is_no_reordering() {
+        let of = |names: &[&str]| {
+            let items: Vec<_> = names.iter().map(|n| format!(r#"{{"name":"{n}"}}"#)).collect();
+            format!(r#"{{"spec":{{"containers":[{}]}}}}"#, items.join(","))
+        };
+        assert_eq!(differences(&of(&["a", "b"]), &of(&["b", "a"])), ["spec.containers reordered"]);
+        assert_eq!(
+            differences(&of(&["a", "b"]), &of(&["a", "x", "b"])),
+            ["spec.containers[x] added"]
+        );
+        assert_eq!(
+            differences(&of(&["a", "a"]), &of(&["a", "b"])),
+            ["spec.containers[1].name changed"]
+        );
+    }
+
+    #[test]
+    fn ports_are_told_apart_by_number_and_protocol() {
+        let old =
+            r#"{"spec":{"ports":[{"containerPort":53,"protocol":"UDP"},{"containerPort":53}]}}"#;
+        let new = r#"{"spec":{"ports":[{"containerPort":53,"protocol":"UDP","name":"x"},{"containerPort":53}]}}"#;
+        assert_eq!(differences(old, new), ["spec.ports[53/UDP].name added"]);
+    }
+
+    #[test]
+    fn more_differences_than_are_listed_are_told() {
+        let many: Vec<_> = (0..300).map(|i| format!(r#""k{i}":1"#)).collect();
+        let new = format!("{{{}}}", many.join(","));
+        let found =
+            between(&Object::default(), &Object::read(&new).unwrap(), Context::Structure).unwrap();
+        assert_eq!(found.listed().len(), Differences::LISTED);
+        assert!(found.is_truncated());
+    }
+
+    #[test]
+    fn what_lies_too_deep_to_look_into_differs_as_a_whole() {
+        let deep = |leaf: &str| format!("{}{leaf}{}", r#"{"a":"#.repeat(100), "}".repeat(100));
+        assert_eq!(differences(&deep("1"), &deep("2")).len(), 1);
+    }
+}

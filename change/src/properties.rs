@@ -1,0 +1,128 @@
+//! Properties that hold for any object, whatever the tables thought of.
+
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::diff::{self, DifferenceKind};
+use crate::digest::TemplateDigest;
+use crate::quantity::Quantity;
+use crate::raw::Object;
+
+fn found(old: &Value, new: &Value) -> Vec<(String, DifferenceKind)> {
+    let (old, new) = (old.to_string(), new.to_string());
+    let (old, new) = (Object::read(&old).unwrap(), Object::read(&new).unwrap());
+    diff::between(&old, &new, Context::Structure)
+        .unwrap()
+        .listed()
+        .iter()
+        .map(|d| (d.path.to_string(), d.kind))
+        .collect()
+}
+
+fn digest(template: &Value) -> TemplateDigest {
+    serde_json::from_value(template.clone()).unwrap()
+}
+
+fn container() -> impl Strategy<Value = Value> {
+    let env = btree_map("[A-C]", "[0-9]{0,2}", 0..3);
+    let limit = prop_oneof![Just("1"), Just("1000m"), Just("1Gi"), Just("1024Mi"), Just("2")];
+    let extra = prop_oneof![
+        Just(Value::Null),
+        Just(json!({})),
+        Just(json!([])),
+        Just(json!([{}])),
+        Just(json!({"a": null})),
+        Just(json!({"runAsUser": 0})),
+    ];
+    ("[a-d]", "[x-z]", env, limit, extra, prop_oneof!["resources", "securityContext", "lifecycle"])
+        .prop_map(|(name, image, env, limit, extra, key)| {
+            let env: Vec<_> = env.iter().map(|(k, v)| json!({"name": k, "value": v})).collect();
+            let mut container = json!({"name": name, "image": image, "env": env,
+                "resources": {"limits": {"cpu": limit}}});
+            container[key.as_str()] = extra;
+            container
+        })
+}
+
+fn template() -> impl Strategy<Value = Value> {
+    let labels = btree_map("[a-c]|limits|a\\.b/c", "[0-9]m?", 0..3);
+    (vec(container(), 0..4), labels).prop_map(|(containers, labels)| {
+        json!({"metadata": {"creationTimestamp": null, "labels": labels}, "spec": {"containers": containers}})
+    })
+}
+
+/// The containers with distinct names, as the API server admits them.
+fn distinct(template: &Value) -> Vec<Value> {
+    let mut seen = std::collections::BTreeSet::new();
+    let containers = template["spec"]["containers"].as_array().unwrap();
+    containers.iter().filter(|c| seen.insert(c["name"].to_string())).cloned().collect()
+}
+
+fn with_containers(template: &Value, containers: Vec<Value>) -> Value {
+    let mut template = template.clone();
+    template["spec"]["containers"] = Value::Array(containers);
+    template
+}
+
+proptest! {
+    #[test]
+    fn nothing_differs_from_itself(x in template()) {
+        prop_assert_eq!(found(&x, &x), vec![]);
+    }
+
+    #[test]
+    fn the_digest_differs_exactly_when_the_difference_finds_something(x in template(), y in template()) {
+        prop_assert_eq!(found(&x, &y).is_empty(), digest(&x) == digest(&y));
+    }
+
+    #[test]
+    fn permuting_both_sides_alike_changes_nothing(x in template(), y in template(), by in 0_usize..4) {
+        let (mut old, mut new) = (distinct(&x), distinct(&y));
+        new.retain(|c| old.iter().any(|o| o["name"] == c["name"]));
+        old.retain(|c| new.iter().any(|n| n["name"] == c["name"]));
+        old.sort_by_key(|c| c["name"].to_string());
+        new.sort_by_key(|c| c["name"].to_string());
+        let mut before = found(&with_containers(&x, old.clone()), &with_containers(&y, new.clone()));
+        if !old.is_empty() {
+            let by = by % old.len();
+            old.rotate_left(by);
+            new.rotate_left(by);
+        }
+        let mut after = found(&with_containers(&x, old), &with_containers(&y, new));
+        before.sort_by(|a, b| a.0.cmp(&b.0));
+        after.sort_by(|a, b| a.0.cmp(&b.0));
+        prop_assert_eq!(before, after);
+    }
+
+    #[test]
+    fn an_order_that_differs_between_the_sides_is_reported(x in template()) {
+        let containers = distinct(&x);
+        prop_assume!(containers.len() >= 2);
+        let mut moved = containers.clone();
+        moved.rotate_left(1);
+        let found = found(&with_containers(&x, containers), &with_containers(&x, moved));
+        prop_assert_eq!(found, vec![("spec.containers".to_owned(), DifferenceKind::Reordered)]);
+    }
+
+    #[test]
+    fn a_leaf_that_changes_is_reported_at_its_path(x in template(), pick in any::<prop::sample::Index>()) {
+        let mut containers = distinct(&x);
+        prop_assume!(!containers.is_empty());
+        let old = with_containers(&x, containers.clone());
+        let place = pick.index(containers.len());
+        containers[place]["image"] = json!("other");
+        let name = containers[place]["name"].as_str().unwrap().to_owned();
+        let new = with_containers(&x, containers);
+        let path = format!("spec.containers[{name}].image");
+        prop_assert_eq!(found(&old, &new), vec![(path, DifferenceKind::Changed)]);
+    }
+
+    #[test]
+    fn a_quantity_is_the_same_in_thousandths(n in 0_i64..1_000_000_000) {
+        let (whole, milli) = (n.to_string(), format!("{n}000m"));
+        prop_assert_eq!(Quantity::parse(&whole), Quantity::parse(&milli));
+        prop_assert_ne!(Quantity::parse(&whole), Quantity::parse(&format!("{n}001m")));
+    }
+}

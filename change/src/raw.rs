@@ -1,0 +1,196 @@
+//! The parser: one level of a JSON text at a time, everything below stays borrowed text. Nothing here knows
+//! Kubernetes.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// Why a review could not be read as a change.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Not JSON, or not the shape Kubernetes objects have.
+    #[error("{0}")]
+    Unreadable(String),
+    /// A key stands twice in one object, so that two readers could see two objects.
+    #[error("the key {0:?} stands twice in one object; a key may stand once")]
+    DuplicateKey(String),
+    /// A part that must be there is missing.
+    #[error("{0} is missing from the review; this operation carries it")]
+    Missing(&'static str),
+    /// A field holds what it may not.
+    #[error("{field} is {found}; it must be {expected}")]
+    Field {
+        /// The field's path.
+        field: &'static str,
+        /// What stands there, shortened.
+        found: String,
+        /// What may stand there.
+        expected: &'static str,
+    },
+}
+
+impl Error {
+    pub(crate) fn field(field: &'static str, found: &str, expected: &'static str) -> Self {
+        Self::Field { field, found: found.chars().take(40).collect(), expected }
+    }
+}
+
+fn unreadable(expected: &'static str, error: &serde_json::Error) -> Error {
+    Error::Unreadable(format!("expected {expected}: {error}"))
+}
+
+/// What a JSON text is, told by its first byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Null,
+    Scalar,
+    List,
+    Object,
+}
+
+pub(crate) fn shape(text: &str) -> Shape {
+    match text.as_bytes().first() {
+        Some(b'n') => Shape::Null,
+        Some(b'[') => Shape::List,
+        Some(b'{') => Shape::Object,
+        _ => Shape::Scalar,
+    }
+}
+
+/// One object: its members sorted by key, their values unparsed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Object<'a> {
+    members: Vec<(Cow<'a, str>, &'a str)>,
+}
+
+impl<'a> Object<'a> {
+    /// Reads the members of an object.
+    pub(crate) fn read(text: &'a str) -> Result<Self, Error> {
+        let Members(mut members) =
+            serde_json::from_str(text).map_err(|e| unreadable("an object", &e))?;
+        members.sort_by(|a, b| a.0.cmp(&b.0));
+        match members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            Some(pair) => Err(Error::DuplicateKey(pair[0].0.chars().take(60).collect())),
+            None => Ok(Self { members }),
+        }
+    }
+
+    /// Reads a member as an object; absent and null are an object without members.
+    pub(crate) fn object(&self, key: &str) -> Result<Self, Error> {
+        self.get(key).map_or_else(|| Ok(Self::default()), Self::read)
+    }
+
+    /// Reads a member as a list; absent and null are a list without items.
+    pub(crate) fn list(&self, key: &str) -> Result<Vec<&'a str>, Error> {
+        self.get(key).map_or_else(|| Ok(Vec::new()), list)
+    }
+
+    /// Reads a member as a string.
+    pub(crate) fn string(&self, key: &str) -> Result<Option<Cow<'a, str>>, Error> {
+        self.get(key).map(string).transpose()
+    }
+
+    /// A member's text; null counts as absent.
+    pub(crate) fn get(&self, key: &str) -> Option<&'a str> {
+        let found = self.members.binary_search_by(|(k, _)| k.as_ref().cmp(key)).ok()?;
+        Some(self.members[found].1).filter(|text| shape(text) != Shape::Null)
+    }
+
+    /// The members, sorted by key.
+    pub(crate) fn members(&self) -> &[(Cow<'a, str>, &'a str)] {
+        &self.members
+    }
+}
+
+/// The items of a list, unparsed.
+pub(crate) fn list(text: &str) -> Result<Vec<&str>, Error> {
+    let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|e| unreadable("a list", &e))?;
+    Ok(items.into_iter().map(RawValue::get).collect())
+}
+
+/// A string, borrowed where it holds no escapes.
+pub(crate) fn string(text: &str) -> Result<Cow<'_, str>, Error> {
+    let Text(string) = serde_json::from_str(text).map_err(|e| unreadable("a string", &e))?;
+    Ok(string)
+}
+
+/// A whole number within 64 bits.
+pub(crate) fn integer(text: &str, field: &'static str) -> Result<i64, Error> {
+    serde_json::from_str(text).map_err(|_| Error::field(field, text, "a whole number of 64 bits"))
+}
+
+/// A string that borrows from the text where it can.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Borrowing;
+        impl<'de> Visitor<'de> for Borrowing {
+            type Value = Text<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Borrowing)
+    }
+}
+
+struct Members<'a>(Vec<(Cow<'a, str>, &'a str)>);
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneLevel;
+        impl<'de> Visitor<'de> for OneLevel {
+            type Value = Members<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::with_capacity(8);
+                while let Some((Text(key), value)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
+                    members.push((key, value.get()));
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(OneLevel)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_level_is_read_and_the_rest_stays_text() {
+        let object = Object::read(r#"{"b": {"x":1} , "a":null}"#).unwrap();
+        assert_eq!(object.get("b"), Some(r#"{"x":1}"#));
+        assert_eq!(object.get("a"), None);
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_refused() {
+        assert_eq!(
+            Object::read(r#"{"replicas":1,"replicas":50}"#),
+            Err(Error::DuplicateKey("replicas".into()))
+        );
+        assert!(Object::read(r#"{"replicas":1,"r\u0065plicas":50}"#).is_err());
+    }
+
+    #[test]
+    fn numbers_that_are_not_whole_or_too_large_are_refused() {
+        assert_eq!(integer("7", "spec.replicas"), Ok(7));
+        for text in ["1.5", "9223372036854775808", "\"3\"", "true"] {
+            assert!(integer(text, "spec.replicas").is_err(), "{text}");
+        }
+    }
+}
