@@ -1,1 +1,11 @@
 //! Certificates that issue and rotate themselves.
+//!
+//! Lives here: issuing, the pure decision when to issue anew, the Secret all replicas share, the resolver that swaps
+//! certificates under a running server. Does not live here: who the certificate is for.
+
+pub mod bundle;
+pub mod issue;
+pub mod keeper;
+pub mod resolver;
+pub mod rotate;
+pub mod store;

@@ -1,0 +1,147 @@
+//! Issuing: a CA for ten years, serving certificates for ninety days, ECDSA on P-256.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose,
+};
+
+use crate::bundle::{Bundle, Names};
+
+/// How long a CA is valid.
+pub const AUTHORITY_LIFE: SignedDuration = SignedDuration::from_hours(24 * 3650);
+/// How long a serving certificate is valid.
+pub const CERTIFICATE_LIFE: SignedDuration = SignedDuration::from_hours(24 * 90);
+/// Validity begins this much before now: clocks of callers may be behind.
+const BACKDATE: SignedDuration = SignedDuration::from_mins(5);
+
+/// Why nothing was issued.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Key, parameters or signature.
+    #[error("the certificate could not be issued: {0}")]
+    Issue(#[from] rcgen::Error),
+    /// A date outside what certificates can carry.
+    #[error("the certificate's dates are out of range: {0}")]
+    Date(#[from] jiff::Error),
+}
+
+/// A new CA and a serving certificate under it.
+pub fn all(names: &Names, now: Timestamp) -> Result<Bundle, Error> {
+    let key = KeyPair::generate()?;
+    let mut params = params("SmartOps webhook CA", now, AUTHORITY_LIFE)?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let authority = params.self_signed(&key)?.pem();
+    leaf(&authority, &key.serialize_pem(), names, now)
+}
+
+/// A new serving certificate under the CA of `former`.
+pub fn certificate(former: &Bundle, names: &Names, now: Timestamp) -> Result<Bundle, Error> {
+    leaf(&former.authority, &former.authority_key, names, now)
+}
+
+fn leaf(
+    authority: &str,
+    authority_key: &str,
+    names: &Names,
+    now: Timestamp,
+) -> Result<Bundle, Error> {
+    let issuer = Issuer::from_ca_cert_pem(authority, KeyPair::from_pem(authority_key)?)?;
+    let key = KeyPair::generate()?;
+    let mut params = params("SmartOps webhook", now, CERTIFICATE_LIFE)?;
+    for name in names.iter() {
+        params.subject_alt_names.push(match name.parse::<IpAddr>() {
+            Ok(address) => rcgen::SanType::IpAddress(address),
+            Err(_) => rcgen::SanType::DnsName(name.try_into()?),
+        });
+    }
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    let certificate = params.signed_by(&key, &issuer)?.pem();
+    Ok(Bundle {
+        authority: authority.to_owned(),
+        authority_key: authority_key.to_owned(),
+        certificate,
+        key: key.serialize_pem(),
+    })
+}
+
+fn params(
+    common_name: &str,
+    now: Timestamp,
+    life: SignedDuration,
+) -> Result<CertificateParams, Error> {
+    let mut params = CertificateParams::default();
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, common_name);
+    params.distinguished_name = name;
+    let since_1970 =
+        |at: Timestamp| Duration::from_secs(u64::try_from(at.as_second()).unwrap_or_default());
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    params.not_before = epoch + since_1970(now.checked_sub(BACKDATE)?);
+    params.not_after = epoch + since_1970(now.checked_add(life)?);
+    Ok(params)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::{inspect, verify};
+
+    fn names() -> Names {
+        Names::new(["smartops-webhook.smartops-system.svc", "127.0.0.1"]).unwrap()
+    }
+
+    fn now() -> Timestamp {
+        "2026-11-21T10:00:00Z".parse().unwrap()
+    }
+
+    #[test]
+    fn what_is_issued_reads_back_and_verifies_under_each_of_its_names() {
+        let bundle = all(&names(), now()).unwrap();
+        let read = inspect(&bundle);
+        assert_eq!(read.authority.unwrap().until, now() + AUTHORITY_LIFE);
+        let (validity, for_names) = read.certificate.unwrap();
+        assert_eq!(validity.until, now() + CERTIFICATE_LIFE);
+        assert_eq!(for_names, names());
+        verify(&bundle, &names(), now()).unwrap();
+    }
+
+    #[test]
+    fn it_does_not_verify_for_another_name_or_after_its_time() {
+        let bundle = all(&names(), now()).unwrap();
+        assert!(verify(&bundle, &Names::new(["else.svc"]).unwrap(), now()).is_err());
+        let late = now() + CERTIFICATE_LIFE + SignedDuration::from_secs(1);
+        assert!(verify(&bundle, &names(), late).is_err());
+    }
+
+    #[test]
+    fn a_renewed_certificate_keeps_the_authority_and_changes_the_key() {
+        let first = all(&names(), now()).unwrap();
+        let second = certificate(&first, &names(), now()).unwrap();
+        assert_eq!(first.authority, second.authority);
+        assert_ne!(first.key, second.key);
+        verify(&second, &names(), now()).unwrap();
+    }
+
+    #[test]
+    fn a_certificate_of_another_authority_is_damage() {
+        let (mine, other) = (all(&names(), now()).unwrap(), all(&names(), now()).unwrap());
+        let mixed = Bundle { certificate: other.certificate, key: other.key, ..mine };
+        let read = inspect(&mixed);
+        assert!(read.authority.is_ok());
+        assert!(read.certificate.is_err());
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_damage() {
+        let (mine, other) = (all(&names(), now()).unwrap(), all(&names(), now()).unwrap());
+        let mixed = Bundle { key: other.key, ..mine };
+        assert!(inspect(&mixed).certificate.unwrap_err().contains("key does not belong"));
+    }
+}

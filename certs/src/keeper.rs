@@ -1,0 +1,163 @@
+//! Keeps one certificate good for as long as the process runs: reads the shared Secret, issues where that is due,
+//! presents what is good, and tells the CA to whoever hands it out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::core::DeserializeGuard;
+use kube::runtime::watcher;
+use kube::{Api, Client};
+use smartops_process::BoxError;
+use smartops_process::client;
+use smartops_process::clock::Clock;
+use smartops_process::health::Handle;
+use smartops_process::shutdown::Shutdown;
+use smartops_process::watch::{Event, Watch, WatchMetrics};
+use tokio::sync::{Notify, watch};
+
+use crate::bundle::{Bundle, Inspection, Names, inspect, verify};
+use crate::issue;
+use crate::resolver::{self, Resolver};
+use crate::rotate::{Decision, decide};
+use crate::store::{Store, Written};
+
+/// How often the decision is made anew although nothing was told.
+const INTERVAL: Duration = Duration::from_mins(10);
+/// The pause after a failure.
+const RETRY: Duration = Duration::from_secs(2);
+/// How often a write that somebody else raced is tried again before that counts as a failure.
+const RACES: usize = 8;
+
+/// Why no good certificate is presented.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server.
+    #[error(transparent)]
+    Client(#[from] client::Error),
+    /// Issuing.
+    #[error(transparent)]
+    Issue(#[from] issue::Error),
+    /// TLS.
+    #[error(transparent)]
+    Resolver(#[from] resolver::Error),
+    /// A caller would not accept it.
+    #[error("the certificate does not verify against its CA: {0}")]
+    Verify(String),
+    /// Others kept writing in between.
+    #[error("the Secret {0:?} was written by others each time: trying again")]
+    Raced(String),
+}
+
+/// What a keeper works with.
+#[derive(Debug)]
+pub struct Keeper {
+    /// The Secret.
+    pub store: Store,
+    /// The names wanted.
+    pub names: Names,
+    /// Where the certificate is presented.
+    pub resolver: Arc<Resolver>,
+    /// Told ready while a certificate is presented that verifies.
+    pub ready: Handle,
+    /// Told the CA's certificate, PEM, whenever it changes.
+    pub authority: watch::Sender<Option<Arc<str>>>,
+}
+
+impl Keeper {
+    /// Runs until the stop. `watched` is ready once the Secret's watch is.
+    pub async fn run(
+        self,
+        client: Client,
+        namespace: &str,
+        watched: Handle,
+        metrics: WatchMetrics,
+        shutdown: Shutdown,
+    ) -> Result<(), BoxError> {
+        let told = Arc::new(Notify::new());
+        let teller = Arc::clone(&told);
+        let secrets: Api<DeserializeGuard<Secret>> = Api::namespaced(client, namespace);
+        let watch = Watch {
+            name: "certificate",
+            api: secrets,
+            config: watcher::Config::default()
+                .fields(&format!("metadata.name={}", self.store.name())),
+            ready: watched,
+            metrics,
+        };
+        let watching = watch.run(shutdown.clone(), move |event| {
+            if !matches!(event, Event::Init | Event::InitDone) {
+                teller.notify_one();
+            }
+        });
+        tokio::try_join!(watching, async {
+            self.keep(&told, shutdown).await;
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    async fn keep(&self, told: &Notify, shutdown: Shutdown) {
+        loop {
+            let pause = match self.ensure().await {
+                Ok(()) => {
+                    self.ready.ready();
+                    INTERVAL
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "no good certificate: trying again");
+                    self.ready.not_ready(error.to_string());
+                    RETRY
+                }
+            };
+            tokio::select! {
+                () = shutdown.stopping() => return,
+                () = told.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Reads, decides, issues where due, and presents.
+    async fn ensure(&self) -> Result<(), Error> {
+        for _ in 0..RACES {
+            let now = Clock.now();
+            let stored = self.store.load().await?;
+            let bundle = stored.as_ref().and_then(|s| s.bundle.as_ref().ok());
+            let inspection = stored.as_ref().map(|s| match &s.bundle {
+                Ok(bundle) => inspect(bundle),
+                Err(damage) => Inspection::unreadable(damage),
+            });
+            let decision = decide(inspection.as_ref(), &self.names, now);
+            let (fresh, reason) = match (decision, bundle) {
+                (Decision::Keep, Some(bundle)) => return self.present(bundle),
+                (Decision::Certificate(reason), Some(former)) => {
+                    (issue::certificate(former, &self.names, now)?, reason)
+                }
+                (Decision::All(reason) | Decision::Certificate(reason), _) => {
+                    (issue::all(&self.names, now)?, reason)
+                }
+                // `Keep` is only ever decided about a bundle.
+                (Decision::Keep, None) => continue,
+            };
+            if self.store.save(stored.as_ref(), &fresh).await? == Written::Stored {
+                tracing::info!(secret = self.store.name(), %reason, "certificate issued");
+                return self.present(&fresh);
+            }
+        }
+        Err(Error::Raced(self.store.name().to_owned()))
+    }
+
+    fn present(&self, bundle: &Bundle) -> Result<(), Error> {
+        verify(bundle, &self.names, Clock.now()).map_err(Error::Verify)?;
+        self.resolver.present(bundle)?;
+        self.authority.send_if_modified(|former| {
+            let changed = former.as_deref() != Some(bundle.authority.as_str());
+            if changed {
+                *former = Some(Arc::from(bundle.authority.as_str()));
+            }
+            changed
+        });
+        Ok(())
+    }
+}
