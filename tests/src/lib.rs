@@ -1,1 +1,23 @@
-//! The cluster harness, the demo and the end-to-end tests.
+//! The harness around a real control plane: builds it, starts it, installs SmartOps into it, runs both programs under
+//! their own identities, and counts what was committed.
+//!
+//! It starts processes and speaks to them as a person would: `kubectl` with an actor's kubeconfig, HTTP with an API
+//! key. It links none of the product's crates, so it cannot agree with the product by accident. Does not live here:
+//! what SmartOps should answer (the tests under `tests/e2e` and the demo).
+
+pub mod audit;
+pub mod cluster;
+pub mod components;
+pub mod http;
+pub mod identities;
+pub mod install;
+pub mod kubectl;
+pub mod metrics;
+pub mod pki;
+pub mod places;
+pub mod process;
+pub mod programs;
+pub mod reaper;
+pub mod sample;
+pub mod state;
+pub mod wait;

@@ -1,0 +1,243 @@
+//! Building one part of the control plane with Go, into the cache, at most once however many ask at the same time.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest as _, Sha256};
+
+use super::{PARTS, Part, STAGES, has};
+use crate::places;
+use crate::wait::{Seen, eventually};
+
+/// The version the executables say they are.
+const KUBERNETES: &str = "v1.36.4";
+/// The Go that builds them. Go 1.27 breaks the API server's OpenAPI v2, and with it `kubectl apply`.
+const GO: &str = "1.26";
+/// Nobody's machine needs longer for one part.
+const LIMIT: Duration = Duration::from_mins(60);
+/// Which of KWOK's own stages are used.
+const KWOK_STAGES: [&str; 7] = [
+    "node/fast/node-initialize",
+    "node/heartbeat-with-lease/node-heartbeat-with-lease",
+    "pod/fast/pod-ready",
+    "pod/fast/pod-complete",
+    "pod/fast/pod-delete",
+    "pod/chaos/pod-container-running-failed",
+    "pod/chaos/pod-init-container-running-failed",
+];
+
+/// What somebody can do who cannot build.
+pub(super) fn ways_out(part: &Part) -> String {
+    format!(
+        "the control plane's {} cannot be built here. Ways out: install Go {GO} (go.dev/dl) and put it first in PATH; \
+         or set KUBEBUILDER_ASSETS to a folder with {}; or set SMARTOPS_KUBECONFIG to an admin's kubeconfig of a \
+         cluster that can reach this machine",
+        part.name,
+        PARTS.map(|part| part.tools.join(", ")).join(", "),
+    )
+}
+
+/// The folder with the built part; builds it when it is not there yet.
+pub(super) fn ensure(index: usize, part: &Part, tell: &dyn Fn(&str)) -> Result<PathBuf> {
+    let sources = places::cluster_sources().join(part.name);
+    let go = go_version(&sources)?;
+    let folder = places::cache()?.join("cluster").join(key(part, &sources, &go)?);
+    let parent = folder.parent().context("the cache has no parent")?;
+    if has(&folder, part) {
+        return Ok(folder);
+    }
+    fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+    let lock = File::create(folder.with_extension("lock")).context("cannot make a lock file")?;
+    if lock.try_lock().is_err() {
+        tell(&format!("waiting for another build of {}", part.name));
+        lock.lock().context("cannot lock the cache")?;
+    }
+    if has(&folder, part) {
+        return Ok(folder);
+    }
+    let temporary = folder.with_extension("partial");
+    remove(&temporary)?;
+    remove(&folder)?;
+    fs::create_dir_all(&temporary).context("cannot make a folder in the cache")?;
+    compile(index, part, &sources, &temporary, tell)?;
+    if part.name == "kwok" {
+        copy_stages(&sources, &temporary.join(STAGES))?;
+    }
+    fs::rename(&temporary, &folder).context("cannot put the built part in place")?;
+    Ok(folder)
+}
+
+fn compile(
+    index: usize,
+    part: &Part,
+    sources: &Path,
+    target: &Path,
+    tell: &dyn Fn(&str),
+) -> Result<()> {
+    let head = format!("[{}/{}] {}", index + 1, PARTS.len(), part.name);
+    tell(&format!(
+        "{head}: building from public Go modules, once; about {} s on two cores",
+        part.seconds
+    ));
+    let start = Instant::now();
+    let log = target.join("build.log");
+    let out = File::create(&log).context("cannot write the build's log")?;
+    let mut child = go(sources)
+        .args(["build", "-trimpath", "-ldflags", &flags(part), "-o"])
+        .arg(format!("{}/", target.display()))
+        .arg("tool")
+        .stdout(out.try_clone().context("cannot share the build's log")?)
+        .stderr(out)
+        .spawn()
+        .context("cannot start go")?;
+    let mut told = 0;
+    let ended = eventually(LIMIT, &format!("go builds {}", part.name), || {
+        let seconds = start.elapsed().as_secs();
+        if seconds / 15 > told {
+            told = seconds / 15;
+            tell(&format!("{head}: {seconds} s"));
+        }
+        Ok(child
+            .try_wait()
+            .context("cannot wait for go")?
+            .map_or_else(|| Seen::NotYet("still building".into()), Seen::Done))
+    });
+    let status = match ended {
+        Ok(status) => status,
+        Err(error) => {
+            child.kill().context("cannot end go")?;
+            child.wait().context("cannot wait for go")?;
+            return Err(error);
+        }
+    };
+    if !status.success() {
+        bail!("go build failed in {}:\n{}", sources.display(), places::tail(&log, 20));
+    }
+    if part.name == "etcd" {
+        // The module's main package is called server.
+        fs::rename(target.join("server"), target.join("etcd")).context("etcd did not come out")?;
+    }
+    tell(&format!("{head}: built in {} s", start.elapsed().as_secs()));
+    Ok(())
+}
+
+fn copy_stages(sources: &Path, target: &Path) -> Result<()> {
+    let output = go(sources)
+        .args(["list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kwok"])
+        .output()
+        .context("cannot start go")?;
+    let module = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    fs::create_dir_all(target).context("cannot make the folder for stages")?;
+    for stage in KWOK_STAGES {
+        let from = module.join("kustomize/stage").join(format!("{stage}.yaml"));
+        let name = from.file_name().context("a stage has no name")?;
+        let text = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
+        fs::write(target.join(name), text).context("cannot write a stage")?;
+    }
+    Ok(())
+}
+
+fn flags(part: &Part) -> String {
+    let mut flags = "-s -w".to_owned();
+    if part.name == "kubernetes" {
+        for (name, value) in [
+            ("gitVersion", KUBERNETES),
+            ("gitMajor", "1"),
+            ("gitMinor", "36"),
+            ("gitTreeState", "clean"),
+        ] {
+            flags.push_str(&format!(" -X k8s.io/component-base/version.{name}={value}"));
+        }
+    }
+    flags
+}
+
+fn go(folder: &Path) -> Command {
+    let mut command = Command::new("go");
+    command
+        .current_dir(folder)
+        .env("CGO_ENABLED", "0")
+        .env("GOFLAGS", "-buildvcs=false")
+        .stdin(Stdio::null());
+    command
+}
+
+/// The version of Go that would build in `folder`, as `go1.26.8`; an error when it is not the one needed.
+fn go_version(folder: &Path) -> Result<String> {
+    let output = go(folder)
+        .args(["env", "GOVERSION"])
+        .output()
+        .context("there is no Go toolchain: `go` cannot be started")?;
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if !output.status.success() || !usable(&version) {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("Go {GO} is needed, found {version:?} {}", said.trim());
+    }
+    Ok(version)
+}
+
+fn usable(version: &str) -> bool {
+    version
+        .strip_prefix("go")
+        .and_then(|rest| rest.strip_prefix(GO))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || rest.starts_with('-'))
+}
+
+/// Names a build by everything that decides what comes out.
+fn key(part: &Part, sources: &Path, go: &str) -> Result<String> {
+    let mut hash = Sha256::new();
+    for file in ["go.mod", "go.sum"] {
+        let path = sources.join(file);
+        hash.update(fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?);
+        hash.update([0]);
+    }
+    for text in [part.name, &flags(part), go, std::env::consts::ARCH].iter().chain(&KWOK_STAGES) {
+        hash.update(text.as_bytes());
+        hash.update([0]);
+    }
+    let hex: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("{}-{hex}", part.name))
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)
+            .with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_go_that_builds_a_working_api_server_is_used() {
+        for good in ["go1.26", "go1.26.8", "go1.26-custom"] {
+            assert!(usable(good), "{good}");
+        }
+        for bad in ["go1.25.9", "go1.27.0", "go1.260", "", "devel go1.26"] {
+            assert!(!usable(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn another_toolchain_is_another_build() {
+        let sources = places::cluster_sources().join("kwok");
+        let key = |go| key(&PARTS[2], &sources, go).unwrap();
+        assert_eq!(key("go1.26.8"), key("go1.26.8"));
+        assert_ne!(key("go1.26.8"), key("go1.26.9"));
+        assert!(key("go1.26.8").starts_with("kwok-"));
+    }
+
+    #[test]
+    fn whoever_cannot_build_is_told_all_three_ways_out() {
+        let text = ways_out(&PARTS[1]);
+        for way in ["Go 1.26", "KUBEBUILDER_ASSETS", "SMARTOPS_KUBECONFIG"] {
+            assert!(text.contains(way), "{text}");
+        }
+    }
+}

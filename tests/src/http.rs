@@ -1,0 +1,95 @@
+//! Calling the programs' HTTP routes, with a deadline.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+/// An HTTP answer, whatever its status.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The content type, empty when there is none.
+    pub content_type: String,
+    /// Seconds of `Retry-After`, where it was sent.
+    pub retry_after: Option<u64>,
+    /// The body as text.
+    pub text: String,
+    /// The body as JSON; null when it is none.
+    pub body: Value,
+}
+
+/// A client of one base URL. Its clones share nothing; connections are not kept.
+#[derive(Debug, Clone)]
+pub struct Client {
+    agent: ureq::Agent,
+    base: String,
+    headers: Vec<(String, String)>,
+}
+
+impl Client {
+    /// A client that proves nothing.
+    pub fn new(base: &str) -> Self {
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(90)))
+            .max_idle_connections(0)
+            .build()
+            .into();
+        Self { agent, base: base.to_owned(), headers: Vec::new() }
+    }
+
+    /// The same client sending one more header.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same client with an API key.
+    #[must_use]
+    pub fn with_key(self, key: &str) -> Self {
+        self.with_header("X-API-Key", key)
+    }
+
+    /// GET.
+    pub fn get(&self, path: &str) -> Result<Answer> {
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let answer = request.call().with_context(|| format!("GET {}{path}", self.base))?;
+        read(answer)
+    }
+
+    /// POST of JSON.
+    pub fn post(&self, path: &str, body: &Value) -> Result<Answer> {
+        self.post_text(path, &body.to_string())
+    }
+
+    /// POST of any text that claims to be JSON.
+    pub fn post_text(&self, path: &str, body: &str) -> Result<Answer> {
+        let mut request = self
+            .agent
+            .post(format!("{}{path}", self.base))
+            .header("content-type", "application/json");
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let answer = request.send(body).with_context(|| format!("POST {}{path}", self.base))?;
+        read(answer)
+    }
+}
+
+fn read(mut answer: ureq::http::Response<ureq::Body>) -> Result<Answer> {
+    let header = |name: &str| {
+        answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+    };
+    let content_type = header("content-type").unwrap_or_default();
+    let retry_after = header("retry-after").and_then(|value| value.parse().ok());
+    let status = answer.status().as_u16();
+    let text = answer.body_mut().read_to_string().context("the answer broke off")?;
+    let body = serde_json::from_str(&text).unwrap_or_default();
+    Ok(Answer { status, content_type, retry_after, text, body })
+}

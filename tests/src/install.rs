@@ -1,0 +1,175 @@
+//! Installing SmartOps into a cluster: manifests, actors, both programs, the sample workload.
+
+use std::fs;
+use std::io::Read as _;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::cluster::{Cluster, free_ports};
+use crate::programs::{Program, endpoints};
+use crate::state::Endpoints;
+use crate::wait::{Seen, eventually};
+use crate::{identities, pki, places, sample};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Who automation is in a cluster of ours.
+const CONFIG: &str = "\
+apiVersion: smartops.dev/v1alpha1
+kind: SmartOpsConfig
+metadata:
+  name: default
+spec:
+  automation:
+    serviceAccounts:
+      - namespace: smartops-dev
+        name: agent
+";
+
+/// Installs everything and returns when both programs are ready and the sample has rolled out.
+pub fn install(cluster: &mut Cluster, tell: &dyn Fn(&str)) -> Result<()> {
+    prepare(cluster)?;
+    let admin = cluster.kubectl("admin");
+    tell("installing CRDs, RBAC, policies, actors");
+    admin.apply(&render(cluster, "base")?)?;
+    let kinds = ["smartopsconfigs", "guardrailpolicies", "remediations"]
+        .map(|plural| format!("crd/{plural}.smartops.dev"));
+    let mut arguments = vec!["wait", "--for=condition=Established", "--timeout=60s"];
+    arguments.extend(kinds.iter().map(String::as_str));
+    admin.run(&arguments)?.ok()?;
+    admin.apply(&render(cluster, "policies")?)?;
+    identities::create(cluster)?;
+    tell("starting the webhook");
+    Program::Webhook.start(cluster, &[])?;
+    // They fail closed, so nothing may be registered before its server listens.
+    admin.apply(&render(cluster, "registrations")?)?;
+    wait_registered(cluster)?;
+    tell("starting the controller");
+    Program::Controller.start(cluster, &[])?;
+    tell("rolling out the sample workload");
+    let developer = cluster.kubectl("developer");
+    sample::roll_out(&developer, sample::NAMESPACE, sample::DEPLOYMENT, sample::REPLICAS)
+}
+
+/// Chooses ports and makes the API key. Ports are kept when programs start again: registrations name them.
+fn prepare(cluster: &mut Cluster) -> Result<()> {
+    let [webhook_port, webhook_health_port, controller_port] = free_ports()?;
+    let api_key = random_hex()?;
+    let hash = hex(&Sha256::digest(&api_key));
+    let keys = cluster.dir().join("api-keys");
+    pki::write(
+        &keys,
+        &format!(
+            "# Keys of the controller's API: a name and the SHA-256 of the key.\nharness {hash}\n"
+        ),
+    )?;
+    pki::write(&cluster.dir().join("smartopsconfig.yaml"), CONFIG)?;
+    let webhook_host = if cluster.state.own_control_plane {
+        "127.0.0.1".to_owned()
+    } else {
+        places::variable("SMARTOPS_WEBHOOK_HOST").unwrap_or_else(|| "127.0.0.1".to_owned())
+    };
+    cluster.state.smartops = Some(Endpoints {
+        webhook_host,
+        webhook_port,
+        webhook_health_port,
+        controller_port,
+        api_key,
+    });
+    cluster.state.write()
+}
+
+/// One part of the installation as the manifests crate renders it for this cluster.
+pub fn render(cluster: &Cluster, part: &str) -> Result<String> {
+    let output = Command::new(places::program("smartops-manifests")?)
+        .args(["render", "--only", part, "--webhook-url", &endpoints(cluster)?.webhook_url()])
+        .arg("--config")
+        .arg(cluster.dir().join("smartopsconfig.yaml"))
+        .output()
+        .context("cannot start smartops-manifests")?;
+    if !output.status.success() {
+        bail!("smartops-manifests: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    String::from_utf8(output.stdout).context("the manifests are no text")
+}
+
+/// Waits until the webhook has filled the CA bundle into every registration, and answers through one.
+fn wait_registered(cluster: &Cluster) -> Result<()> {
+    let admin = cluster.kubectl("admin");
+    eventually(LIMIT, "the webhook's CA bundle is in every registration", || {
+        let kinds = "validatingwebhookconfigurations,mutatingwebhookconfigurations";
+        let list = admin.get(&[kinds])?;
+        let missing = without_bundle(&list);
+        Ok(Seen::when(missing.is_empty(), format!("not in {missing:?}")))
+    })
+    .with_context(|| Program::Webhook.last_words(cluster))?;
+    // The API server learns a registration a moment after it is stored; a write judged by it shows that it has.
+    let developer = cluster.kubectl("developer");
+    let probe =
+        sample::deployment(sample::NAMESPACE, "smartops-registration-probe", 99).to_string();
+    eventually(LIMIT, "the API server asks the webhook", || {
+        let arguments = ["create", "--dry-run=server", "-f", "-"];
+        let outcome = developer.run_with(&arguments, Some(&probe))?;
+        let judged = !outcome.succeeded && outcome.errors.contains("denied the request");
+        Ok(Seen::when(judged, outcome.text()))
+    })
+    .with_context(|| hint(cluster))
+}
+
+fn hint(cluster: &Cluster) -> String {
+    let words = Program::Webhook.last_words(cluster);
+    if cluster.state.own_control_plane {
+        return words;
+    }
+    format!(
+        "the webhook runs on this machine, and the API server of SMARTOPS_KUBECONFIG must reach it: set \
+         SMARTOPS_WEBHOOK_HOST to an address of this machine that it can reach; {words}"
+    )
+}
+
+/// Names of our webhooks in a list of registrations that have no CA bundle.
+fn without_bundle(list: &Value) -> Vec<String> {
+    let registrations = list["items"].as_array().into_iter().flatten();
+    let ours = registrations.filter(|registration| {
+        registration["metadata"]["name"].as_str().is_some_and(|name| name.starts_with("smartops-"))
+    });
+    let webhooks = ours.flat_map(|registration| registration["webhooks"].as_array()).flatten();
+    webhooks
+        .filter(|webhook| webhook["clientConfig"]["caBundle"].as_str().is_none_or(str::is_empty))
+        .map(|webhook| webhook["name"].as_str().unwrap_or("?").to_owned())
+        .collect()
+}
+
+fn random_hex() -> Result<String> {
+    let mut bytes = [0; 24];
+    let mut source = fs::File::open("/dev/urandom").context("cannot open /dev/urandom")?;
+    source.read_exact(&mut bytes).context("cannot read /dev/urandom")?;
+    Ok(hex(&bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_our_own_registrations_without_a_bundle_are_missed() {
+        let list = json!({"items": [
+            {"metadata": {"name": "smartops-people"}, "webhooks": [
+                {"name": "a", "clientConfig": {"caBundle": "x"}},
+                {"name": "b", "clientConfig": {}},
+            ]},
+            {"metadata": {"name": "somebody-else"}, "webhooks": [{"name": "c", "clientConfig": {}}]},
+        ]});
+        assert_eq!(without_bundle(&list), ["b"]);
+    }
+}
