@@ -1,1 +1,71 @@
-fn main() {}
+//! `cargo xtask`: the project's own commands. It builds the workspace, starts what was built, and links none of it, so
+//! that it compiles in seconds on a fresh clone.
+
+mod run;
+mod tests_command;
+
+#[cfg(test)]
+mod arrows;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// The project's own commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch SmartOps work on a real control plane; fails when a step comes out otherwise than expected.
+    Demo {
+        /// Leave everything running afterwards.
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Run the tests: units, wire tests, end-to-end tests on a real control plane.
+    Test {
+        /// Only tests whose names contain one of these.
+        filter: Vec<String>,
+    },
+    /// A control plane with SmartOps in it: build, up, down, status.
+    Cluster {
+        /// Passed on; `cargo xtask cluster help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Generate CRDs, RBAC, registrations and default policies.
+    Codegen {
+        /// Write nothing; fail when a file is stale.
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Demo { keep } => {
+            run::build()?;
+            run::program("smartops-demo", keep.then_some("--keep"))
+        }
+        Command::Test { filter } => {
+            run::build()?;
+            run::program("smartops-cluster", ["build"])?;
+            tests_command::run(&filter)
+        }
+        Command::Cluster { arguments } => {
+            run::build()?;
+            run::program("smartops-cluster", arguments)
+        }
+        Command::Codegen { check } => {
+            run::build()?;
+            run::program(
+                "smartops-manifests",
+                ["generate"].into_iter().chain(check.then_some("--check")),
+            )
+        }
+    }
+}
