@@ -11,13 +11,18 @@ use crate::context::{Context, Scalar};
 
 /// A digest of 128 bits, read from a template's JSON as it streams by. Equal within one build of the program only:
 /// not for storage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TemplateDigest(u128);
+
+impl TemplateDigest {
+    /// The digest of a template that says nothing.
+    pub const NOTHING: Self = Self(0);
+}
 
 impl<'de> Deserialize<'de> for TemplateDigest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let part = Reader(Context::Structure).deserialize(deserializer)?;
-        Ok(Self(if part.is_absent || part.is_empty_object { 0 } else { part.hash }))
+        Ok(if part.is_absent || part.is_empty_object { Self::NOTHING } else { Self(part.hash) })
     }
 }
 

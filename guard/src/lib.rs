@@ -1,1 +1,28 @@
-//! The judgement: pure, synchronous, without I/O or clock.
+//! The judgement: pure and synchronous. Given a change, who asks for it and what is known, it says what may happen
+//! and why not; what is missing it asks for by value.
+//!
+//! Lives here: guardrail policies (kind, check, index by namespace), the rules, the history of a workload as far as
+//! rules need it, the verdict and its sentence. Does not live here: I/O, the clock, watches, the wire, the
+//! difference of two objects (`change`).
+
+#![allow(unreachable_pub, reason = "kube's KubeSchema expands to pub copies inside functions")]
+
+mod amend;
+mod facts;
+pub mod history;
+mod judge;
+pub mod policy;
+pub mod rules;
+mod subject;
+mod verdict;
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod sample;
+
+pub use self::amend::{Amendment, PatchOp, amend};
+pub use self::facts::{Facts, Revisions, Watched};
+pub use self::judge::{Judgement, Needs, judge};
+pub use self::subject::Subject;
+pub use self::verdict::{Decision, Effect, Outcome, Verdict};

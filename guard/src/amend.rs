@@ -1,0 +1,170 @@
+//! The mutating half: a policy that clamps has the number of replicas brought to the nearest one allowed, on the
+//! object and on its Scale alike. It never touches a pod template.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use smartops_change::Change;
+use smartops_common::denial::Rule;
+
+use crate::facts::Facts;
+use crate::policy::{CompiledPolicy, Mode};
+use crate::rules::replicas::{OnViolation, Replicas};
+use crate::subject::Subject;
+use crate::verdict::{Effect, Outcome};
+
+/// What is to be changed before the change is judged.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Amendment {
+    /// A JSON Patch of the object under review; empty where nothing is to be changed.
+    pub ops: Vec<PatchOp>,
+    /// For whoever asked, at most 120 characters each.
+    pub warnings: Vec<String>,
+    /// Each policy that clamped, for metrics.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// One operation of a JSON Patch (RFC 6902).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PatchOp {
+    /// `add`, which replaces a member that is there.
+    pub op: &'static str,
+    /// A JSON pointer.
+    pub path: &'static str,
+    /// The number to stand there.
+    pub value: i64,
+}
+
+/// What is to be amended in a change before it is judged. Nothing where any policy refuses the number asked for:
+/// a clamp never turns a refusal into something smaller.
+pub fn amend(change: &Change<'_>, subject: &Subject, facts: &Facts<'_>) -> Amendment {
+    let Some((old, Some(asked))) = change.replicas().map(|r| (r.old, r.new)) else {
+        return Amendment::default();
+    };
+    if subject.is_control_plane() || !change.has_spec() {
+        return Amendment::default();
+    }
+    let binding: Vec<(&Arc<CompiledPolicy>, &Replicas)> = facts
+        .policies
+        .iter()
+        .map(|a| &a.policy)
+        .filter(|p| p.mode() == Mode::Enforce && p.fits(change, subject))
+        .filter_map(|p| p.rules().replicas.as_ref().map(|r| (p, r)))
+        .collect();
+    let clamping = |r: &Replicas| r.on_violation() == OnViolation::Clamp;
+    if binding.iter().any(|(_, r)| !clamping(r) && r.violation(old, asked).is_some()) {
+        return Amendment::default();
+    }
+    let mut value = asked;
+    // Each pass obeys one more policy; after as many passes as policies the value stands or there is none.
+    for _ in 0..binding.len() {
+        for (_, rule) in &binding {
+            value = rule.violation(old, value).map_or(value, |v| v.nearest);
+        }
+    }
+    if value == asked || binding.iter().any(|(_, r)| r.violation(old, value).is_some()) {
+        return Amendment::default();
+    }
+    let mut names: Vec<Arc<str>> = binding
+        .iter()
+        .filter(|(_, r)| clamping(r) && r.violation(old, asked).is_some())
+        .map(|(p, _)| Arc::clone(p.name()))
+        .collect();
+    names.sort();
+    Amendment {
+        ops: vec![PatchOp { op: "add", path: "/spec/replicas", value }],
+        warnings: names
+            .iter()
+            .map(|name| {
+                let text = format!("{name}/replicas: spec.replicas {asked} was set to {value}");
+                crate::verdict::shortened(&text, 120)
+            })
+            .collect(),
+        outcomes: names
+            .into_iter()
+            .map(|policy| Outcome { policy, rule: Rule::Replicas, effect: Effect::Clamp })
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::{Judgement, judge};
+    use crate::policy::Applied;
+    use crate::rules::replicas::ReplicasSpec;
+    use crate::sample;
+
+    fn policy(name: &str, max: i32, on_violation: OnViolation) -> Applied {
+        let mut spec = sample::baseline();
+        spec.rules.replicas = Some(ReplicasSpec {
+            min: Some(1),
+            max: Some(max),
+            on_violation,
+            ..ReplicasSpec::default()
+        });
+        sample::applied(name, &spec)
+    }
+
+    fn amended(policies: &[Applied], old: i64, asked: i64) -> Vec<i64> {
+        let scale = sample::scale(old, asked);
+        let facts = sample::facts(policies);
+        let person = sample::person();
+        let amendment = amend(&scale.change(), &person, &facts);
+        amendment.ops.iter().map(|op| op.value).collect()
+    }
+
+    #[test]
+    fn a_clamp_brings_the_number_to_the_nearest_allowed_one() {
+        let clamp = [policy("a", 10, OnViolation::Clamp)];
+        assert_eq!(amended(&clamp, 3, 50), [10]);
+        assert_eq!(amended(&clamp, 3, 0), [1]);
+        assert_eq!(amended(&clamp, 3, 10), [] as [i64; 0]);
+    }
+
+    #[test]
+    fn the_tightest_clamp_wins_and_order_never_matters() {
+        let (wide, tight) =
+            (policy("a", 10, OnViolation::Clamp), policy("b", 6, OnViolation::Clamp));
+        assert_eq!(amended(&[wide.clone(), tight.clone()], 3, 50), [6]);
+        assert_eq!(amended(&[tight, wide], 3, 50), [6]);
+    }
+
+    #[test]
+    fn nothing_is_clamped_where_a_policy_refuses_and_the_refusal_stands() {
+        let both = [policy("a", 10, OnViolation::Clamp), policy("b", 20, OnViolation::Deny)];
+        assert_eq!(amended(&both, 3, 50), [] as [i64; 0]);
+        assert_eq!(amended(&both, 3, 15), [10]);
+        let scale = sample::scale(3, 50);
+        let judged =
+            judge(&scale.change(), &sample::person(), &sample::facts(&both), sample::now());
+        let Judgement::Final(verdict) = judged else { panic!("nothing is missing") };
+        assert_eq!(verdict.denial().unwrap().causes.len(), 2);
+    }
+
+    #[test]
+    fn warning_and_audit_modes_never_clamp() {
+        for mode in [Mode::Warn, Mode::Audit] {
+            let mut spec = sample::baseline();
+            spec.mode = mode;
+            spec.rules.replicas = Some(ReplicasSpec {
+                max: Some(5),
+                on_violation: OnViolation::Clamp,
+                ..ReplicasSpec::default()
+            });
+            assert_eq!(amended(&[sample::applied("a", &spec)], 3, 50), [] as [i64; 0]);
+        }
+    }
+
+    #[test]
+    fn on_the_object_the_number_alone_is_patched() {
+        let old = sample::deployment(r#"{"replicas":3}"#);
+        let new = sample::deployment(r#"{"replicas":30}"#);
+        let write = sample::Write::update("", &old, &new);
+        let policies = [policy("a", 10, OnViolation::Clamp)];
+        let amendment = amend(&write.change(), &sample::person(), &sample::facts(&policies));
+        let patch = serde_json::to_string(&amendment.ops).unwrap();
+        assert_eq!(patch, r#"[{"op":"add","path":"/spec/replicas","value":10}]"#);
+        assert_eq!(amendment.warnings, ["a/replicas: spec.replicas 30 was set to 10"]);
+    }
+}

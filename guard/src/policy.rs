@@ -1,0 +1,16 @@
+//! Guardrail policies: the kind, what ships, the check that makes one fit to judge by, the index by namespace.
+//! What a rule says lives in `rules`.
+
+mod compile;
+mod defaults;
+mod index;
+mod kind;
+mod selector;
+
+pub use self::compile::{CompileError, CompiledPolicy, Flaw, compile};
+pub use self::defaults::shipped;
+pub use self::index::{Applied, Index};
+pub use self::kind::{
+    GuardrailPolicy, GuardrailPolicySpec, GuardrailPolicyStatus, KindMatch, Match, Mode,
+    NamespaceMatch, OperationName, ServiceAccountName, SubjectMatch, SubjectSet, crd,
+};

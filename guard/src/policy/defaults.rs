@@ -1,0 +1,114 @@
+//! The policies every installation starts with.
+
+use super::kind::{
+    GuardrailPolicy, GuardrailPolicySpec, KindMatch, Match, Mode, NamespaceMatch, OperationName,
+    SubjectMatch, SubjectSet,
+};
+use crate::rules::RulesSpec;
+use crate::rules::cooldown::CooldownSpec;
+use crate::rules::images::{ImageRule, ImagesSpec};
+use crate::rules::paths::PathsSpec;
+use crate::rules::replicas::{OnViolation, ReplicasSpec};
+
+/// What automation may change.
+const SAFELIST: [&str; 4] = [
+    "spec.template.metadata.annotations",
+    "spec.template.metadata.labels",
+    "spec.replicas",
+    "spec.template.spec.containers[].resources",
+];
+
+/// What automation may never change, whatever another list allows.
+const FORBIDDEN: [&str; 13] = [
+    "spec.template.spec.containers[].image",
+    "spec.template.spec.initContainers[].image",
+    "spec.template.spec.ephemeralContainers[].image",
+    "spec.template.spec.securityContext",
+    "spec.template.spec.containers[].securityContext",
+    "spec.template.spec.initContainers[].securityContext",
+    "spec.template.spec.ephemeralContainers[].securityContext",
+    "spec.template.spec.volumes",
+    "spec.template.spec.tolerations",
+    "spec.template.spec.nodeSelector",
+    "spec.template.spec.serviceAccountName",
+    "spec.template.spec.serviceAccount",
+    "spec.template.spec.hostAliases",
+];
+
+/// `smartops-automation`, which says all that automation may do, and `smartops-baseline`, which holds for everybody
+/// in the guarded namespaces.
+pub fn shipped() -> Vec<GuardrailPolicy> {
+    vec![
+        GuardrailPolicy::new("smartops-automation", automation()),
+        GuardrailPolicy::new("smartops-baseline", baseline()),
+    ]
+}
+
+fn automation() -> GuardrailPolicySpec {
+    GuardrailPolicySpec {
+        match_: Match {
+            kinds: vec![kind("apps", "deployments"), kind("apps", "deployments/scale")],
+            operations: vec![OperationName::Update],
+            namespaces: None,
+            subjects: Some(SubjectMatch {
+                include: Some(SubjectSet { automation: true, ..SubjectSet::default() }),
+                exclude: None,
+            }),
+        },
+        mode: Mode::Enforce,
+        rules: RulesSpec {
+            replicas: Some(ReplicasSpec {
+                min: Some(1),
+                max: Some(10),
+                max_step: Some(2),
+                on_violation: OnViolation::Deny,
+            }),
+            cooldown: Some(CooldownSpec { restart_seconds: 120 }),
+            paths: Some(PathsSpec {
+                allow: Some(SAFELIST.map(str::to_owned).to_vec()),
+                forbid: FORBIDDEN.map(str::to_owned).to_vec(),
+            }),
+            images: Some(ImagesSpec { change: ImageRule::Deny }),
+        },
+    }
+}
+
+fn baseline() -> GuardrailPolicySpec {
+    GuardrailPolicySpec {
+        match_: Match {
+            kinds: vec![
+                kind("apps", "deployments"),
+                kind("apps", "deployments/scale"),
+                kind("autoscaling", "horizontalpodautoscalers"),
+            ],
+            operations: vec![OperationName::Create, OperationName::Update],
+            namespaces: Some(NamespaceMatch { guarded: true, ..NamespaceMatch::default() }),
+            subjects: None,
+        },
+        mode: Mode::Enforce,
+        rules: RulesSpec {
+            replicas: Some(ReplicasSpec { min: Some(1), max: Some(10), ..ReplicasSpec::default() }),
+            ..RulesSpec::default()
+        },
+    }
+}
+
+fn kind(group: &str, resource: &str) -> KindMatch {
+    KindMatch { group: group.to_owned(), resource: resource.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::compile;
+
+    #[test]
+    fn what_ships_compiles_and_survives_its_own_schema_types() {
+        for policy in shipped() {
+            let name = policy.metadata.name.clone().unwrap();
+            compile(&name, &policy.spec).unwrap();
+            let text = serde_json::to_string(&policy.spec).unwrap();
+            assert_eq!(serde_json::from_str::<GuardrailPolicySpec>(&text).unwrap(), policy.spec);
+        }
+    }
+}

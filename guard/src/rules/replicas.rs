@@ -1,0 +1,218 @@
+//! How many replicas there may be: minimum, maximum and step, on a Deployment, on its Scale and, for the bounds, on a
+//! HorizontalPodAutoscaler. Only what gets worse is refused: what already lies outside may move towards the range.
+
+use kube_derive::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use smartops_common::denial::Rule;
+
+use super::Case;
+use crate::policy::Flaw;
+use crate::verdict::Finding;
+
+/// How many replicas there may be, and how far one write may move them.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
+#[x_kube(
+    crates(kube_core = "::kube_core"),
+    validation = kube_core::Rule::new("!has(self.min) || !has(self.max) || self.min <= self.max").message("min must not be above max")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReplicasSpec {
+    /// At least so many; also the least `minReplicas` of an autoscaler.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100_000))]
+    pub min: Option<i32>,
+    /// At most so many; also the greatest `maxReplicas` of an autoscaler.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100_000))]
+    pub max: Option<i32>,
+    /// One update moves the number by at most so many, except towards the range.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub max_step: Option<i32>,
+    /// What becomes of a number that is not allowed. An autoscaler's bounds are refused in either case.
+    #[serde(default)]
+    pub on_violation: OnViolation,
+}
+
+/// What becomes of a number that is not allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+pub enum OnViolation {
+    /// The write is refused.
+    #[default]
+    Deny,
+    /// The number is brought to the nearest one allowed.
+    Clamp,
+}
+
+/// The rule, checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Replicas {
+    min: i64,
+    max: i64,
+    step: i64,
+    on_violation: OnViolation,
+}
+
+/// Why a number is not allowed, and the nearest one that is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Violation {
+    pub(crate) limit: String,
+    pub(crate) nearest: i64,
+}
+
+impl Replicas {
+    pub(super) fn compile(spec: &ReplicasSpec, flaws: &mut Vec<Flaw>) -> Self {
+        let field = "spec.rules.replicas";
+        if spec.min.zip(spec.max).is_some_and(|(min, max)| min > max) {
+            flaws.push(Flaw::new(field, "min is above max; min must not be above max"));
+        }
+        if spec.min.is_some_and(|n| n < 0) || spec.max.is_some_and(|n| n < 0) {
+            flaws.push(Flaw::new(field, "min or max is below 0; both must be 0 or more"));
+        }
+        if spec.max_step.is_some_and(|n| n < 1) {
+            flaws.push(Flaw::new(field, "maxStep is below 1; it must be 1 or more"));
+        }
+        Self {
+            min: spec.min.map_or(0, i64::from),
+            max: spec.max.map_or(i64::MAX, i64::from),
+            step: spec.max_step.map_or(i64::MAX, i64::from),
+            on_violation: spec.on_violation,
+        }
+    }
+
+    pub(crate) fn on_violation(&self) -> OnViolation {
+        self.on_violation
+    }
+
+    /// Why `new` replicas are not allowed where there were `old`; a creation has none.
+    pub(crate) fn violation(&self, old: Option<i64>, new: i64) -> Option<Violation> {
+        if old == Some(new) {
+            return None;
+        }
+        let was_above = old.filter(|old| *old > self.max);
+        let was_below = old.filter(|old| *old < self.min);
+        if new > self.max {
+            let worse = was_above.is_none_or(|old| new > old);
+            let limit = format!("the maximum is {}", self.max);
+            return worse.then(|| Violation { limit, nearest: self.nearest(old, new) });
+        }
+        if new < self.min {
+            let worse = was_below.is_none_or(|old| new < old);
+            let limit = format!("the minimum is {}", self.min);
+            return worse.then(|| Violation { limit, nearest: self.nearest(old, new) });
+        }
+        let bound = old.filter(|_| was_above.is_none() && was_below.is_none())?;
+        (new.abs_diff(bound) > self.step.unsigned_abs()).then(|| Violation {
+            limit: format!("one write may move it by at most {}", self.step),
+            nearest: self.nearest(old, new),
+        })
+    }
+
+    /// The allowed number nearest to `new`.
+    fn nearest(&self, old: Option<i64>, new: i64) -> i64 {
+        let within = new.clamp(self.min, self.max);
+        match old {
+            // Further out than it already is: leave it where it is.
+            Some(old) if (old > self.max && new > old) || (old < self.min && new < old) => old,
+            Some(old) if old >= self.min && old <= self.max => {
+                within.clamp(old.saturating_sub(self.step), old.saturating_add(self.step))
+            }
+            _ => within,
+        }
+    }
+
+    pub(super) fn judge(&self, case: &Case<'_>, found: &mut Vec<Finding>) {
+        if let Some((old, Some(new))) = case.change.replicas().map(|r| (r.old, r.new))
+            && let Some(Violation { limit, nearest }) = self.violation(old, new)
+        {
+            let moved = moved("spec.replicas", old, new);
+            found.push(refusal("spec.replicas", format!("{moved}: {limit}; ask for {nearest}")));
+        }
+        if let Some((old, Some(new))) = case.change.bounds().map(|b| (b.old, b.new)) {
+            let least = old.map(|b| b.min);
+            if new.min < self.min && least.is_none_or(|old| new.min < old || old >= self.min) {
+                let moved = moved("spec.minReplicas", least, new.min);
+                let text = format!("{moved}: the minimum is {0}; ask for at least {0}", self.min);
+                found.push(refusal("spec.minReplicas", text));
+            }
+            let most = old.map(|b| b.max);
+            if new.max > self.max && most.is_none_or(|old| new.max > old || old <= self.max) {
+                let moved = moved("spec.maxReplicas", most, new.max);
+                let text = format!("{moved}: the maximum is {0}; ask for at most {0}", self.max);
+                found.push(refusal("spec.maxReplicas", text));
+            }
+        }
+    }
+}
+
+fn moved(field: &str, old: Option<i64>, new: i64) -> String {
+    old.map_or_else(|| format!("{field} {new}"), |old| format!("{field} {old} → {new}"))
+}
+
+fn refusal(path: &str, message: String) -> Finding {
+    Finding {
+        rule: Rule::Replicas,
+        path: path.to_owned(),
+        message,
+        retry_after: None,
+        refuses: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULE: Replicas = Replicas { min: 1, max: 10, step: 2, on_violation: OnViolation::Deny };
+
+    #[test]
+    fn each_refusal_has_an_allowed_neighbour() {
+        for (old, new, nearest) in [
+            (Some(3), 6, Some(5)),
+            (Some(3), 5, None),
+            (Some(3), 0, Some(1)),
+            (Some(3), 1, None),
+            (Some(10), 11, Some(10)),
+            (Some(9), 50, Some(10)),
+            (Some(8), 10, None),
+            (Some(9), 6, Some(7)),
+            (None, 11, Some(10)),
+            (None, 10, None),
+            (None, 0, Some(1)),
+            (None, 1, None),
+        ] {
+            let violation = RULE.violation(old, new);
+            assert_eq!(violation.map(|v| v.nearest), nearest, "{old:?} → {new}");
+        }
+    }
+
+    #[test]
+    fn what_lies_outside_may_stay_or_move_towards_the_range_by_any_step() {
+        for (old, new) in [(50, 50), (50, 49), (50, 12), (50, 10), (50, 1), (0, 0), (0, 1), (0, 10)]
+        {
+            assert_eq!(RULE.violation(Some(old), new), None, "{old} → {new}");
+        }
+        for (old, new, nearest) in [(50, 51, 50), (50, 0, 1), (0, 11, 10)] {
+            let violation = RULE.violation(Some(old), new);
+            assert_eq!(violation.map(|v| v.nearest), Some(nearest), "{old} → {new}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_number_is_always_allowed() {
+        for old in (-1..=14).map(|n| (n >= 0).then_some(n)) {
+            for new in 0..=14 {
+                if let Some(violation) = RULE.violation(old, new) {
+                    assert_eq!(RULE.violation(old, violation.nearest), None, "{old:?} → {new}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_at_the_edge_of_64_bits_are_judged_like_any_other() {
+        assert!(RULE.violation(Some(i64::MIN), i64::MAX).is_some());
+        assert!(RULE.violation(Some(i64::MAX), i64::MIN).is_some());
+    }
+}

@@ -1,0 +1,130 @@
+//! Writes, subjects and policies that the tests of several modules judge.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use smartops_change::{Change, Operation, Request, Resource, TemplateDigest};
+use smartops_common::config::SmartOpsConfigSpec;
+
+use crate::facts::{Facts, Revisions, Watched};
+use crate::history::{Record, Rolled};
+use crate::policy::{Applied, GuardrailPolicySpec, compile, shipped};
+use crate::subject::Subject;
+
+/// A write with the texts its change borrows from.
+pub(crate) struct Write {
+    pub(crate) operation: Operation,
+    pub(crate) group: &'static str,
+    pub(crate) resource: &'static str,
+    pub(crate) subresource: &'static str,
+    pub(crate) old: Option<String>,
+    pub(crate) new: Option<String>,
+}
+
+impl Write {
+    /// An update of a Deployment or of a subresource of it.
+    pub(crate) fn update(subresource: &'static str, old: &str, new: &str) -> Self {
+        Self {
+            operation: Operation::Update,
+            group: "apps",
+            resource: "deployments",
+            subresource,
+            old: Some(old.to_owned()),
+            new: Some(new.to_owned()),
+        }
+    }
+
+    /// Any operation on any kind.
+    pub(crate) fn of(operation: Operation, group: &'static str, resource: &'static str) -> Self {
+        let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+        let old = matches!(operation, Operation::Update | Operation::Delete);
+        let new = matches!(operation, Operation::Update | Operation::Create);
+        let object = deployment(r#"{"replicas":3,"maxReplicas":5}"#);
+        Self {
+            operation,
+            group,
+            resource,
+            subresource,
+            old: old.then(|| object.clone()),
+            new: new.then_some(object),
+        }
+    }
+
+    pub(crate) fn change(&self) -> Change<'_> {
+        Change::read(Request {
+            operation: self.operation,
+            resource: Resource {
+                group: self.group,
+                version: "v1",
+                resource: self.resource,
+                subresource: self.subresource,
+            },
+            namespace: Some("smartops-dev"),
+            name: "web",
+            old: self.old.as_deref(),
+            new: self.new.as_deref(),
+        })
+        .unwrap()
+    }
+}
+
+/// A Deployment of generation 7 with this spec.
+pub(crate) fn deployment(spec: &str) -> String {
+    format!(
+        r#"{{"metadata":{{"name":"web","uid":"u1","generation":7,"creationTimestamp":"2026-01-01T00:00:00Z"}},"spec":{spec}}}"#
+    )
+}
+
+/// A Deployment of generation 7 with three replicas and this pod template.
+pub(crate) fn with_template(template: &str) -> String {
+    deployment(&format!(r#"{{"replicas":3,"template":{template}}}"#))
+}
+
+/// A write of a Scale; a number of zero is omitted, as the API server omits it.
+pub(crate) fn scale(old: i64, new: i64) -> Write {
+    let scale = |n: i64| match n {
+        0 => r#"{"metadata":{"name":"web","uid":"u1"},"spec":{}}"#.to_owned(),
+        n => format!(r#"{{"metadata":{{"name":"web","uid":"u1"}},"spec":{{"replicas":{n}}}}}"#),
+    };
+    Write::update("scale", &scale(old), &scale(new))
+}
+
+pub(crate) fn subject(user: &str, groups: &[&str]) -> Subject {
+    Subject::new(&SmartOpsConfigSpec::default(), user, groups)
+}
+
+pub(crate) fn person() -> Subject {
+    subject("alice", &["system:authenticated"])
+}
+
+/// The controller, which is automation without being named.
+pub(crate) fn automation() -> Subject {
+    subject("system:serviceaccount:smartops-system:smartops-orchestrator", &[])
+}
+
+pub(crate) fn now() -> Timestamp {
+    "2026-01-01T12:00:00Z".parse().unwrap()
+}
+
+/// The spec of the shipped baseline.
+pub(crate) fn baseline() -> GuardrailPolicySpec {
+    shipped().remove(1).spec
+}
+
+pub(crate) fn applied(name: &str, spec: &GuardrailPolicySpec) -> Applied {
+    Applied { policy: Arc::new(compile(name, spec).unwrap()), is_certain: true }
+}
+
+/// The shipped policies, as they apply in a guarded namespace.
+pub(crate) fn shipped_policies() -> Vec<Applied> {
+    shipped().iter().map(|p| applied(p.metadata.name.as_deref().unwrap(), &p.spec)).collect()
+}
+
+/// A workload seen at generation 7 that never rolled.
+pub(crate) const QUIET: Record =
+    Record { generation: 7, template: TemplateDigest::NOTHING, rolled: Rolled::Never };
+
+/// Facts about a workload that never rolled.
+pub(crate) fn facts(policies: &[Applied]) -> Facts<'_> {
+    Facts { policies, watched: Watched::Seen(&QUIET), revisions: Revisions::NotAsked }
+}

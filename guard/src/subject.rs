@@ -1,0 +1,90 @@
+//! Who asks, as the API server authenticated them.
+
+use smartops_common::config::SmartOpsConfigSpec;
+
+/// Whoever asks for a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    username: String,
+    groups: Vec<String>,
+    is_automation: bool,
+    is_control_plane: bool,
+}
+
+/// Users the control plane writes as.
+const CONTROL_PLANE_USERS: [&str; 2] = ["system:kube-controller-manager", "system:kube-scheduler"];
+/// ServiceAccounts of the control plane's own controllers: garbage collector, namespace controller, HPA and so on.
+const CONTROL_PLANE_SERVICE_ACCOUNTS: &str = "system:serviceaccount:kube-system:";
+/// The kubelets.
+const NODES: &str = "system:nodes";
+
+impl Subject {
+    /// Sorts a user, with the groups the review names, by what the configuration says.
+    pub fn new<S: AsRef<str>>(config: &SmartOpsConfigSpec, username: &str, groups: &[S]) -> Self {
+        let is_automation = config.is_automation(username, groups);
+        let is_control_plane = CONTROL_PLANE_USERS.contains(&username)
+            || username.starts_with(CONTROL_PLANE_SERVICE_ACCOUNTS)
+            || groups.iter().any(|group| group.as_ref() == NODES);
+        Self {
+            username: username.to_owned(),
+            groups: groups.iter().map(|group| group.as_ref().to_owned()).collect(),
+            is_automation,
+            is_control_plane,
+        }
+    }
+
+    /// The authenticated name.
+    pub fn username(&self) -> &str {
+        &self.username
+    }
+
+    /// The authenticated groups.
+    pub fn groups(&self) -> &[String] {
+        &self.groups
+    }
+
+    /// Whether the configuration says that this is automation: it may do only what a policy names.
+    pub fn is_automation(&self) -> bool {
+        self.is_automation
+    }
+
+    /// Whether this is the control plane at its own work, which people's policies leave alone. Whoever the
+    /// configuration names as automation is automation first.
+    pub fn is_control_plane(&self) -> bool {
+        self.is_control_plane && !self.is_automation
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subject(user: &str, groups: &[&str]) -> Subject {
+        Subject::new(&SmartOpsConfigSpec::default(), user, groups)
+    }
+
+    #[test]
+    fn the_control_plane_is_known_and_its_neighbours_are_not() {
+        for (user, groups, expected) in [
+            ("system:kube-controller-manager", [].as_slice(), true),
+            ("system:kube-scheduler", &[], true),
+            ("system:serviceaccount:kube-system:generic-garbage-collector", &[], true),
+            ("system:serviceaccount:kube-system-2:x", &[], false),
+            ("system:node:a", &["system:nodes"], true),
+            ("system:node:a", &[], false),
+            ("alice", &["system:masters"], false),
+        ] {
+            assert_eq!(subject(user, groups).is_control_plane(), expected, "{user}");
+        }
+    }
+
+    #[test]
+    fn automation_in_kube_system_is_automation_first() {
+        let mut config = SmartOpsConfigSpec::default();
+        config.automation.namespaces.push("kube-system".to_owned());
+        let subject =
+            Subject::new(&config, "system:serviceaccount:kube-system:bot", &[] as &[&str]);
+        assert!(subject.is_automation());
+        assert!(!subject.is_control_plane());
+    }
+}

@@ -1,0 +1,304 @@
+//! What the judgement says: the decision, the sentence an operator reads, and what logs and metrics need of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use smartops_change::Change;
+use smartops_common::denial::{Cause, Denial, Rule};
+
+use crate::policy::Mode;
+use crate::subject::Subject;
+
+/// The outcome of a judgement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether the change may happen.
+    pub decision: Decision,
+    /// For whoever asked: at most 120 characters each, 4 KiB in all.
+    pub warnings: Vec<String>,
+    /// For the API server's audit log: keys are legal names without a slash.
+    pub audit: Vec<(String, String)>,
+    /// Each policy's rule that spoke, for metrics.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// Whether a change may happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// It may.
+    Allow,
+    /// It may not, for these causes.
+    Deny(Denial),
+}
+
+/// What one rule of one policy did.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Outcome {
+    /// Empty where no policy is meant.
+    pub policy: Arc<str>,
+    /// Which rule.
+    pub rule: Rule,
+    /// What it did.
+    pub effect: Effect,
+}
+
+/// What a rule that spoke did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Effect {
+    /// It refused.
+    Deny,
+    /// It changed the number asked for.
+    Clamp,
+    /// It said so to whoever asked.
+    Warn,
+    /// It said so to the audit log.
+    Audit,
+}
+
+impl Effect {
+    /// The value of the `decision` label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deny => "deny",
+            Self::Clamp => "clamp",
+            Self::Warn => "warn",
+            Self::Audit => "audit",
+        }
+    }
+}
+
+/// What one rule found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Finding {
+    pub(crate) rule: Rule,
+    pub(crate) path: String,
+    pub(crate) message: String,
+    /// After so many seconds the same write could pass.
+    pub(crate) retry_after: Option<u32>,
+    /// Whether the rule refuses, or only wants it said.
+    pub(crate) refuses: bool,
+}
+
+/// Longest warning. Characters.
+const LONGEST_WARNING: usize = 120;
+/// Most bytes of warnings in one verdict.
+const WARNINGS_IN_ALL: usize = 4096;
+/// Most causes a denial lists.
+const MOST_CAUSES: usize = 32;
+/// Further causes the sentence names after the leading one.
+const FURTHER_CAUSES: usize = 4;
+/// Longest value of an audit annotation. Characters.
+const LONGEST_AUDIT: usize = 500;
+
+impl Verdict {
+    /// The change may happen and nothing is to be said.
+    pub fn allow() -> Self {
+        Self {
+            decision: Decision::Allow,
+            warnings: Vec::new(),
+            audit: Vec::new(),
+            outcomes: Vec::new(),
+        }
+    }
+
+    /// Nothing could be judged, for this reason, and the audience fails closed.
+    pub fn undecided(reason: &str) -> Self {
+        let message = format!(
+            "SmartOps could not judge this write and denies what it cannot judge: {reason}"
+        );
+        let cause = Cause {
+            policy: String::new(),
+            rule: Rule::Undecided,
+            path: String::new(),
+            message: reason.to_owned(),
+        };
+        let outcome = Outcome { policy: "".into(), rule: Rule::Undecided, effect: Effect::Deny };
+        Self {
+            decision: Decision::Deny(Denial {
+                message,
+                causes: vec![cause],
+                retry_after_seconds: None,
+            }),
+            outcomes: vec![outcome],
+            audit: vec![("denied-by".to_owned(), Rule::Undecided.to_string())],
+            ..Self::allow()
+        }
+    }
+
+    /// Whether the change may not happen.
+    pub fn denial(&self) -> Option<&Denial> {
+        match &self.decision {
+            Decision::Allow => None,
+            Decision::Deny(denial) => Some(denial),
+        }
+    }
+}
+
+/// Everything the rules of all policies found, in an order that no order of policies changes.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    found: Vec<Found>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Found {
+    policy: Arc<str>,
+    effect: Effect,
+    finding: Finding,
+}
+
+impl Findings {
+    /// Takes what a policy's rule found; the policy's mode says what comes of it.
+    pub(crate) fn add(&mut self, policy: &Arc<str>, mode: Mode, finding: Finding) {
+        let effect = match mode {
+            Mode::Enforce if finding.refuses => Effect::Deny,
+            Mode::Enforce | Mode::Warn => Effect::Warn,
+            Mode::Audit => Effect::Audit,
+        };
+        self.found.push(Found { policy: Arc::clone(policy), effect, finding });
+    }
+
+    /// The verdict they amount to.
+    pub(crate) fn verdict(mut self, change: &Change<'_>, subject: &Subject) -> Verdict {
+        let key = |f: &Found| {
+            let Finding { rule, path, message, .. } = &f.finding;
+            (f.effect, *rule, Arc::clone(&f.policy), path.clone(), message.clone())
+        };
+        self.found.sort_by_key(key);
+        self.found.dedup();
+        let outcomes: BTreeSet<Outcome> = self
+            .found
+            .iter()
+            .map(|f| Outcome {
+                policy: Arc::clone(&f.policy),
+                rule: f.finding.rule,
+                effect: f.effect,
+            })
+            .collect();
+        let refusals: Vec<&Found> = self.with(Effect::Deny).collect();
+        Verdict {
+            decision: if refusals.is_empty() {
+                Decision::Allow
+            } else {
+                Decision::Deny(denial(&refusals, change, subject))
+            },
+            warnings: self.warnings(),
+            audit: audit(&outcomes),
+            outcomes: outcomes.into_iter().collect(),
+        }
+    }
+
+    fn with(&self, effect: Effect) -> impl Iterator<Item = &Found> {
+        self.found.iter().filter(move |f| f.effect == effect)
+    }
+
+    /// One warning for each rule of each policy.
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let (mut bytes, mut last) = (0, None);
+        for found in self.with(Effect::Warn) {
+            let this = (&found.policy, found.finding.rule);
+            if last == Some(this) {
+                continue;
+            }
+            last = Some(this);
+            let warning = shortened(&sentence(found), LONGEST_WARNING);
+            bytes += warning.len();
+            if bytes > WARNINGS_IN_ALL {
+                break;
+            }
+            warnings.push(warning);
+        }
+        warnings
+    }
+}
+
+fn source(policy: &str, rule: Rule) -> String {
+    if policy.is_empty() { rule.to_string() } else { format!("{policy}/{rule}") }
+}
+
+fn sentence(found: &Found) -> String {
+    let source = source(&found.policy, found.finding.rule);
+    format!("{source}: {}", found.finding.message)
+}
+
+fn denial(refusals: &[&Found], change: &Change<'_>, subject: &Subject) -> Denial {
+    let namespace = change.namespace().map(|n| format!("{n}/")).unwrap_or_default();
+    let mut message = format!(
+        "SmartOps denies {} of {} {namespace}{} by {}",
+        change.operation(),
+        change.resource(),
+        change.name(),
+        subject.username(),
+    );
+    if let Some(leading) = refusals.first() {
+        message.push_str(": ");
+        message.push_str(&sentence(leading));
+    }
+    for further in refusals.iter().skip(1).take(FURTHER_CAUSES) {
+        let source = source(&further.policy, further.finding.rule);
+        message.push_str(&format_further(&source, &further.finding.path));
+    }
+    if let Some(more) = refusals.len().checked_sub(FURTHER_CAUSES + 2) {
+        message.push_str(&format!("; and {} more", more + 1));
+    }
+    let seconds: Option<Vec<u32>> = refusals.iter().map(|f| f.finding.retry_after).collect();
+    let causes = refusals.iter().take(MOST_CAUSES).map(|f| Cause {
+        policy: f.policy.as_ref().to_owned(),
+        rule: f.finding.rule,
+        path: f.finding.path.clone(),
+        message: f.finding.message.clone(),
+    });
+    Denial {
+        message,
+        causes: causes.collect(),
+        retry_after_seconds: seconds.and_then(|seconds| seconds.into_iter().max()),
+    }
+}
+
+fn format_further(source: &str, path: &str) -> String {
+    if path.is_empty() { format!("; also {source}") } else { format!("; also {source} at {path}") }
+}
+
+fn audit(outcomes: &BTreeSet<Outcome>) -> Vec<(String, String)> {
+    let keys =
+        [(Effect::Deny, "denied-by"), (Effect::Warn, "warned-by"), (Effect::Audit, "would-deny")];
+    keys.into_iter()
+        .filter_map(|(effect, key)| {
+            let sources: Vec<String> = outcomes
+                .iter()
+                .filter(|o| o.effect == effect)
+                .map(|o| source(&o.policy, o.rule))
+                .collect();
+            (!sources.is_empty())
+                .then(|| (key.to_owned(), shortened(&sources.join(", "), LONGEST_AUDIT)))
+        })
+        .collect()
+}
+
+/// At most so many characters, with an ellipsis where some were cut.
+pub(crate) fn shortened(text: &str, longest: usize) -> String {
+    if text.chars().count() <= longest {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(longest.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_is_cut_at_a_character() {
+        assert_eq!(shortened("äöü", 3), "äöü");
+        assert_eq!(shortened("äöüß", 3), "äö…");
+    }
+
+    #[test]
+    fn undecided_is_a_denial_with_its_rule() {
+        let verdict = Verdict::undecided("the deadline passed; retry");
+        assert_eq!(verdict.denial().unwrap().leading_rule(), Some(Rule::Undecided));
+    }
+}
