@@ -102,7 +102,9 @@ impl Context {
 pub(crate) fn present(text: &str) -> Option<&str> {
     let blank = match raw::shape(text) {
         Shape::Null => true,
-        Shape::List => text[1..].trim_start().starts_with(']'),
+        Shape::List => {
+            text.strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with(']'))
+        }
         Shape::Scalar | Shape::Object => false,
     };
     (!blank).then_some(text)

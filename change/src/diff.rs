@@ -1,7 +1,7 @@
 //! The semantic difference of two objects. Equal bytes are equal and never parsed; only subtrees that differ are
 //! read, one level at a time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::context::{Context, Scalar, item_name, present};
 use crate::path::{Path, Segment, starts_with};
@@ -253,7 +253,7 @@ impl<'a> Walk<'a> {
     ) -> Result<(), Error> {
         let places: HashMap<&str, usize> =
             new_names.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
-        let former: HashMap<&str, ()> = old_names.iter().map(|n| (n.as_str(), ())).collect();
+        let former: HashSet<&str> = old_names.iter().map(String::as_str).collect();
         let common: Vec<usize> =
             old_names.iter().filter_map(|name| places.get(name.as_str()).copied()).collect();
         if !common.is_sorted() {
@@ -268,7 +268,7 @@ impl<'a> Walk<'a> {
             self.path.pop();
         }
         for (name, text) in new_names.iter().zip(new) {
-            if !former.contains_key(name.as_str()) {
+            if !former.contains(name.as_str()) {
                 self.path.push(Segment::Item(name.clone()));
                 self.report_one_sided(Side::New, text);
                 self.path.pop();

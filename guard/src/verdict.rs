@@ -224,24 +224,22 @@ fn sentence(found: &Found) -> String {
 
 fn denial(refusals: &[&Found], change: &Change<'_>, subject: &Subject) -> Denial {
     let namespace = change.namespace().map(|n| format!("{n}/")).unwrap_or_default();
-    let mut message = format!(
+    let write = format!(
         "SmartOps denies {} of {} {namespace}{} by {}",
         change.operation(),
         change.resource(),
         change.name(),
         subject.username(),
     );
-    if let Some(leading) = refusals.first() {
-        message.push_str(": ");
-        message.push_str(&sentence(leading));
+    let mut causes = refusals.iter();
+    let leading = causes.next().map(|f| reason(f));
+    let further = causes.by_ref().take(FURTHER_CAUSES).map(|f| further(f));
+    let mut parts: Vec<String> = leading.into_iter().chain(further).collect();
+    let more = causes.count();
+    if more > 0 {
+        parts.push(format!("and {more} more"));
     }
-    for further in refusals.iter().skip(1).take(FURTHER_CAUSES) {
-        let source = source(&further.policy, further.finding.rule);
-        message.push_str(&format_further(&source, &further.finding.path));
-    }
-    if let Some(more) = refusals.len().checked_sub(FURTHER_CAUSES + 2) {
-        message.push_str(&format!("; and {} more", more + 1));
-    }
+    let message = format!("{write}: {}", parts.join("; "));
     let seconds: Option<Vec<u32>> = refusals.iter().map(|f| f.finding.retry_after).collect();
     let causes = refusals.iter().take(MOST_CAUSES).map(|f| Cause {
         policy: f.policy.as_ref().to_owned(),
@@ -256,8 +254,20 @@ fn denial(refusals: &[&Found], change: &Change<'_>, subject: &Subject) -> Denial
     }
 }
 
-fn format_further(source: &str, path: &str) -> String {
-    if path.is_empty() { format!("; also {source}") } else { format!("; also {source} at {path}") }
+/// The leading cause, in full.
+fn reason(found: &Found) -> String {
+    let Found { policy, finding: Finding { rule, message, .. }, .. } = found;
+    let policy = if policy.is_empty() { String::new() } else { format!("policy {policy}, ") };
+    format!("{policy}rule {rule}: {message}")
+}
+
+/// A further cause, by name.
+fn further(found: &Found) -> String {
+    let source = source(&found.policy, found.finding.rule);
+    match found.finding.path.as_str() {
+        "" => format!("also {source}"),
+        path => format!("also {source} at {path}"),
+    }
 }
 
 fn audit(outcomes: &BTreeSet<Outcome>) -> Vec<(String, String)> {

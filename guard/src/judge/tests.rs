@@ -147,7 +147,7 @@ fn automation_may_change_the_safelist_and_a_person_anything() {
 #[test]
 fn automation_may_change_nothing_beside_the_safelist() {
     let metadata = |inner: &str| format!(r#"{{"metadata":{{{inner}}},"spec":{{"replicas":3}}}}"#);
-    let plain = metadata(r#""name":"web""#);
+    let plain = metadata("");
     for (write, expected) in [
         (Write::update("", &plain, &metadata(r#""labels":{"a":"b"}"#)), "metadata.labels.a"),
         (
@@ -392,7 +392,7 @@ fn warning_and_audit_modes_refuse_nothing_and_say_so() {
     assert_eq!(verdict.denial(), None);
     assert_eq!(
         verdict.warnings,
-        ["soft/replicas: spec.replicas 3 → 50: the maximum is 10; ask for 10"]
+        ["soft/replicas: spec.replicas 3 → 50: the maximum is 10; ask for at most 10"]
     );
     let expected = [("warned-by", "soft/replicas"), ("would-deny", "silent/replicas")];
     assert_eq!(verdict.audit, expected.map(|(k, v)| (k.to_owned(), v.to_owned())));
@@ -440,15 +440,15 @@ fn a_denial_says_who_what_where_why_and_what_next() {
     let message = |write: &Write, subject: &Subject| {
         verdict(write, subject).denial().unwrap().message.clone()
     };
-    insta::assert_snapshot!(message(&sample::scale(3, 50), &sample::person()), @"");
+    insta::assert_snapshot!(message(&sample::scale(3, 50), &sample::person()), @"SmartOps denies UPDATE of deployments.apps/scale smartops-dev/web by alice: policy smartops-baseline, rule replicas: spec.replicas 3 → 50: the maximum is 10; ask for at most 10");
     let image = pods(r#"{"name":"web","image":"shop:2"}"#);
     insta::assert_snapshot!(
         message(&Write::update("", &pods(CONTAINER), &image), &sample::automation()),
-        @""
+        @"SmartOps denies UPDATE of deployments.apps smartops-dev/web by system:serviceaccount:smartops-system:smartops-orchestrator: policy smartops-automation, rule images: spec.template.spec.containers[web].image changed (shop:1 → shop:2): images may not change here; deploy the image the way people do; also smartops-automation/paths at spec.template.spec.containers[web].image"
     );
     insta::assert_snapshot!(
         message(&Write::of(Operation::Delete, "apps", "deployments"), &sample::automation()),
-        @""
+        @"SmartOps denies DELETE of deployments.apps smartops-dev/web by system:serviceaccount:smartops-system:smartops-orchestrator: rule unnamed: automation may do only what a policy names, and none names DELETE of deployments.apps (smartops-automation names UPDATE of deployments.apps, deployments.apps/scale); leave it to a person or ask an operator for a policy"
     );
     let record = rolled(Rolled::At("2026-01-01T11:59:27Z".parse().unwrap()));
     let policies = sample::shipped_policies();
@@ -458,5 +458,5 @@ fn a_denial_says_who_what_where_why_and_what_next() {
         revisions: Revisions::NotAsked,
     };
     let verdict = verdict_with(&restart(), &sample::automation(), &facts);
-    insta::assert_snapshot!(verdict.denial().unwrap().message, @"");
+    insta::assert_snapshot!(verdict.denial().unwrap().message, @"SmartOps denies UPDATE of deployments.apps smartops-dev/web by system:serviceaccount:smartops-system:smartops-orchestrator: policy smartops-automation, rule cooldown: the pod template last changed (restarted) 33 s ago and may change again after 120 s; retry in 87 s");
 }

@@ -43,7 +43,7 @@ impl Cooldown {
         Self { seconds }
     }
 
-    pub(super) fn judge(&self, case: &Case<'_>, found: &mut Vec<Finding>) -> Result<(), Needs> {
+    pub(super) fn judge(self, case: &Case<'_>, found: &mut Vec<Finding>) -> Result<(), Needs> {
         if !case.change.rolls_pods() {
             return Ok(());
         }
@@ -80,7 +80,7 @@ impl Cooldown {
     }
 
     /// `passed` in whole seconds, `left` in milliseconds, above zero.
-    fn too_soon(&self, passed: i128, left: i128) -> Finding {
+    fn too_soon(self, passed: i128, left: i128) -> Finding {
         let retry = u32::try_from((left + 999) / 1000).unwrap_or(self.seconds);
         let message = format!(
             "the pod template last changed (restarted) {passed} s ago and may change again after {} s; retry in {retry} s",

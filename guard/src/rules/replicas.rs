@@ -127,7 +127,9 @@ impl Replicas {
             && let Some(Violation { limit, nearest }) = self.violation(old, new)
         {
             let moved = moved("spec.replicas", old, new);
-            found.push(refusal("spec.replicas", format!("{moved}: {limit}; ask for {nearest}")));
+            let side = if new > nearest { "most" } else { "least" };
+            let text = format!("{moved}: {limit}; ask for at {side} {nearest}");
+            found.push(refusal("spec.replicas", text));
         }
         if let Some((old, Some(new))) = case.change.bounds().map(|b| (b.old, b.new)) {
             let least = old.map(|b| b.min);
