@@ -1,1 +1,5 @@
-//! x
+//! End-to-end tests on a real control plane: one binary, one shared cluster with SmartOps in it, a namespace for each
+//! test. A test that breaks a cluster starts one of its own.
+
+mod cluster;
+mod support;

@@ -77,7 +77,7 @@ impl Components {
     /// The folder with kubectl.
     pub fn bin(&self) -> Result<PathBuf> {
         let kubectl = self.tool("kubectl")?;
-        Ok(kubectl.parent().unwrap_or(Path::new("/")).to_path_buf())
+        Ok(kubectl.parent().unwrap_or_else(|| Path::new("/")).to_path_buf())
     }
 }
 

@@ -10,12 +10,13 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::cluster::{Cluster, free_ports};
+use crate::hex::hex;
 use crate::programs::{Program, endpoints};
 use crate::state::Endpoints;
 use crate::wait::{Seen, eventually};
 use crate::{identities, pki, places, sample};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Who automation is in a cluster of ours.
 const CONFIG: &str = "\
@@ -137,7 +138,7 @@ fn without_bundle(list: &Value) -> Vec<String> {
     let ours = registrations.filter(|registration| {
         registration["metadata"]["name"].as_str().is_some_and(|name| name.starts_with("smartops-"))
     });
-    let webhooks = ours.flat_map(|registration| registration["webhooks"].as_array()).flatten();
+    let webhooks = ours.filter_map(|registration| registration["webhooks"].as_array()).flatten();
     webhooks
         .filter(|webhook| webhook["clientConfig"]["caBundle"].as_str().is_none_or(str::is_empty))
         .map(|webhook| webhook["name"].as_str().unwrap_or("?").to_owned())
@@ -149,10 +150,6 @@ fn random_hex() -> Result<String> {
     let mut source = fs::File::open("/dev/urandom").context("cannot open /dev/urandom")?;
     source.read_exact(&mut bytes).context("cannot read /dev/urandom")?;
     Ok(hex(&bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 pub mod audit;
 pub mod cluster;
 pub mod components;
+mod hex;
 pub mod http;
 pub mod identities;
 pub mod install;

@@ -20,7 +20,7 @@ pub enum Program {
     Controller,
 }
 
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 
 impl Program {
     /// Its name among the cluster's processes, of its log and of its kubeconfig.

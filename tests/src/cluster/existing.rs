@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::components::Components;
 use crate::kubectl::Kubectl;
-use crate::state::State;
 use crate::pki;
+use crate::state::State;
 
 /// Writes the admin's kubeconfig into `dir` and asks the cluster whether it answers.
 pub(super) fn adopt(dir: &Path, kubeconfig: &Path) -> Result<State> {

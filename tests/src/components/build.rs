@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use sha2::{Digest as _, Sha256};
 
 use super::{PARTS, Part, STAGES, has};
+use crate::hex::hex;
 use crate::places;
 use crate::wait::{Seen, eventually};
 
@@ -17,7 +18,7 @@ const KUBERNETES: &str = "v1.36.4";
 /// The Go that builds them. Go 1.27 breaks the API server's OpenAPI v2, and with it `kubectl apply`.
 const GO: &str = "1.26";
 /// Nobody's machine needs longer for one part.
-const LIMIT: Duration = Duration::from_mins(60);
+const LIMIT: Duration = Duration::from_hours(1);
 /// Which of KWOK's own stages are used.
 const KWOK_STAGES: [&str; 7] = [
     "node/fast/node-initialize",
@@ -149,7 +150,7 @@ fn flags(part: &Part) -> String {
             ("gitMinor", "36"),
             ("gitTreeState", "clean"),
         ] {
-            flags.push_str(&format!(" -X k8s.io/component-base/version.{name}={value}"));
+            flags += &format!(" -X k8s.io/component-base/version.{name}={value}");
         }
     }
     flags
@@ -198,8 +199,8 @@ fn key(part: &Part, sources: &Path, go: &str) -> Result<String> {
         hash.update(text.as_bytes());
         hash.update([0]);
     }
-    let hex: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("{}-{hex}", part.name))
+    let hash = hash.finalize();
+    Ok(format!("{}-{}", part.name, hex(hash.get(..8).unwrap_or(&hash))))
 }
 
 fn remove(folder: &Path) -> Result<()> {
