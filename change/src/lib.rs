@@ -12,6 +12,7 @@ mod path;
 mod pattern;
 mod quantity;
 mod raw;
+mod request;
 mod review;
 
 #[cfg(test)]
@@ -24,6 +25,5 @@ pub use self::path::{Path, Segment};
 pub use self::pattern::{Pattern, PatternError};
 pub use self::quantity::Quantity;
 pub use self::raw::Error;
-pub use self::review::{
-    Bounds, BoundsChange, Change, Kind, Metadata, Operation, ReplicasChange, Request, Resource,
-};
+pub use self::request::{Kind, Operation, Request, Resource};
+pub use self::review::{Bounds, BoundsChange, Change, Metadata, ReplicasChange};

@@ -7,102 +7,7 @@ use crate::context::Context;
 use crate::diff::{self, Differences};
 use crate::images::{self, ImageChange};
 use crate::raw::{self, Error, Object};
-
-/// What a request does to the object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Operation {
-    /// It comes into being.
-    Create,
-    /// It changes, whether by PUT, patch or apply.
-    Update,
-    /// It goes.
-    Delete,
-    /// A stream is opened to it (exec, attach, port-forward, proxy).
-    Connect,
-}
-
-impl Operation {
-    /// Every operation.
-    pub const ALL: [Self; 4] = [Self::Create, Self::Update, Self::Delete, Self::Connect];
-
-    /// The name reviews and policies use.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Create => "CREATE",
-            Self::Update => "UPDATE",
-            Self::Delete => "DELETE",
-            Self::Connect => "CONNECT",
-        }
-    }
-
-    /// The operation of that name, if there is one.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|operation| operation.as_str() == name)
-    }
-}
-
-impl std::fmt::Display for Operation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// Which resource is written, as the review's `resource` and `subResource` name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Resource<'a> {
-    /// Empty for the core group.
-    pub group: &'a str,
-    /// `v1` and the like; no judgement depends on it.
-    pub version: &'a str,
-    /// Plural, lower case.
-    pub resource: &'a str,
-    /// Empty for the object itself.
-    pub subresource: &'a str,
-}
-
-impl std::fmt::Display for Resource<'_> {
-    /// `deployments.apps/scale`, `pods/exec`, `configmaps`.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.resource)?;
-        if !self.group.is_empty() {
-            write!(f, ".{}", self.group)?;
-        }
-        if !self.subresource.is_empty() {
-            write!(f, "/{}", self.subresource)?;
-        }
-        Ok(())
-    }
-}
-
-/// The kinds whose content rules know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// apps Deployment.
-    Deployment,
-    /// The Scale of an apps Deployment.
-    DeploymentScale,
-    /// autoscaling HorizontalPodAutoscaler.
-    HorizontalPodAutoscaler,
-    /// Any other.
-    Other,
-}
-
-/// The parts of a review a change is read from, all borrowed.
-#[derive(Debug, Clone, Copy)]
-pub struct Request<'a> {
-    /// What is done.
-    pub operation: Operation,
-    /// To which resource.
-    pub resource: Resource<'a>,
-    /// Where; `None` for cluster-scoped kinds.
-    pub namespace: Option<&'a str>,
-    /// Its name; empty where the server will generate one.
-    pub name: &'a str,
-    /// The JSON text of `oldObject`; `null` counts as none.
-    pub old: Option<&'a str>,
-    /// The JSON text of `object`; `null` counts as none.
-    pub new: Option<&'a str>,
-}
+use crate::request::{Kind, Operation, Request, Resource};
 
 /// What is read of an object's metadata.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -169,7 +74,7 @@ impl<'a> Change<'a> {
     /// Where a text is no JSON object, a key stands twice, an object the operation carries is missing, or a field
     /// that rules read holds what it may not.
     pub fn read(request: Request<'a>) -> Result<Self, Error> {
-        let kind = kind_of(&request.resource);
+        let kind = request.resource.kind();
         let mut change = Self {
             request,
             kind,
@@ -299,15 +204,6 @@ impl<'a> Change<'a> {
     }
 }
 
-fn kind_of(resource: &Resource<'_>) -> Kind {
-    match (resource.group, resource.resource, resource.subresource) {
-        ("apps", "deployments", "") => Kind::Deployment,
-        ("apps", "deployments", "scale") => Kind::DeploymentScale,
-        ("autoscaling", "horizontalpodautoscalers", "") => Kind::HorizontalPodAutoscaler,
-        _ => Kind::Other,
-    }
-}
-
 fn optional(text: Option<&str>) -> Result<Option<Object<'_>>, Error> {
     text.map(str::trim).filter(|text| *text != "null").map(Object::read).transpose()
 }
@@ -352,113 +248,4 @@ fn bounds(object: &Object<'_>) -> Result<Bounds, Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DEPLOYMENTS: Resource<'_> =
-        Resource { group: "apps", version: "v1", resource: "deployments", subresource: "" };
-
-    fn read<'a>(
-        resource: Resource<'a>,
-        operation: Operation,
-        old: Option<&'a str>,
-        new: Option<&'a str>,
-    ) -> Result<Change<'a>, Error> {
-        let request = Request { operation, resource, namespace: Some("ns"), name: "web", old, new };
-        Change::read(request)
-    }
-
-    fn update<'a>(subresource: &'a str, old: &'a str, new: &'a str) -> Result<Change<'a>, Error> {
-        let resource = Resource { subresource, ..DEPLOYMENTS };
-        read(resource, Operation::Update, Some(old), Some(new))
-    }
-
-    #[test]
-    fn an_absent_number_is_zero_for_a_scale_and_one_for_a_deployment() {
-        for (subresource, spec, expected) in [
-            ("scale", r#"{"spec":{}}"#, 0),
-            ("scale", "{}", 0),
-            ("", r#"{"spec":{}}"#, 1),
-            ("", r#"{"spec":{"replicas":null}}"#, 1),
-            ("", r#"{"spec":{"replicas":0}}"#, 0),
-        ] {
-            let change = update(subresource, r#"{"spec":{"replicas":3}}"#, spec).unwrap();
-            let replicas = ReplicasChange { old: Some(3), new: Some(expected) };
-            assert_eq!(change.replicas(), Some(replicas), "{subresource} {spec}");
-        }
-    }
-
-    #[test]
-    fn a_number_that_is_none_is_an_error() {
-        for text in ["1.5", "\"3\"", "99999999999999999999", "{}", "[3]"] {
-            let new = format!(r#"{{"spec":{{"replicas":{text}}}}}"#);
-            assert!(update("", "{}", &new).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn rolling_pods_is_any_difference_of_the_templates() {
-        let of = |template: &str| format!(r#"{{"spec":{{"template":{template}}}}}"#);
-        let plain = of(r#"{"spec":{"containers":[{"name":"a"}]}}"#);
-        let stamped =
-            of(r#"{"metadata":{"annotations":{"x":"1"}},"spec":{"containers":[{"name":"a"}]}}"#);
-        let same = of(r#"{"metadata":{"annotations":{}},"spec":{"containers":[{"name":"a"}]}}"#);
-        assert!(update("", &plain, &stamped).unwrap().rolls_pods());
-        assert!(!update("", &plain, &same).unwrap().rolls_pods());
-        assert!(
-            !update("", r#"{"spec":{"replicas":1}}"#, r#"{"spec":{"replicas":2}}"#)
-                .unwrap()
-                .rolls_pods()
-        );
-    }
-
-    #[test]
-    fn pods_roll_even_where_the_difference_is_beyond_what_is_listed() {
-        let labels: Vec<_> = (0..400).map(|i| format!(r#""k{i}":"v""#)).collect();
-        let new = format!(
-            r#"{{"metadata":{{"labels":{{{}}}}},"spec":{{"template":{{"x":1}}}}}}"#,
-            labels.join(",")
-        );
-        let change = update("", "{}", &new).unwrap();
-        assert!(change.differences().is_truncated());
-        assert!(change.rolls_pods());
-    }
-
-    #[test]
-    fn an_update_without_its_old_object_is_an_error() {
-        let error = read(DEPLOYMENTS, Operation::Update, Some("null"), Some("{}")).unwrap_err();
-        assert_eq!(error, Error::Missing("oldObject"));
-    }
-
-    #[test]
-    fn garbage_is_an_error_and_never_a_guess() {
-        for text in ["", "[]", "3", "{", r#"{"spec":7}"#, r#"{"metadata":"x"}"#] {
-            assert!(update("", "{}", text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_finaliser_that_lets_go_is_told_from_an_edit_of_a_dying_object() {
-        let old = r#"{"metadata":{"deletionTimestamp":"2026-01-01T00:00:00Z","finalizers":["a/b"]},"spec":{"replicas":1}}"#;
-        let freed =
-            r#"{"metadata":{"deletionTimestamp":"2026-01-01T00:00:00Z"},"spec":{"replicas":1}}"#;
-        let scaled =
-            r#"{"metadata":{"deletionTimestamp":"2026-01-01T00:00:00Z"},"spec":{"replicas":9}}"#;
-        assert!(update("", old, freed).unwrap().is_finalising());
-        assert!(!update("", old, scaled).unwrap().is_finalising());
-    }
-
-    #[test]
-    fn an_autoscaler_without_a_minimum_has_one() {
-        let autoscalers = Resource {
-            group: "autoscaling",
-            version: "v2",
-            resource: "horizontalpodautoscalers",
-            subresource: "",
-        };
-        let new = r#"{"spec":{"maxReplicas":5}}"#;
-        let change = read(autoscalers, Operation::Create, None, Some(new)).unwrap();
-        let bounds = BoundsChange { old: None, new: Some(Bounds { min: 1, max: 5 }) };
-        assert_eq!(change.bounds(), Some(bounds));
-    }
-}
+mod tests;

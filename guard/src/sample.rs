@@ -7,9 +7,13 @@ use smartops_change::{Change, Operation, Request, Resource, TemplateDigest};
 use smartops_common::config::SmartOpsConfigSpec;
 
 use crate::facts::{Facts, Revisions, Watched};
+use smartops_common::denial::Rule;
+
 use crate::history::{Record, Rolled};
+use crate::judge::{Judgement, judge};
 use crate::policy::{Applied, GuardrailPolicySpec, compile, shipped};
 use crate::subject::Subject;
+use crate::verdict::Verdict;
 
 /// A write with the texts its change borrows from.
 pub(crate) struct Write {
@@ -127,4 +131,55 @@ pub(crate) const QUIET: Record =
 /// Facts about a workload that never rolled.
 pub(crate) fn facts(policies: &[Applied]) -> Facts<'_> {
     Facts { policies, watched: Watched::Seen(&QUIET), revisions: Revisions::NotAsked }
+}
+
+/// The verdict, where nothing is missing to reach it.
+pub(crate) fn verdict_with(write: &Write, subject: &Subject, facts: &Facts<'_>) -> Verdict {
+    match judge(&write.change(), subject, facts, now()) {
+        Judgement::Final(verdict) => verdict,
+        Judgement::Needs(needs) => panic!("{needs:?}"),
+    }
+}
+
+/// The verdict of the shipped policies on a workload that never rolled.
+pub(crate) fn verdict(write: &Write, subject: &Subject) -> Verdict {
+    verdict_with(write, subject, &facts(&shipped_policies()))
+}
+
+/// The rules that refused, in the order of the causes.
+pub(crate) fn refused(write: &Write, subject: &Subject) -> Vec<Rule> {
+    verdict(write, subject)
+        .denial()
+        .map(|d| d.causes.iter().map(|c| c.rule).collect())
+        .unwrap_or_default()
+}
+
+/// The rules that refused with the path each means.
+pub(crate) fn paths(write: &Write, subject: &Subject) -> Vec<String> {
+    verdict(write, subject)
+        .denial()
+        .map(|d| d.causes.iter().map(|c| format!("{} {}", c.rule, c.path)).collect())
+        .unwrap_or_default()
+}
+
+/// The one container of [`pods`], as other writes leave it.
+pub(crate) const CONTAINER: &str = r#"{"name":"web","image":"shop:1"}"#;
+
+/// A Deployment with these containers.
+pub(crate) fn pods(containers: &str) -> String {
+    with_template(&format!(r#"{{"spec":{{"containers":[{containers}]}}}}"#))
+}
+
+/// An update that puts this into the pod spec beside its one container.
+pub(crate) fn adds(field: &str) -> Write {
+    let new = format!(r#"{{"spec":{{"containers":[{CONTAINER}],{field}}}}}"#);
+    Write::update("", &pods(CONTAINER), &with_template(&new))
+}
+
+/// A restart as kubectl makes it.
+pub(crate) fn restart() -> Write {
+    let new = format!(
+        r#"{{"metadata":{{"annotations":{{"kubectl.kubernetes.io/restartedAt":"x"}}}},"spec":{{"containers":[{CONTAINER}]}}}}"#
+    );
+    Write::update("", &pods(CONTAINER), &with_template(&new))
 }

@@ -298,7 +298,12 @@ pub(crate) fn shortened(text: &str, longest: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use smartops_change::Operation;
+
     use super::*;
+    use crate::facts::{Facts, Revisions, Watched};
+    use crate::history::{Record, Rolled};
+    use crate::sample::{self, Write};
 
     #[test]
     fn what_is_too_long_is_cut_at_a_character() {
@@ -310,5 +315,67 @@ mod tests {
     fn undecided_is_a_denial_with_its_rule() {
         let verdict = Verdict::undecided("the deadline passed; retry");
         assert_eq!(verdict.denial().unwrap().leading_rule(), Some(Rule::Undecided));
+    }
+
+    #[test]
+    fn warning_and_audit_modes_refuse_nothing_and_say_so() {
+        let mut spec = sample::baseline();
+        spec.mode = Mode::Warn;
+        let warn = sample::applied("soft", &spec);
+        spec.mode = Mode::Audit;
+        let audit = sample::applied("silent", &spec);
+        let policies = [audit, warn];
+        let verdict = sample::verdict_with(
+            &sample::scale(3, 50),
+            &sample::person(),
+            &sample::facts(&policies),
+        );
+        assert_eq!(verdict.denial(), None);
+        assert_eq!(
+            verdict.warnings,
+            ["soft/replicas: spec.replicas 3 → 50: the maximum is 10; ask for at most 10"]
+        );
+        let expected = [("warned-by", "soft/replicas"), ("would-deny", "silent/replicas")];
+        assert_eq!(verdict.audit, expected.map(|(k, v)| (k.to_owned(), v.to_owned())));
+    }
+
+    #[test]
+    fn warnings_are_short_and_one_a_rule() {
+        let mut spec = sample::baseline();
+        spec.mode = Mode::Warn;
+        spec.rules.paths =
+            Some(crate::rules::paths::PathsSpec { allow: Some(vec![]), forbid: vec![] });
+        let policies = [sample::applied(&"long".repeat(30), &spec)];
+        let write = sample::adds(r#""hostNetwork":true,"hostPID":true"#);
+        let verdict = sample::verdict_with(&write, &sample::person(), &sample::facts(&policies));
+        assert_eq!(verdict.warnings.len(), 1);
+        assert_eq!(verdict.warnings[0].chars().count(), 120);
+    }
+
+    #[test]
+    fn a_denial_says_who_what_where_why_and_what_next() {
+        let message = |write: &Write, subject: &Subject| {
+            sample::verdict(write, subject).denial().unwrap().message.clone()
+        };
+        insta::assert_snapshot!(message(&sample::scale(3, 50), &sample::person()), @"SmartOps denies UPDATE of deployments.apps/scale smartops-dev/web by alice: policy smartops-baseline, rule replicas: spec.replicas 3 → 50: the maximum is 10; ask for at most 10");
+        let image = sample::pods(r#"{"name":"web","image":"shop:2"}"#);
+        insta::assert_snapshot!(
+            message(&Write::update("", &sample::pods(sample::CONTAINER), &image), &sample::automation()),
+            @"SmartOps denies UPDATE of deployments.apps smartops-dev/web by system:serviceaccount:smartops-system:smartops-orchestrator: policy smartops-automation, rule images: spec.template.spec.containers[web].image changed (shop:1 → shop:2): images may not change here; deploy the image the way people do; also smartops-automation/paths at spec.template.spec.containers[web].image"
+        );
+        insta::assert_snapshot!(
+            message(&Write::of(Operation::Delete, "apps", "deployments"), &sample::automation()),
+            @"SmartOps denies DELETE of deployments.apps smartops-dev/web by system:serviceaccount:smartops-system:smartops-orchestrator: rule unnamed: automation may do only what a policy names, and none names DELETE of deployments.apps (smartops-automation names UPDATE of deployments.apps, deployments.apps/scale); leave it to a person or ask an operator for a policy"
+        );
+        let record =
+            Record { rolled: Rolled::At("2026-01-01T11:59:27Z".parse().unwrap()), ..sample::QUIET };
+        let policies = sample::shipped_policies();
+        let facts = Facts {
+            policies: &policies,
+            watched: Watched::Seen(&record),
+            revisions: Revisions::NotAsked,
+        };
+        let verdict = sample::verdict_with(&sample::restart(), &sample::automation(), &facts);
+        insta::assert_snapshot!(verdict.denial().unwrap().message, @"SmartOps denies UPDATE of deployments.apps smartops-dev/web by system:serviceaccount:smartops-system:smartops-orchestrator: policy smartops-automation, rule cooldown: the pod template last changed (restarted) 33 s ago and may change again after 120 s; retry in 87 s");
     }
 }

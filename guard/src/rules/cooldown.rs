@@ -50,7 +50,7 @@ impl Cooldown {
         let old = case.change.old();
         let based_on = old.and_then(|m| m.generation);
         let record = match case.facts.watched {
-            Watched::Seen(record) if based_on.is_none_or(|g| g <= record.generation) => record,
+            Watched::Seen(record) if based_on.is_some_and(|g| g <= record.generation) => record,
             Watched::Seen(_) | Watched::Unseen => {
                 found.push(just_now(case.subject.is_automation()));
                 return Ok(());
@@ -107,4 +107,133 @@ fn unknown() -> Finding {
 
 fn finding(rule: Rule, message: String, retry: u32) -> Finding {
     Finding { rule, path: TEMPLATE.to_owned(), message, retry_after: Some(retry), refuses: true }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::Facts;
+    use crate::history::Record;
+    use crate::judge::{Judgement, judge};
+    use crate::sample;
+    use crate::subject::Subject;
+    use crate::verdict::Effect;
+
+    /// The verdict on a restart by automation of a workload with this record.
+    fn restarted(subject: &Subject, record: Watched<'_>, revisions: Revisions<'_>) -> Judgement {
+        let policies = sample::shipped_policies();
+        let facts = Facts { policies: &policies, watched: record, revisions };
+        judge(&sample::restart().change(), subject, &facts, sample::now())
+    }
+
+    fn rolled(rolled: Rolled) -> Record {
+        Record { rolled, ..sample::QUIET }
+    }
+
+    fn retry_after(judgement: Judgement) -> Option<u32> {
+        match judgement {
+            Judgement::Final(verdict) => {
+                verdict.denial().map(|d| d.retry_after_seconds.expect("time heals it"))
+            }
+            Judgement::Needs(needs) => panic!("{needs:?}"),
+        }
+    }
+
+    #[test]
+    fn a_restart_too_soon_is_told_the_seconds_left_rounded_up() {
+        for (milliseconds, expected) in [
+            (0, Some(120)),
+            (33_000, Some(87)),
+            (119_000, Some(1)),
+            (119_999, Some(1)),
+            (120_000, None),
+            (-5_000, Some(120)),
+        ] {
+            let at = sample::now() - jiff::SignedDuration::from_millis(milliseconds);
+            let record = rolled(Rolled::At(at));
+            let judged =
+                restarted(&sample::automation(), Watched::Seen(&record), Revisions::NotAsked);
+            assert_eq!(retry_after(judged), expected, "{milliseconds}");
+            let judged = restarted(&sample::person(), Watched::Seen(&record), Revisions::NotAsked);
+            assert_eq!(retry_after(judged), None, "people have no cooldown by default");
+        }
+    }
+
+    #[test]
+    fn a_scale_during_the_cooldown_passes() {
+        let record = rolled(Rolled::At(sample::now()));
+        let policies = sample::shipped_policies();
+        let facts = Facts {
+            policies: &policies,
+            watched: Watched::Seen(&record),
+            revisions: Revisions::NotAsked,
+        };
+        let verdict = sample::verdict_with(&sample::scale(3, 4), &sample::automation(), &facts);
+        assert_eq!(verdict.denial(), None);
+    }
+
+    #[test]
+    fn a_generation_the_watch_has_not_reached_counts_as_changed_just_now() {
+        let behind = Record { generation: 6, ..sample::QUIET };
+        for watched in [Watched::Seen(&behind), Watched::Unseen] {
+            let judged = restarted(&sample::automation(), watched, Revisions::NotAsked);
+            assert_eq!(retry_after(judged), Some(1));
+        }
+        let ahead = Record { generation: 8, ..sample::QUIET };
+        let judged = restarted(&sample::automation(), Watched::Seen(&ahead), Revisions::NotAsked);
+        assert_eq!(retry_after(judged), None);
+    }
+
+    #[test]
+    fn people_under_a_cooldown_of_their_own_pass_with_a_warning_where_the_watch_lags() {
+        let mut spec = sample::baseline();
+        spec.rules.cooldown = Some(crate::rules::cooldown::CooldownSpec { restart_seconds: 60 });
+        let policies = [sample::applied("mine", &spec)];
+        let facts =
+            Facts { policies: &policies, watched: Watched::Unseen, revisions: Revisions::NotAsked };
+        let verdict = sample::verdict_with(&sample::restart(), &sample::person(), &facts);
+        assert_eq!(verdict.denial(), None);
+        assert_eq!(verdict.outcomes[0].effect, Effect::Warn);
+        assert!(verdict.warnings[0].starts_with("mine/cooldown: the object changed just now"));
+        let record = rolled(Rolled::At(sample::now()));
+        let facts = Facts { watched: Watched::Seen(&record), ..facts };
+        assert!(
+            sample::verdict_with(&sample::restart(), &sample::person(), &facts).denial().is_some()
+        );
+    }
+
+    #[test]
+    fn what_rolled_before_the_watch_is_asked_of_the_replica_sets_once() {
+        let record = rolled(Rolled::BeforeTheWatch);
+        let judge = |revisions| restarted(&sample::automation(), Watched::Seen(&record), revisions);
+        assert_eq!(judge(Revisions::NotAsked), Judgement::Needs(Needs::Revisions));
+        let first = "2026-01-01T00:00:01Z".parse().unwrap();
+        let recent = "2026-01-01T11:59:30Z".parse().unwrap();
+        let revisions = [first, recent];
+        assert_eq!(retry_after(judge(Revisions::Listed(&revisions[..1]))), None);
+        assert_eq!(retry_after(judge(Revisions::Listed(&revisions))), Some(90));
+        let Judgement::Final(verdict) = judge(Revisions::Unavailable) else {
+            panic!("asked twice")
+        };
+        assert_eq!(verdict.denial().unwrap().leading_rule(), Some(Rule::Undecided));
+    }
+
+    #[test]
+    fn nothing_is_asked_of_the_cluster_for_a_person_or_a_scale() {
+        let record = rolled(Rolled::BeforeTheWatch);
+        let policies = sample::shipped_policies();
+        let facts = Facts {
+            policies: &policies,
+            watched: Watched::Seen(&record),
+            revisions: Revisions::NotAsked,
+        };
+        for (write, subject) in
+            [(sample::restart(), sample::person()), (sample::scale(3, 4), sample::automation())]
+        {
+            assert!(matches!(
+                judge(&write.change(), &subject, &facts, sample::now()),
+                Judgement::Final(_)
+            ));
+        }
+    }
 }

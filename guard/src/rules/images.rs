@@ -67,3 +67,31 @@ fn refusal(change: &ImageChange) -> Finding {
         refuses: true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{self, Write};
+
+    #[test]
+    fn automation_never_changes_an_image_wherever_it_stands() {
+        let image = |image: &str| sample::pods(&format!(r#"{{"name":"web","image":"{image}"}}"#));
+        let two = |a: &str, b: &str| {
+            sample::pods(&format!(r#"{{"name":"{a}","image":"i"}},{{"name":"{b}","image":"i"}}"#))
+        };
+        for write in [
+            Write::update("", &image("shop:1"), &image("shop:2")),
+            Write::update("", &two("a", "b"), &two("b", "a")),
+            Write::update(
+                "",
+                &image("shop:1"),
+                &sample::pods(r#"{"name":"other","image":"shop:1"}"#),
+            ),
+            sample::adds(r#""initContainers":[{"name":"i","image":"x"}]"#),
+            sample::adds(r#""volumes":[{"name":"v","image":{"reference":"x"}}]"#),
+        ] {
+            let rules = sample::refused(&write, &sample::automation());
+            assert_eq!(rules.first(), Some(&Rule::Images), "{rules:?}");
+        }
+    }
+}

@@ -101,3 +101,116 @@ fn patterns(list: &str, texts: &[String], flaws: &mut Vec<Flaw>) -> Vec<Pattern>
 fn finding(path: String, message: String) -> Finding {
     Finding { rule: Rule::Paths, path, message, retry_after: None, refuses: true }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::sample::{self, CONTAINER, Write};
+
+    #[test]
+    fn automation_may_change_the_safelist_and_a_person_anything() {
+        let resources = |cpu: &str| {
+            sample::pods(&format!(
+                r#"{{"name":"web","image":"shop:1","resources":{{"limits":{{"cpu":"{cpu}"}}}}}}"#
+            ))
+        };
+        let labelled = sample::with_template(&format!(
+            r#"{{"metadata":{{"labels":{{"a":"b"}}}},"spec":{{"containers":[{CONTAINER}]}}}}"#
+        ));
+        for write in [
+            sample::restart(),
+            Write::update("", &resources("1"), &resources("2")),
+            Write::update("", &sample::pods(sample::CONTAINER), &labelled),
+            sample::scale(3, 4),
+        ] {
+            assert_eq!(sample::paths(&write, &sample::automation()), [] as [&str; 0]);
+        }
+        let renamed = sample::pods(r#"{"name":"new","image":"shop:2"}"#);
+        let write = Write::update("", &sample::pods(sample::CONTAINER), &renamed);
+        assert_eq!(sample::paths(&write, &sample::person()), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn automation_may_change_nothing_beside_the_safelist() {
+        let metadata =
+            |inner: &str| format!(r#"{{"metadata":{{{inner}}},"spec":{{"replicas":3}}}}"#);
+        let plain = metadata("");
+        for (write, expected) in [
+            (Write::update("", &plain, &metadata(r#""labels":{"a":"b"}"#)), "metadata.labels.a"),
+            (
+                Write::update("", &plain, &metadata(r#""annotations":{"a/b":"c"}"#)),
+                r#"metadata.annotations["a/b"]"#,
+            ),
+            (
+                Write::update("", &plain, &metadata(r#""finalizers":["x/y"]"#)),
+                "metadata.finalizers[x/y]",
+            ),
+            (
+                sample::adds(r#""securityContext":{"runAsUser":0}"#),
+                "spec.template.spec.securityContext.runAsUser",
+            ),
+            (
+                sample::adds(r#""volumes":[{"name":"v","hostPath":{"path":"/"}}]"#),
+                "spec.template.spec.volumes[v]",
+            ),
+            (
+                sample::adds(r#""tolerations":[{"operator":"Exists"}]"#),
+                "spec.template.spec.tolerations[0]",
+            ),
+            (sample::adds(r#""nodeSelector":{"a":"b"}"#), "spec.template.spec.nodeSelector.a"),
+            (
+                sample::adds(r#""serviceAccountName":"root""#),
+                "spec.template.spec.serviceAccountName",
+            ),
+            (
+                sample::adds(r#""hostAliases":[{"ip":"1.2.3.4"}]"#),
+                "spec.template.spec.hostAliases[1.2.3.4]",
+            ),
+            (sample::adds(r#""hostNetwork":true"#), "spec.template.spec.hostNetwork"),
+            (
+                Write::update(
+                    "",
+                    &sample::pods(sample::CONTAINER),
+                    &sample::pods(r#"{"name":"web","image":"shop:1","securityContext":{}}"#),
+                ),
+                "spec.template.spec.containers[web].securityContext",
+            ),
+            (
+                Write::update(
+                    "",
+                    &sample::pods(sample::CONTAINER),
+                    &sample::pods(
+                        r#"{"name":"web","image":"shop:1","env":[{"name":"A","value":"s3cret"}]}"#,
+                    ),
+                ),
+                "spec.template.spec.containers[web].env[A]",
+            ),
+        ] {
+            assert_eq!(sample::paths(&write, &sample::automation()), [format!("paths {expected}")]);
+        }
+    }
+
+    #[test]
+    fn more_paths_than_are_judged_are_refused() {
+        let labels: Vec<_> = (0..300).map(|i| format!(r#""k{i}":"v""#)).collect();
+        let new = sample::with_template(&format!(
+            r#"{{"metadata":{{"labels":{{{}}}}},"spec":{{"containers":[{CONTAINER}]}}}}"#,
+            labels.join(",")
+        ));
+        let write = Write::update("", &sample::pods(sample::CONTAINER), &new);
+        assert_eq!(sample::paths(&write, &sample::automation()), ["paths "]);
+        assert_eq!(sample::paths(&write, &sample::person()), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn no_value_of_a_variable_ever_stands_in_a_denial() {
+        let with = |value: &str| {
+            sample::pods(&format!(
+                r#"{{"name":"web","image":"shop:1","env":[{{"name":"TOKEN","value":"{value}"}}]}}"#
+            ))
+        };
+        let write = Write::update("", &with("s3cret-old"), &with("s3cret-new"));
+        let verdict = sample::verdict(&write, &sample::automation());
+        assert!(verdict.denial().is_some());
+        assert!(!format!("{verdict:?}").contains("s3cret"));
+    }
+}

@@ -164,7 +164,10 @@ fn refusal(path: &str, message: String) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use smartops_change::Operation;
+
     use super::*;
+    use crate::sample::{self, Write};
 
     const RULE: Replicas = Replicas { min: 1, max: 10, step: 2, on_violation: OnViolation::Deny };
 
@@ -216,5 +219,81 @@ mod tests {
     fn numbers_at_the_edge_of_64_bits_are_judged_like_any_other() {
         assert!(RULE.violation(Some(i64::MIN), i64::MAX).is_some());
         assert!(RULE.violation(Some(i64::MAX), i64::MIN).is_some());
+    }
+
+    #[test]
+    fn people_scale_within_the_range_by_any_step_and_never_outside_it() {
+        for (old, new, denied) in [
+            (3, 5, false),
+            (1, 10, false),
+            (3, 50, true),
+            (3, 0, true),
+            (3, 1, false),
+            (50, 20, false),
+            (50, 51, true),
+            (0, 3, false),
+        ] {
+            let object = |n| sample::deployment(&format!(r#"{{"replicas":{n}}}"#));
+            for write in [sample::scale(old, new), Write::update("", &object(old), &object(new))] {
+                assert_eq!(
+                    !sample::refused(&write, &sample::person()).is_empty(),
+                    denied,
+                    "{old} → {new}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn automation_scales_by_two_at_most_on_the_object_and_on_its_scale_alike() {
+        let object = |n| sample::deployment(&format!(r#"{{"replicas":{n}}}"#));
+        for (old, new, denied) in
+            [(3, 5, false), (3, 6, true), (3, 1, false), (3, 0, true), (9, 11, true)]
+        {
+            for write in [sample::scale(old, new), Write::update("", &object(old), &object(new))] {
+                let rules = sample::refused(&write, &sample::automation());
+                assert_eq!(rules.contains(&Rule::Replicas), denied, "{old} → {new}");
+            }
+        }
+    }
+
+    #[test]
+    fn scale_to_zero_arrives_as_an_empty_spec_and_is_denied() {
+        let write = sample::scale(3, 0);
+        assert!(write.new.as_ref().unwrap().contains(r#""spec":{}"#));
+        assert_eq!(sample::refused(&write, &sample::person()), [Rule::Replicas]);
+    }
+
+    #[test]
+    fn a_creation_has_the_absolute_cap_only() {
+        let mut create = Write::of(Operation::Create, "apps", "deployments");
+        for (replicas, denied) in [(10, false), (11, true), (0, true)] {
+            create.new = Some(sample::deployment(&format!(r#"{{"replicas":{replicas}}}"#)));
+            assert_eq!(
+                !sample::refused(&create, &sample::person()).is_empty(),
+                denied,
+                "{replicas}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_autoscaler_is_judged_at_its_bounds_and_only_where_they_get_worse() {
+        let spec = |min: i64, max: i64| {
+            sample::deployment(&format!(r#"{{"minReplicas":{min},"maxReplicas":{max}}}"#))
+        };
+        for (old, new, expected) in [
+            ((1, 5), (1, 10), vec![]),
+            ((1, 5), (1, 11), vec!["replicas spec.maxReplicas"]),
+            ((1, 5), (0, 5), vec!["replicas spec.minReplicas"]),
+            ((0, 50), (0, 50), vec![]),
+            ((0, 50), (0, 40), vec![]),
+            ((0, 50), (0, 51), vec!["replicas spec.maxReplicas"]),
+        ] {
+            let mut write = Write::of(Operation::Update, "autoscaling", "horizontalpodautoscalers");
+            write.old = Some(spec(old.0, old.1));
+            write.new = Some(spec(new.0, new.1));
+            assert_eq!(sample::paths(&write, &sample::person()), expected, "{old:?} → {new:?}");
+        }
     }
 }
