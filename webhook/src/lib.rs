@@ -1,1 +1,20 @@
-//! The SmartOps admission webhook.
+//! The admission webhook: bytes in, judgement by `smartops-guard`, a well-formed answer out.
+//!
+//! Lives here: the wire, the watches that feed the judgement, what is told about each decision, and the wiring.
+//! Does not live here: any rule.
+
+pub mod admission;
+pub mod app;
+pub mod args;
+pub mod decisions;
+pub mod history;
+pub mod live;
+pub mod metrics;
+pub mod registration;
+pub mod review;
+pub mod snapshot;
+pub mod status;
+pub mod workload;
+
+#[cfg(test)]
+mod wire;

@@ -1,0 +1,98 @@
+//! The webhook's own flags.
+
+use std::net::SocketAddr;
+
+use clap::Parser;
+use smartops_certs::bundle::Names;
+use smartops_common::names;
+use smartops_process::args::{CommonArgs, InvalidArguments, verdict};
+
+/// Judges changes to workloads for the Kubernetes API server.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "smartops-webhook", version)]
+pub struct Args {
+    /// What every program takes.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Address reviews are taken at, over TLS. Port 0 picks a free one.
+    #[arg(long, env = "SMARTOPS_LISTEN_ADDRESS", default_value = "0.0.0.0:8443")]
+    pub listen_address: SocketAddr,
+    /// Address of /healthz, /readyz and /metrics. Port 0 picks a free one.
+    #[arg(long, env = "SMARTOPS_HEALTH_ADDRESS", default_value = "0.0.0.0:8081")]
+    pub health_address: SocketAddr,
+    /// Secret, in SmartOps' namespace, that holds the CA and the serving certificate.
+    #[arg(
+        long,
+        env = "SMARTOPS_CERTIFICATE_SECRET",
+        default_value = names::WEBHOOK_CERTIFICATE_SECRET
+    )]
+    pub certificate_secret: String,
+    /// Further names the certificate is for, DNS or IP, besides those of the Service.
+    #[arg(long, env = "SMARTOPS_CERTIFICATE_NAMES", value_delimiter = ',', value_name = "NAME,…")]
+    pub certificate_names: Vec<String>,
+}
+
+impl Args {
+    /// The names the certificate must be for, or everything that is wrong with the arguments.
+    pub fn check(&self) -> Result<Names, InvalidArguments> {
+        let mut problems = Vec::new();
+        self.common.check(&mut problems);
+        if self.certificate_secret.is_empty() {
+            problems.push("--certificate-secret must not be empty: name a Secret".into());
+        }
+        if self.listen_address == self.health_address && self.listen_address.port() != 0 {
+            problems.push(format!(
+                "--listen-address and --health-address are both {}: give each its own",
+                self.listen_address
+            ));
+        }
+        let service = format!("{}.{}.svc", names::WEBHOOK_SERVICE, self.common.namespace);
+        let ours = [format!("{service}.cluster.local"), service];
+        let further = self.certificate_names.iter().filter(|name| !name.is_empty());
+        match Names::new(ours.iter().chain(further)) {
+            Ok(names) => verdict(problems).map(|()| names),
+            Err(bad) => {
+                problems.extend(bad.into_iter().map(|bad| format!("--certificate-names: {bad}")));
+                Err(InvalidArguments(problems))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Args {
+        Args::try_parse_from([&["smartops-webhook"], arguments].concat()).unwrap()
+    }
+
+    #[test]
+    fn the_certificate_is_always_for_the_service_and_for_what_is_added() {
+        let names = parse(&["--certificate-names", "127.0.0.1,host.example"]).check().unwrap();
+        assert_eq!(
+            names.iter().collect::<Vec<_>>(),
+            [
+                "127.0.0.1",
+                "host.example",
+                "smartops-webhook.smartops-system.svc",
+                "smartops-webhook.smartops-system.svc.cluster.local",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once() {
+        let args = parse(&[
+            "--certificate-names",
+            "a b",
+            "--drain-seconds",
+            "60",
+            "--listen-address",
+            "127.0.0.1:1",
+            "--health-address",
+            "127.0.0.1:1",
+        ]);
+        assert_eq!(args.check().unwrap_err().0.len(), 3);
+    }
+}

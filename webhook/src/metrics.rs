@@ -1,0 +1,83 @@
+//! Every metric of the webhook.
+
+use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge};
+use smartops_process::metrics::{Error, Metrics};
+
+use crate::registration;
+
+/// Upper bounds of the decision's duration, in seconds: most decisions take well under a millisecond.
+const BUCKETS: [f64; 15] = [
+    0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
+    2.5, 10.0,
+];
+
+/// Handles to the webhook's metrics. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct WebhookMetrics {
+    /// Decisions, by what was decided about what; no label grows with the number of objects.
+    pub decisions: IntCounterVec,
+    /// How long a decision took, in seconds.
+    pub duration: HistogramVec,
+    /// Live reads a review had to make.
+    pub live_reads: IntCounterVec,
+    /// Judgements that panicked.
+    pub panics: IntCounter,
+    /// Reviews under way.
+    pub in_flight: IntGauge,
+    /// Policies that judge now.
+    pub policies: IntGauge,
+    /// Policies that could not be compiled, each time that was tried.
+    pub rejected_policies: IntCounter,
+    /// Deployments of which a history is kept.
+    pub histories: IntGauge,
+    /// Registrations filled in.
+    pub bundles_filled: IntCounter,
+}
+
+impl WebhookMetrics {
+    /// Registers them all.
+    pub fn new(metrics: &Metrics) -> Result<Self, Error> {
+        Ok(Self {
+            decisions: metrics.counters(
+                "smartops_webhook_decisions_total",
+                "Decisions about reviews.",
+                &[
+                    "policy",
+                    "rule",
+                    "decision",
+                    "operation",
+                    "resource",
+                    "subresource",
+                    "audience",
+                    "dry_run",
+                ],
+            )?,
+            duration: metrics.histograms(
+                "smartops_webhook_decision_duration_seconds",
+                "Time from a review's head to its decision.",
+                &["audience", "decision"],
+                &BUCKETS,
+            )?,
+            live_reads: metrics.counters(
+                "smartops_webhook_live_reads_total",
+                "Reads from the API server that a review had to wait for.",
+                &["what", "result"],
+            )?,
+            panics: metrics.counter(
+                "smartops_webhook_panics_total",
+                "Judgements that panicked; each was answered as undecided.",
+            )?,
+            in_flight: metrics.gauge("smartops_webhook_in_flight", "Reviews under way.")?,
+            policies: metrics.gauge("smartops_webhook_policies", "Policies that judge now.")?,
+            rejected_policies: metrics.counter(
+                "smartops_webhook_rejected_policies_total",
+                "Policies that could not be compiled; the last good version of each goes on judging.",
+            )?,
+            histories: metrics.gauge(
+                "smartops_webhook_histories",
+                "Deployments of which a history is kept.",
+            )?,
+            bundles_filled: registration::counter(metrics)?,
+        })
+    }
+}

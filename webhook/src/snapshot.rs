@@ -1,0 +1,261 @@
+//! What reviews are judged by: the configuration and the compiled policies, by namespace. Fed by watches, worked out
+//! when something changes, read without a lock.
+//!
+//! A policy or configuration that cannot be used leaves its last good version in force.
+
+mod listing;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwapOption;
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::ResourceExt;
+use kube::api::ObjectMeta;
+use smartops_common::config::{SmartOpsConfig, SmartOpsConfigSpec};
+use smartops_common::names;
+use smartops_guard::policy::{CompiledPolicy, GuardrailPolicy, Index, compile};
+use smartops_process::watch::Event;
+use tokio::sync::Notify;
+
+use self::listing::Listing;
+use crate::metrics::WebhookMetrics;
+use crate::status::{Kind, Report};
+
+/// What one review is judged by; it does not change while it is.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Who automation is, and which namespaces are guarded.
+    pub config: SmartOpsConfigSpec,
+    /// Which policies apply where.
+    pub index: Index,
+}
+
+/// Where watches write and reviews read.
+#[derive(Debug)]
+pub struct Board {
+    sources: Mutex<Sources>,
+    snapshot: ArcSwapOption<Snapshot>,
+    reported: Notify,
+    metrics: WebhookMetrics,
+}
+
+#[derive(Debug, Default)]
+struct Sources {
+    policies: BTreeMap<String, Policy>,
+    policies_listing: Listing,
+    namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    namespaces_listing: Listing,
+    config: Option<Config>,
+    config_listing: Listing,
+}
+
+#[derive(Debug)]
+struct Policy {
+    generation: Option<i64>,
+    conditions: Vec<Condition>,
+    outcome: Result<(), String>,
+    /// The last version that could be compiled.
+    good: Option<Arc<CompiledPolicy>>,
+}
+
+#[derive(Debug)]
+struct Config {
+    generation: Option<i64>,
+    conditions: Vec<Condition>,
+    outcome: Result<(), String>,
+    /// The last version that could be read.
+    good: Option<SmartOpsConfigSpec>,
+}
+
+impl Board {
+    /// Nothing has been read yet: there is no snapshot.
+    pub fn new(metrics: WebhookMetrics) -> Arc<Self> {
+        Arc::new(Self {
+            sources: Mutex::default(),
+            snapshot: ArcSwapOption::empty(),
+            reported: Notify::new(),
+            metrics,
+        })
+    }
+
+    /// What to judge by; `None` until policies, configuration and namespaces have all been read once.
+    pub fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        self.snapshot.load_full()
+    }
+
+    /// What is to be said about policies and configuration.
+    pub fn reports(&self) -> Vec<Report> {
+        let sources = self.sources();
+        let policies = sources.policies.iter().map(|(name, policy)| Report {
+            kind: Kind::Policy,
+            name: name.clone(),
+            generation: policy.generation,
+            conditions: policy.conditions.clone(),
+            outcome: policy.outcome.clone(),
+        });
+        let config = sources.config.iter().map(|config| Report {
+            kind: Kind::Config,
+            name: names::CONFIG_NAME.to_owned(),
+            generation: config.generation,
+            conditions: config.conditions.clone(),
+            outcome: config.outcome.clone(),
+        });
+        policies.chain(config).collect()
+    }
+
+    /// Waits until there may be something new to say.
+    pub async fn reported(&self) {
+        self.reported.notified().await;
+    }
+
+    /// An event of the watch of policies.
+    pub fn policy(&self, event: Event<GuardrailPolicy>) {
+        let mut sources = self.sources();
+        let sources = &mut *sources;
+        if let Some(gone) = sources.policies_listing.follow(&event) {
+            sources.policies.retain(|name, _| !gone.is_gone(name));
+        }
+        match event {
+            Event::InitApply(policy) | Event::Apply(policy) => self.accept(sources, policy),
+            Event::Unreadable { metadata, error } => {
+                let name = metadata.name.clone().unwrap_or_default();
+                let good = sources.policies.remove(&name).and_then(|former| former.good);
+                self.reject(&name, &error);
+                let generation = metadata.generation;
+                let policy =
+                    Policy { generation, conditions: Vec::new(), outcome: Err(error), good };
+                sources.policies.insert(name, policy);
+            }
+            Event::Delete(metadata) => {
+                sources.policies.remove(&metadata.name.unwrap_or_default());
+            }
+            Event::Init | Event::InitDone => {}
+        }
+        self.work_out(sources);
+    }
+
+    /// An event of the watch of the configuration.
+    pub fn config(&self, event: Event<SmartOpsConfig>) {
+        let mut sources = self.sources();
+        let sources = &mut *sources;
+        if let Some(gone) = sources.config_listing.follow(&event)
+            && gone.is_gone(names::CONFIG_NAME)
+        {
+            sources.config = None;
+        }
+        match event {
+            Event::InitApply(config) | Event::Apply(config) if is_the_one(&config.metadata) => {
+                sources.config = Some(Config {
+                    generation: config.metadata.generation,
+                    conditions: config.status.unwrap_or_default().conditions,
+                    outcome: Ok(()),
+                    good: Some(config.spec),
+                });
+            }
+            Event::Unreadable { metadata, error } if is_the_one(&metadata) => {
+                let good = sources.config.take().and_then(|former| former.good);
+                sources.config = Some(Config {
+                    generation: metadata.generation,
+                    conditions: Vec::new(),
+                    outcome: Err(error),
+                    good,
+                });
+            }
+            Event::Delete(metadata) if is_the_one(&metadata) => sources.config = None,
+            _ => {}
+        }
+        self.work_out(sources);
+    }
+
+    /// An event of the watch of namespaces.
+    pub fn namespace(&self, event: Event<Namespace>) {
+        let mut sources = self.sources();
+        let sources = &mut *sources;
+        let mut changed = false;
+        if let Some(gone) = sources.namespaces_listing.follow(&event) {
+            sources.namespaces.retain(|name, _| !gone.is_gone(name));
+            changed = true;
+        }
+        match event {
+            Event::InitApply(mut namespace) | Event::Apply(mut namespace) => {
+                let labels = std::mem::take(namespace.labels_mut());
+                changed |= sources.namespaces.get(&namespace.name_any()) != Some(&labels);
+                sources.namespaces.insert(namespace.name_any(), labels);
+            }
+            Event::Delete(metadata) => {
+                let name = metadata.name.unwrap_or_default();
+                changed |= sources.namespaces.remove(&name).is_some();
+            }
+            Event::Init | Event::InitDone | Event::Unreadable { .. } => {}
+        }
+        if changed {
+            self.work_out(sources);
+        }
+    }
+
+    fn accept(&self, sources: &mut Sources, policy: GuardrailPolicy) {
+        let name = policy.name_any();
+        let generation = policy.metadata.generation;
+        let conditions = policy.status.unwrap_or_default().conditions;
+        let former = sources.policies.remove(&name);
+        // Only the status changed: what was compiled still holds.
+        let unchanged =
+            |p: &Policy| p.generation == generation && generation.is_some() && p.outcome.is_ok();
+        if let Some(former) = former.as_ref().filter(|p| unchanged(p)) {
+            let good = former.good.clone();
+            let policy = Policy { generation, conditions, outcome: Ok(()), good };
+            sources.policies.insert(name, policy);
+            return;
+        }
+        let policy = match compile(&name, &policy.spec) {
+            Ok(compiled) => {
+                let good = Some(Arc::new(compiled));
+                Policy { generation, conditions, outcome: Ok(()), good }
+            }
+            Err(error) => {
+                self.reject(&name, &error.to_string());
+                let good = former.and_then(|former| former.good);
+                Policy { generation, conditions, outcome: Err(error.to_string()), good }
+            }
+        };
+        sources.policies.insert(name, policy);
+    }
+
+    fn reject(&self, policy: &str, error: &str) {
+        self.metrics.rejected_policies.inc();
+        tracing::warn!(policy, error, "a policy cannot be judged by: its last good version stays");
+    }
+
+    /// Works the snapshot out anew, unless a list is under way or something has never been read.
+    fn work_out(&self, sources: &Sources) {
+        let listings =
+            [&sources.policies_listing, &sources.namespaces_listing, &sources.config_listing];
+        if !listings.iter().all(|listing| listing.is_complete()) {
+            return;
+        }
+        self.reported.notify_one();
+        let config = match &sources.config {
+            None => SmartOpsConfigSpec::default(),
+            Some(Config { good: Some(config), .. }) => config.clone(),
+            Some(Config { good: None, .. }) => return,
+        };
+        let policies: Vec<_> = sources.policies.values().filter_map(|p| p.good.clone()).collect();
+        let namespaces = sources.namespaces.iter().map(|(name, labels)| (name.as_str(), labels));
+        let index = Index::build(&policies, namespaces, &config);
+        self.metrics.policies.set(i64::try_from(policies.len()).unwrap_or(i64::MAX));
+        self.snapshot.store(Some(Arc::new(Snapshot { config, index })));
+    }
+
+    fn sources(&self) -> MutexGuard<'_, Sources> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_the_one(metadata: &ObjectMeta) -> bool {
+    metadata.name.as_deref() == Some(names::CONFIG_NAME)
+}
+
+#[cfg(test)]
+mod tests;

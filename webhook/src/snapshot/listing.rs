@@ -1,0 +1,55 @@
+//! Follows the lists a watch makes: which objects a new list no longer tells, and whether one was ever completed.
+
+use std::collections::BTreeSet;
+
+use kube::{Resource, ResourceExt};
+use smartops_process::watch::Event;
+
+/// The state of one watch's lists.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    /// Names told by the list under way.
+    told: Option<BTreeSet<String>>,
+    complete: bool,
+}
+
+/// The names a completed list told; every other is gone.
+#[derive(Debug)]
+pub(crate) struct Told(BTreeSet<String>);
+
+impl Told {
+    /// Whether the list did not tell this name.
+    pub(crate) fn is_gone(&self, name: &str) -> bool {
+        !self.0.contains(name)
+    }
+}
+
+impl Listing {
+    /// Takes note of an event; at the end of a list, what it told.
+    pub(crate) fn follow<K: Resource>(&mut self, event: &Event<K>) -> Option<Told> {
+        match event {
+            Event::Init => self.told = Some(BTreeSet::new()),
+            Event::InitApply(object) => self.note(object.name_any()),
+            Event::Unreadable { metadata, .. } => {
+                self.note(metadata.name.clone().unwrap_or_default());
+            }
+            Event::InitDone => {
+                self.complete = true;
+                return self.told.take().map(Told);
+            }
+            Event::Apply(_) | Event::Delete(_) => {}
+        }
+        None
+    }
+
+    /// Whether a list was completed and none is under way.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete && self.told.is_none()
+    }
+
+    fn note(&mut self, name: String) {
+        if let Some(told) = &mut self.told {
+            told.insert(name);
+        }
+    }
+}
