@@ -6,10 +6,11 @@ use smartops_change::Change;
 use smartops_common::denial::Rule;
 
 use crate::facts::Facts;
+use crate::findings::{Finding, Findings};
 use crate::policy::{Applied, Mode};
 use crate::rules::Case;
 use crate::subject::Subject;
-use crate::verdict::{Finding, Findings, Verdict};
+use crate::verdict::Verdict;
 
 /// What a judgement came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

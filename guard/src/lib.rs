@@ -9,6 +9,7 @@
 
 mod amend;
 mod facts;
+mod findings;
 pub mod history;
 mod judge;
 pub mod policy;

@@ -15,10 +15,10 @@ use self::images::{Images, ImagesSpec};
 use self::paths::{Paths, PathsSpec};
 use self::replicas::{Replicas, ReplicasSpec};
 use crate::facts::Facts;
+use crate::findings::Finding;
 use crate::judge::Needs;
 use crate::policy::Flaw;
 use crate::subject::Subject;
-use crate::verdict::Finding;
 
 /// What the writes a policy means may not do. A rule that is absent binds nothing.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]

@@ -7,10 +7,10 @@ use smartops_common::denial::Rule;
 
 use super::Case;
 use crate::facts::{Revisions, Watched};
+use crate::findings::Finding;
 use crate::history::{Rolled, rolled_by_revisions};
 use crate::judge::Needs;
 use crate::policy::Flaw;
-use crate::verdict::Finding;
 
 /// How long to wait between two changes of the pod template.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]

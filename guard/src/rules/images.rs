@@ -8,7 +8,8 @@ use smartops_change::ImageChange;
 use smartops_common::denial::Rule;
 
 use super::Case;
-use crate::verdict::{Finding, shortened};
+use crate::findings::Finding;
+use crate::verdict::shortened;
 
 /// Whether an update may change images.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]

@@ -7,8 +7,9 @@ use smartops_change::{Difference, Pattern};
 use smartops_common::denial::Rule;
 
 use super::Case;
+use crate::findings::Finding;
 use crate::policy::Flaw;
-use crate::verdict::{Finding, shortened};
+use crate::verdict::shortened;
 
 /// Which paths an update may change. A path is `spec.template.spec.containers[].resources`: from the object's root,
 /// `[]` for any item, and means everything below it.

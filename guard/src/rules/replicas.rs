@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use smartops_common::denial::Rule;
 
 use super::Case;
+use crate::findings::Finding;
 use crate::policy::Flaw;
-use crate::verdict::Finding;
 
 /// How many replicas there may be, and how far one write may move them.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]

@@ -1,0 +1,259 @@
+//! What the rules found and what it amounts to: the decision and the sentence an operator reads. What is a finding is
+//! each rule's.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use smartops_change::Change;
+use smartops_common::denial::{Cause, Denial, Rule};
+
+use crate::policy::Mode;
+use crate::subject::Subject;
+use crate::verdict::{Decision, Effect, Outcome, Verdict, shortened};
+
+/// Longest warning. Characters.
+const LONGEST_WARNING: usize = 120;
+/// Most bytes of warnings in one verdict.
+const WARNINGS_IN_ALL: usize = 4096;
+/// Most causes a denial lists.
+const MOST_CAUSES: usize = 32;
+/// Further causes the sentence names after the leading one.
+const FURTHER_CAUSES: usize = 4;
+/// Longest value of an audit annotation. Characters.
+const LONGEST_AUDIT: usize = 500;
+
+/// What one rule found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Finding {
+    pub(crate) rule: Rule,
+    pub(crate) path: String,
+    pub(crate) message: String,
+    /// After so many seconds the same write could pass.
+    pub(crate) retry_after: Option<u32>,
+    /// Whether the rule refuses, or only wants it said.
+    pub(crate) refuses: bool,
+}
+
+/// Everything the rules of all policies found, in an order that no order of policies changes.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    found: Vec<Found>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Found {
+    policy: Arc<str>,
+    effect: Effect,
+    finding: Finding,
+}
+
+impl Findings {
+    /// Takes what a policy's rule found; the policy's mode says what comes of it.
+    pub(crate) fn add(&mut self, policy: &Arc<str>, mode: Mode, finding: Finding) {
+        let effect = match mode {
+            Mode::Enforce if finding.refuses => Effect::Deny,
+            Mode::Enforce | Mode::Warn => Effect::Warn,
+            Mode::Audit => Effect::Audit,
+        };
+        self.found.push(Found { policy: Arc::clone(policy), effect, finding });
+    }
+
+    /// The verdict they amount to.
+    pub(crate) fn verdict(mut self, change: &Change<'_>, subject: &Subject) -> Verdict {
+        let key = |f: &Found| {
+            let Finding { rule, path, message, .. } = &f.finding;
+            (f.effect, *rule, Arc::clone(&f.policy), path.clone(), message.clone())
+        };
+        self.found.sort_by_key(key);
+        self.found.dedup();
+        let outcomes: BTreeSet<Outcome> = self
+            .found
+            .iter()
+            .map(|f| Outcome {
+                policy: Arc::clone(&f.policy),
+                rule: f.finding.rule,
+                effect: f.effect,
+            })
+            .collect();
+        let refusals: Vec<&Found> = self.with(Effect::Deny).collect();
+        Verdict {
+            decision: if refusals.is_empty() {
+                Decision::Allow
+            } else {
+                Decision::Deny(denial(&refusals, change, subject))
+            },
+            warnings: self.warnings(),
+            audit: audit(&outcomes),
+            outcomes: outcomes.into_iter().collect(),
+        }
+    }
+
+    fn with(&self, effect: Effect) -> impl Iterator<Item = &Found> {
+        self.found.iter().filter(move |f| f.effect == effect)
+    }
+
+    /// One warning for each rule of each policy.
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let (mut bytes, mut last) = (0, None);
+        for found in self.with(Effect::Warn) {
+            let this = (&found.policy, found.finding.rule);
+            if last == Some(this) {
+                continue;
+            }
+            last = Some(this);
+            let warning = shortened(&sentence(found), LONGEST_WARNING);
+            bytes += warning.len();
+            if bytes > WARNINGS_IN_ALL {
+                break;
+            }
+            warnings.push(warning);
+        }
+        warnings
+    }
+}
+
+fn source(policy: &str, rule: Rule) -> String {
+    if policy.is_empty() { rule.to_string() } else { format!("{policy}/{rule}") }
+}
+
+fn sentence(found: &Found) -> String {
+    let source = source(&found.policy, found.finding.rule);
+    format!("{source}: {}", found.finding.message)
+}
+
+fn denial(refusals: &[&Found], change: &Change<'_>, subject: &Subject) -> Denial {
+    let namespace = change.namespace().map(|n| format!("{n}/")).unwrap_or_default();
+    let write = format!(
+        "SmartOps denies {} of {} {namespace}{} by {}",
+        change.operation(),
+        change.resource(),
+        change.name(),
+        subject.username(),
+    );
+    let mut causes = refusals.iter();
+    let leading = causes.next().map(|f| reason(f));
+    let further = causes.by_ref().take(FURTHER_CAUSES).map(|f| further(f));
+    let mut parts: Vec<String> = leading.into_iter().chain(further).collect();
+    let more = causes.count();
+    if more > 0 {
+        parts.push(format!("and {more} more"));
+    }
+    let message = format!("{write}: {}", parts.join("; "));
+    let seconds: Option<Vec<u32>> = refusals.iter().map(|f| f.finding.retry_after).collect();
+    let causes = refusals.iter().take(MOST_CAUSES).map(|f| Cause {
+        policy: f.policy.as_ref().to_owned(),
+        rule: f.finding.rule,
+        path: f.finding.path.clone(),
+        message: f.finding.message.clone(),
+    });
+    Denial {
+        message,
+        causes: causes.collect(),
+        retry_after_seconds: seconds.and_then(|seconds| seconds.into_iter().max()),
+    }
+}
+
+/// The leading cause, in full.
+fn reason(found: &Found) -> String {
+    let Found { policy, finding: Finding { rule, message, .. }, .. } = found;
+    let policy = if policy.is_empty() { String::new() } else { format!("policy {policy}, ") };
+    format!("{policy}rule {rule}: {message}")
+}
+
+/// A further cause, by name.
+fn further(found: &Found) -> String {
+    let source = source(&found.policy, found.finding.rule);
+    match found.finding.path.as_str() {
+        "" => format!("also {source}"),
+        path => format!("also {source} at {path}"),
+    }
+}
+
+fn audit(outcomes: &BTreeSet<Outcome>) -> Vec<(String, String)> {
+    let keys =
+        [(Effect::Deny, "denied-by"), (Effect::Warn, "warned-by"), (Effect::Audit, "would-deny")];
+    keys.into_iter()
+        .filter_map(|(effect, key)| {
+            let sources: Vec<String> = outcomes
+                .iter()
+                .filter(|o| o.effect == effect)
+                .map(|o| source(&o.policy, o.rule))
+                .collect();
+            (!sources.is_empty())
+                .then(|| (key.to_owned(), shortened(&sources.join(", "), LONGEST_AUDIT)))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use smartops_change::Operation;
+
+    use super::*;
+    use crate::facts::{Facts, Revisions, Watched};
+    use crate::history::{Record, Rolled};
+    use crate::sample::{self, Write};
+
+    #[test]
+    fn warning_and_audit_modes_refuse_nothing_and_say_so() {
+        let mut spec = sample::baseline();
+        spec.mode = Mode::Warn;
+        let warn = sample::applied("soft", &spec);
+        spec.mode = Mode::Audit;
+        let audit = sample::applied("silent", &spec);
+        let policies = [audit, warn];
+        let verdict = sample::verdict_with(
+            &sample::scale(3, 50),
+            &sample::person(),
+            &sample::facts(&policies),
+        );
+        assert_eq!(verdict.denial(), None);
+        assert_eq!(
+            verdict.warnings,
+            ["soft/replicas: spec.replicas 3 → 50: the maximum is 10; ask for at most 10"]
+        );
+        let expected = [("warned-by", "soft/replicas"), ("would-deny", "silent/replicas")];
+        assert_eq!(verdict.audit, expected.map(|(k, v)| (k.to_owned(), v.to_owned())));
+    }
+
+    #[test]
+    fn warnings_are_short_and_one_a_rule() {
+        let mut spec = sample::baseline();
+        spec.mode = Mode::Warn;
+        spec.rules.paths =
+            Some(crate::rules::paths::PathsSpec { allow: Some(vec![]), forbid: vec![] });
+        let policies = [sample::applied(&"long".repeat(30), &spec)];
+        let write = sample::adds(r#""hostNetwork":true,"hostPID":true"#);
+        let verdict = sample::verdict_with(&write, &sample::person(), &sample::facts(&policies));
+        assert_eq!(verdict.warnings.len(), 1);
+        assert_eq!(verdict.warnings[0].chars().count(), 120);
+    }
+
+    #[test]
+    fn a_denial_says_who_what_where_why_and_what_next() {
+        let message = |write: &Write, subject: &Subject| {
+            sample::verdict(write, subject).denial().unwrap().message.clone()
+        };
+        insta::assert_snapshot!(message(&sample::scale(3, 50), &sample::person()), @"SmartOps denies UPDATE of deployments.apps/scale smartops-dev/web by alice: policy smartops-baseline, rule replicas: spec.replicas 3 → 50: the maximum is 10; ask for at most 10");
+        let image = sample::pods(r#"{"name":"web","image":"shop:2"}"#);
+        insta::assert_snapshot!(
+            message(&Write::update("", &sample::pods(sample::CONTAINER), &image), &sample::automation()),
+            @"SmartOps denies UPDATE of deployments.apps smartops-dev/web by system:serviceaccount:smartops-system:smartops-orchestrator: policy smartops-automation, rule images: spec.template.spec.containers[web].image changed (shop:1 → shop:2): images may not change here; deploy the image the way people do; also smartops-automation/paths at spec.template.spec.containers[web].image"
+        );
+        insta::assert_snapshot!(
+            message(&Write::of(Operation::Delete, "apps", "deployments"), &sample::automation()),
+            @"SmartOps denies DELETE of deployments.apps smartops-dev/web by system:serviceaccount:smartops-system:smartops-orchestrator: rule unnamed: automation may do only what a policy names, and none names DELETE of deployments.apps (smartops-automation names UPDATE of deployments.apps, deployments.apps/scale); leave it to a person or ask an operator for a policy"
+        );
+        let record =
+            Record { rolled: Rolled::At("2026-01-01T11:59:27Z".parse().unwrap()), ..sample::QUIET };
+        let policies = sample::shipped_policies();
+        let facts = Facts {
+            policies: &policies,
+            watched: Watched::Seen(&record),
+            revisions: Revisions::NotAsked,
+        };
+        let verdict = sample::verdict_with(&sample::restart(), &sample::automation(), &facts);
+        insta::assert_snapshot!(verdict.denial().unwrap().message, @"SmartOps denies UPDATE of deployments.apps smartops-dev/web by system:serviceaccount:smartops-system:smartops-orchestrator: policy smartops-automation, rule cooldown: the pod template last changed (restarted) 33 s ago and may change again after 120 s; retry in 87 s");
+    }
+}
