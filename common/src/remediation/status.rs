@@ -166,6 +166,10 @@ pub struct Attempt {
     /// The target's generation after the write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written_generation: Option<i64>,
+    /// Digest of the pod template after the write: another one while verifying means that somebody else rolled
+    /// the pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_template: Option<String>,
     /// What went wrong, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,

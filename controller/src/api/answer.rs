@@ -1,0 +1,271 @@
+//! What a caller is told about the Remediation its request became: the envelope where something was done or tried,
+//! a problem where it was refused. Pure.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use smartops_common::action::ActionType;
+use smartops_common::names;
+use smartops_common::remediation::{
+    AttemptResult, Phase, Remediation, RemediationStatus, Verification, VerificationStatus,
+};
+
+use super::problem::Problem;
+use crate::remediation::machine::reason;
+
+/// The reply to a request whose Remediation has ended.
+pub fn ended(remediation: &Remediation) -> Result<Value, Problem> {
+    let Some(status) = remediation.status.as_ref() else {
+        return Err(Problem::internal("the Remediation has no status"));
+    };
+    let why = status.outcome.as_ref().map_or("", |o| o.reason.as_str());
+    let words = status.outcome.as_ref().map_or("", |o| o.message.as_str());
+    let name = remediation.metadata.name.as_deref().unwrap_or_default();
+    let refused = |code, kind, title| {
+        let mut problem = Problem::new(code, kind, title, words);
+        problem.members.insert("remediation".into(), name.into());
+        Err(problem)
+    };
+    match status.phase {
+        Phase::Denied => {
+            let mut problem = match &status.denial {
+                Some(denial) => Problem::denied(denial),
+                None => Problem::internal("the denial was not recorded"),
+            };
+            problem.members.insert("remediation".into(), name.into());
+            Err(problem)
+        }
+        Phase::Skipped | Phase::Cancelled | Phase::Failed if why == reason::TARGET_GONE => {
+            refused(StatusCode::NOT_FOUND, "unknown-target", "The target is gone")
+        }
+        Phase::Skipped | Phase::Cancelled => {
+            refused(StatusCode::CONFLICT, "not-begun", "Not begun")
+        }
+        Phase::Failed if !was_written(status) => match why {
+            reason::FORBIDDEN => {
+                refused(StatusCode::FORBIDDEN, "forbidden", "Refused by the cluster")
+            }
+            reason::MALFORMED => refused(StatusCode::BAD_REQUEST, "malformed", "Malformed request"),
+            reason::REJECTED => {
+                refused(StatusCode::UNPROCESSABLE_ENTITY, "rejected", "Rejected by the cluster")
+            }
+            reason::CONTENDED => {
+                refused(StatusCode::CONFLICT, "conflict", "The target keeps moving")
+            }
+            _ => {
+                refused(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Could not be carried out")
+            }
+        },
+        _ => Ok(envelope(remediation, status, words)),
+    }
+}
+
+/// The reply to a request whose Remediation goes on; the caller finds its end at the Location.
+pub fn going_on(remediation: &Remediation) -> Value {
+    let name = remediation.metadata.name.as_deref().unwrap_or_default();
+    let namespace = remediation.metadata.namespace.as_deref().unwrap_or_default();
+    let status = remediation.status.clone().unwrap_or_default();
+    let words = format!("accepted and still going on: see Remediation {namespace}/{name}");
+    let mut reply = envelope(remediation, &status, &words);
+    reply["details"]["runner"]["status"] = "running".into();
+    reply
+}
+
+/// Where the Kubernetes API shows a Remediation.
+pub fn location(remediation: &Remediation) -> String {
+    format!(
+        "/apis/{}/v1alpha1/namespaces/{}/remediations/{}",
+        names::GROUP,
+        remediation.metadata.namespace.as_deref().unwrap_or_default(),
+        remediation.metadata.name.as_deref().unwrap_or_default(),
+    )
+}
+
+fn was_written(status: &RemediationStatus) -> bool {
+    status.attempts.iter().any(|a| a.result == Some(AttemptResult::Written))
+}
+
+fn envelope(remediation: &Remediation, status: &RemediationStatus, words: &str) -> Value {
+    let spec = &remediation.spec;
+    let success = matches!(status.phase, Phase::Succeeded | Phase::DryRun);
+    let attempt = status.attempts.last();
+    let done = attempt.and_then(|a| a.result).is_some_and(|r| {
+        matches!(r, AttemptResult::Written | AttemptResult::Unchanged | AttemptResult::DryRun)
+    });
+    let ended = attempt
+        .and_then(|a| a.written_at.as_ref())
+        .or_else(|| status.outcome.as_ref().map(|o| &o.finished_at));
+    let seconds = match (status.attempts.first(), ended) {
+        (Some(first), Some(ended)) => ended.0.duration_since(first.started_at.0).as_secs_f64(),
+        _ => 0.0,
+    };
+    let error = if done { Value::Null } else { attempt.and_then(|a| a.message.clone()).into() };
+    let unchanged = attempt.and_then(|a| a.result) == Some(AttemptResult::Unchanged);
+    let warnings =
+        unchanged.then(|| json!(["nothing was written: the Deployment already was as asked"]));
+    json!({
+        "success": success,
+        "message": message(remediation, words),
+        "dry_run": spec.dry_run,
+        "details": {"runner": {
+            "status": if done { "success" } else { "failed" },
+            "attempts": status.attempts.len(),
+            "duration_seconds": seconds.max(0.0),
+            "result": result(remediation, status),
+            "error": error,
+        }},
+        "verification": status.verification.as_ref().map(verification),
+        "warnings": warnings,
+    })
+}
+
+fn message(remediation: &Remediation, words: &str) -> String {
+    let spec = &remediation.spec;
+    let namespace = remediation.metadata.namespace.as_deref().unwrap_or_default();
+    format!("{} of Deployment {namespace}/{}: {words}", spec.action.type_, spec.target.name)
+}
+
+fn result(remediation: &Remediation, status: &RemediationStatus) -> Value {
+    let spec = &remediation.spec;
+    let mut result = json!({
+        "name": spec.target.name,
+        "namespace": remediation.metadata.namespace,
+        "dry_run": spec.dry_run,
+        "remediation": remediation.metadata.name,
+    });
+    if let Some(intent) = status.attempts.last().map(|a| &a.intent) {
+        match intent.type_ {
+            ActionType::Scale => result["replicas"] = intent.replicas.into(),
+            ActionType::Restart => result["restartedAt"] = intent.restarted_at.clone().into(),
+            ActionType::Patch => {}
+        }
+    }
+    result
+}
+
+fn verification(verification: &Verification) -> Value {
+    json!({
+        "status": verification.status.map(VerificationStatus::as_str),
+        "message": verification.message,
+        "observed": verification.observed,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+    use smartops_common::action::Action;
+    use smartops_common::denial::{Cause, Denial, Rule};
+    use smartops_common::remediation::Observed;
+
+    use super::*;
+    use crate::failure::Failure;
+    use crate::fixture::{at, deployment, remediation};
+    use crate::remediation::machine::{Written, after_write};
+    use crate::remediation::record;
+
+    fn begun(action: Action, verify: bool, dry_run: bool) -> Remediation {
+        let mut r = remediation("a", action);
+        r.spec.verify = verify;
+        r.spec.dry_run = dry_run;
+        let live = deployment(3);
+        let intent = crate::action::plan(&r.spec.action, None, &live, at(10)).unwrap();
+        let mut status = RemediationStatus::default();
+        record::begin(&mut status, intent, &live, "me", at(10));
+        r.status = Some(status);
+        r
+    }
+
+    fn after(mut r: Remediation, outcome: Written) -> Remediation {
+        r.status = Some(after_write(&r, outcome, at(10) + SignedDuration::from_millis(30)));
+        r
+    }
+
+    #[test]
+    fn a_scale_that_was_written_is_told_in_the_contracts_envelope() {
+        let committed = Written::Committed(Box::new(deployment(4)));
+        let reply = ended(&after(begun(Action::scale_to(4), false, false), committed)).unwrap();
+        assert_eq!(reply["success"], true);
+        assert_eq!(reply["dry_run"], false);
+        assert_eq!(reply["verification"], Value::Null);
+        assert_eq!(reply["warnings"], Value::Null);
+        let runner = &reply["details"]["runner"];
+        assert_eq!(runner["status"], "success");
+        assert_eq!(runner["attempts"], 1);
+        assert_eq!(runner["duration_seconds"], 0.03);
+        assert_eq!(runner["error"], Value::Null);
+        let result = &runner["result"];
+        assert_eq!(result["name"], "web");
+        assert_eq!(result["namespace"], "ns");
+        assert_eq!(result["replicas"], 4);
+        assert_eq!(result["dry_run"], false);
+    }
+
+    #[test]
+    fn a_dry_run_that_passed_is_a_success_that_says_so() {
+        let reply = ended(&after(begun(Action::restart(), true, true), Written::Passed)).unwrap();
+        assert_eq!(
+            (reply["success"].clone(), reply["dry_run"].clone()),
+            (true.into(), true.into())
+        );
+        assert_eq!(reply["details"]["runner"]["result"]["dry_run"], true);
+    }
+
+    #[test]
+    fn a_rollout_that_failed_is_no_success_although_the_write_was() {
+        let committed = Written::Committed(Box::new(deployment(3)));
+        let mut r = after(begun(Action::restart(), true, false), committed);
+        let mut status = r.status.clone().unwrap();
+        let verdict = VerificationStatus::Failed;
+        record::end_verification(&mut status, verdict, "crash", Observed::default(), at(20));
+        record::finish(&mut status, Phase::Failed, "CrashLoopBackOff", "crash", at(20));
+        r.status = Some(status);
+        let reply = ended(&r).unwrap();
+        assert_eq!(reply["success"], false);
+        assert_eq!(reply["details"]["runner"]["status"], "success");
+        assert_eq!(reply["verification"]["status"], "FAILED");
+    }
+
+    #[test]
+    fn a_refusal_is_a_problem_with_its_code_and_words() {
+        let denial = Denial {
+            message: "at most 10".into(),
+            causes: vec![Cause {
+                policy: "p".into(),
+                rule: Rule::Replicas,
+                path: "spec.replicas".into(),
+                message: "50 > 10".into(),
+            }],
+            retry_after_seconds: None,
+        };
+        let words = String::from("at most 10");
+        let table = [
+            (Failure::Denied(denial), 422),
+            (Failure::Forbidden { by_authorizer: true, message: words.clone() }, 403),
+            (Failure::Rejected { code: 400, message: words.clone() }, 400),
+            (Failure::Rejected { code: 422, message: words.clone() }, 422),
+            (Failure::NotFound(words), 404),
+        ];
+        for (failure, code) in table {
+            let r = after(begun(Action::scale_to(50), false, false), Written::Failed(failure));
+            let problem = ended(&r).unwrap_err();
+            assert_eq!((problem.status.as_u16(), problem.detail.as_str()), (code, "at most 10"));
+            assert!(problem.members.contains_key("remediation"));
+        }
+    }
+
+    #[test]
+    fn what_was_not_begun_is_a_conflict() {
+        let mut r = remediation("a", Action::restart());
+        let mut status = RemediationStatus::default();
+        record::finish(&mut status, Phase::Skipped, reason::PAUSED, "paused", at(1));
+        r.status = Some(status);
+        assert_eq!(ended(&r).unwrap_err().status.as_u16(), 409);
+    }
+
+    #[test]
+    fn what_goes_on_is_found_at_its_location() {
+        let r = begun(Action::restart(), true, false);
+        assert_eq!(going_on(&r)["details"]["runner"]["status"], "running");
+        assert_eq!(location(&r), "/apis/smartops.dev/v1alpha1/namespaces/ns/remediations/a");
+    }
+}

@@ -1,0 +1,316 @@
+//! Errors of the API as `application/problem+json` (RFC 9457): what was wrong, what is allowed, what to do next.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+use smartops_common::denial::{Denial, Rule};
+use smartops_common::remediation::Remediation;
+use smartops_process::body;
+
+use crate::failure::Failure;
+use crate::intake::LookupError;
+use crate::intake::resolve::Unresolved;
+use crate::payload::Invalid;
+
+/// An error reply.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Problem {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// A short name for machines; the last part of `type`.
+    pub kind: &'static str,
+    /// A heading for people.
+    pub title: &'static str,
+    /// What happened, in full.
+    pub detail: String,
+    /// Seconds until the same request could pass.
+    pub retry_after_seconds: Option<u32>,
+    /// Further members.
+    pub members: Map<String, Value>,
+}
+
+impl Problem {
+    /// A problem without further members.
+    pub fn new(
+        status: StatusCode,
+        kind: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        let detail = detail.into();
+        Self { status, kind, title, detail, retry_after_seconds: None, members: Map::new() }
+    }
+
+    fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(name.to_owned(), value.into());
+        self
+    }
+
+    fn next(self, advice: &str) -> Self {
+        self.with("next", advice)
+    }
+
+    /// 404 for a path.
+    pub fn no_route(path: &str) -> Self {
+        let detail = format!("there is no {path} here");
+        Self::new(StatusCode::NOT_FOUND, "no-such-path", "No such path", detail).next(
+            "see /v1/k8s/{scale,restart,patch}, /v1/actions/execute, /v1/signals/{anomaly,rca}, /v1/verify/deployment",
+        )
+    }
+
+    /// 405.
+    pub fn no_method(method: &str, path: &str) -> Self {
+        let detail = format!("{path} does not answer {method}");
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method", "Method not allowed", detail)
+            .next("the /v1 routes take POST; /healthz, /readyz and /metrics take GET")
+    }
+
+    /// 415.
+    pub fn not_json() -> Self {
+        let detail = "the body is declared to be something other than JSON";
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        Self::new(status, "media-type", "Not JSON", detail)
+            .next("send Content-Type: application/json")
+    }
+
+    /// 429 because too much is going on.
+    pub fn overloaded() -> Self {
+        let detail = "too many requests are being worked on";
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        Self {
+            retry_after_seconds: Some(1),
+            ..Self::new(status, "overload", "Too many requests", detail)
+        }
+    }
+
+    /// 500.
+    pub fn internal(detail: &str) -> Self {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Self::new(status, "internal", "Internal error", detail)
+            .next("see the controller's log; the request may be repeated")
+    }
+
+    /// 401.
+    pub fn unauthenticated(detail: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "Not authenticated", detail)
+            .next("send X-API-Key, or Authorization: Bearer with a Kubernetes token")
+    }
+
+    /// 403 for a caller's missing right.
+    pub fn not_allowed(
+        caller: &str,
+        verb: &str,
+        subresource: Option<&str>,
+        namespace: &str,
+        name: &str,
+    ) -> Self {
+        let resource =
+            subresource.map_or_else(|| "deployments".into(), |s| format!("deployments/{s}"));
+        let detail = format!("{caller} may not {verb} {resource} {name} in {namespace}");
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail).next(
+            "ask for a role that grants it: the API lets a caller do only what kubectl would let them do",
+        )
+    }
+
+    /// 409 for a target that is being worked on.
+    pub fn busy(open: &Remediation) -> Self {
+        let name = open.metadata.name.as_deref().unwrap_or_default();
+        let namespace = open.metadata.namespace.as_deref().unwrap_or_default();
+        let detail = format!(
+            "Deployment {} is being worked on by Remediation {namespace}/{name} ({}, {})",
+            open.spec.target.name,
+            open.spec.cause,
+            open.phase().as_str(),
+        );
+        Self::new(StatusCode::CONFLICT, "busy", "Target is busy", detail)
+            .with("remediation", name)
+            .next("wait until that Remediation has ended, then ask again")
+    }
+
+    /// The webhook's denial in the API's codes. The words are its own.
+    pub fn denied(denial: &Denial) -> Self {
+        let rule = denial.leading_rule();
+        let (status, kind, title) = match rule {
+            Some(Rule::Paths) => (StatusCode::BAD_REQUEST, "paths", "Forbidden path"),
+            Some(Rule::Cooldown) => (StatusCode::TOO_MANY_REQUESTS, "cooldown", "Cooldown"),
+            _ => (StatusCode::UNPROCESSABLE_ENTITY, "guardrail", "Refused by a guardrail"),
+        };
+        let mut problem = Self::new(status, kind, title, denial.message.clone());
+        if let Some(rule) = rule {
+            problem = problem.with("rule", rule.as_str());
+        }
+        if let Some(cause) = denial.causes.first().filter(|c| !c.path.is_empty()) {
+            problem = problem.with("field", cause.path.clone());
+        }
+        let causes: Vec<Value> = denial.causes.iter().map(|c| json!(c)).collect();
+        Self { retry_after_seconds: denial.retry_after_seconds, ..problem.with("causes", causes) }
+    }
+
+    /// Whether the body could not be understood.
+    pub fn is_invalid_payload(&self) -> bool {
+        self.kind == "invalid-payload"
+    }
+}
+
+impl From<Invalid> for Problem {
+    fn from(invalid: Invalid) -> Self {
+        let detail = invalid.to_string();
+        Self::new(StatusCode::BAD_REQUEST, "invalid-payload", "Malformed payload", detail)
+            .with("field", invalid.field)
+            .with("allowed", invalid.allowed)
+    }
+}
+
+impl From<body::Error> for Problem {
+    fn from(error: body::Error) -> Self {
+        let (status, kind) = match error {
+            body::Error::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
+            body::Error::TooSlow { .. } => (StatusCode::REQUEST_TIMEOUT, "too-slow"),
+            body::Error::Broken => (StatusCode::BAD_REQUEST, "invalid-payload"),
+        };
+        Self::new(status, kind, "Body not read", error.to_string())
+    }
+}
+
+impl From<LookupError> for Problem {
+    fn from(error: LookupError) -> Self {
+        let detail = error.to_string();
+        let unknown =
+            |detail| Self::new(StatusCode::NOT_FOUND, "unknown-target", "Unknown target", detail);
+        match error {
+            LookupError::NoNamespace(_) => unknown(detail).next("name a namespace that exists"),
+            LookupError::Unresolved(Unresolved::Unknown { candidates, .. }) => {
+                unknown(detail).with("candidates", candidates)
+            }
+            LookupError::Unresolved(Unresolved::Ambiguous { candidates, .. }) => {
+                Self::new(StatusCode::CONFLICT, "ambiguous-target", "Ambiguous target", detail)
+                    .with("candidates", candidates)
+            }
+            LookupError::Failure(failure) => failure.into(),
+        }
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        let detail = failure.to_string();
+        match failure {
+            Failure::Denied(denial) => Self::denied(&denial),
+            Failure::Conflict(_) => {
+                Self::new(StatusCode::CONFLICT, "conflict", "The target keeps moving", detail)
+            }
+            Failure::NotFound(_) => {
+                Self::new(StatusCode::NOT_FOUND, "unknown-target", "Unknown target", detail)
+            }
+            Failure::Forbidden { .. } => {
+                Self::new(StatusCode::FORBIDDEN, "forbidden", "Refused by the cluster", detail)
+            }
+            Failure::Rejected { code: 400, .. } => {
+                Self::new(StatusCode::BAD_REQUEST, "malformed", "Malformed request", detail)
+            }
+            Failure::Rejected { .. } => {
+                let status = StatusCode::UNPROCESSABLE_ENTITY;
+                Self::new(status, "rejected", "Rejected by the cluster", detail)
+            }
+            Failure::Unavailable(_) => Self {
+                retry_after_seconds: Some(5),
+                ..Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "unavailable",
+                    "The cluster does not answer",
+                    detail,
+                )
+            },
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut body = json!({
+            "type": format!("https://smartops.dev/problems/{}", self.kind),
+            "title": self.title,
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        if let Some(map) = body.as_object_mut() {
+            map.extend(self.members);
+            if let Some(seconds) = self.retry_after_seconds {
+                map.insert("retryAfterSeconds".into(), seconds.into());
+            }
+        }
+        let mut response = (self.status, body.to_string()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.retry_after_seconds {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use smartops_common::denial::Cause;
+
+    use super::*;
+
+    fn denial(rule: Rule, retry_after_seconds: Option<u32>) -> Denial {
+        Denial {
+            message: "the webhook's own words".into(),
+            causes: vec![Cause {
+                policy: "smartops-automation".into(),
+                rule,
+                path: "spec.replicas".into(),
+                message: "why".into(),
+            }],
+            retry_after_seconds,
+        }
+    }
+
+    #[test]
+    fn each_rules_denial_has_its_code_and_keeps_its_words() {
+        let table = [
+            (Rule::Paths, 400),
+            (Rule::Cooldown, 429),
+            (Rule::Replicas, 422),
+            (Rule::Images, 422),
+            (Rule::Unnamed, 422),
+            (Rule::Undecided, 422),
+        ];
+        for (rule, code) in table {
+            let problem = Problem::denied(&denial(rule, None));
+            assert_eq!(problem.status.as_u16(), code, "{rule}");
+            assert_eq!(problem.detail, "the webhook's own words");
+            assert_eq!(problem.members["rule"], rule.as_str());
+            assert_eq!(problem.members["field"], "spec.replicas");
+        }
+    }
+
+    #[test]
+    fn a_cooldown_says_when_to_come_back_in_header_and_body() {
+        let response = Problem::denied(&denial(Rule::Cooldown, Some(87))).into_response();
+        assert_eq!(response.headers()[header::RETRY_AFTER], "87");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+    }
+
+    #[test]
+    fn refusals_by_others_keep_their_words_and_have_codes_of_their_own() {
+        let words = String::from("quota exceeded");
+        let table = [
+            (Failure::Forbidden { by_authorizer: true, message: words.clone() }, 403),
+            (Failure::Rejected { code: 422, message: words.clone() }, 422),
+            (Failure::Rejected { code: 400, message: words.clone() }, 400),
+            (Failure::NotFound(words.clone()), 404),
+            (Failure::Conflict(words.clone()), 409),
+            (Failure::Unavailable(words.clone()), 503),
+        ];
+        for (failure, code) in table {
+            let problem = Problem::from(failure);
+            assert_eq!((problem.status.as_u16(), problem.detail.as_str()), (code, words.as_str()));
+        }
+    }
+}

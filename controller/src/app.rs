@@ -1,0 +1,90 @@
+//! Wiring: what is built, in which order, and what runs until the stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use smartops_process::clock::Clock;
+use smartops_process::health::{self, Readiness};
+use smartops_process::metrics::Metrics;
+use smartops_process::serve::{self, Options};
+use smartops_process::shutdown::Shutdown;
+use smartops_process::supervise::Supervisor;
+use smartops_process::telemetry::{self, Telemetry};
+use smartops_process::{client, failpoint};
+
+use crate::api::auth::Authenticator;
+use crate::api::keys::Keys;
+use crate::api::{self, Api};
+use crate::args::Args;
+use crate::cluster::Cluster;
+use crate::intake::map::Mapping;
+use crate::metrics::ControllerMetrics;
+use crate::remediation::shell::{self, Shell};
+use crate::remediation::telling::Teller;
+
+/// Connections to the API at once.
+const MAX_CONNECTIONS: usize = 1024;
+/// How long what is left may take after the grace, before the process ends without it.
+const LEFTOVERS: Duration = Duration::from_millis(500);
+
+/// Runs the controller until a signal to stop.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    args.check()?;
+    let telemetry = telemetry::init(args.common.log_format, &args.common.log_level)?;
+    failpoint::configure(args.failpoint());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the async runtime could not be started")?;
+    let result = runtime.block_on(serve(args, &telemetry));
+    runtime.shutdown_timeout(LEFTOVERS);
+    if let Err(error) = &result {
+        tracing::error!(error = %format!("{error:#}"), "the controller ends");
+    }
+    result
+}
+
+async fn serve(args: &Args, telemetry: &Telemetry) -> anyhow::Result<()> {
+    let metrics = Metrics::new("controller")?;
+    telemetry.register(&metrics)?;
+    let ours = ControllerMetrics::new(&metrics)?;
+    let keys = Keys::load(args.api_keys_file.as_deref())?;
+    let client = client::connect(args.common.kubeconfig.as_deref()).await?;
+    let cluster = Cluster::new(client, ours.clone());
+    let shutdown = Shutdown::new();
+    let readiness = Readiness::new(shutdown.clone());
+
+    let leader = format!("smartops-controller/{}", std::process::id());
+    let (controller, store) = shell::controller(&cluster, args.max_concurrent);
+    let shell = Arc::new(Shell {
+        cluster: cluster.clone(),
+        clock: Clock,
+        teller: Teller::new(&cluster, ours.clone(), &leader),
+        leader,
+        cooldown: args.cooldown(),
+    });
+    let api = Arc::new(Api {
+        cluster,
+        remediations: store.clone(),
+        authenticator: Authenticator::new(keys.clone()),
+        mapping: Mapping { latency: args.anomaly_latency_action, fallback: args.anomaly_fallback },
+        default_namespace: args.default_namespace.clone(),
+        prefix: args.deployment_prefix.clone(),
+        clock: Clock,
+        metrics: ours.clone(),
+    });
+    let synced = readiness.handle("remediations");
+    let health = health::router("orchestrator", readiness, metrics);
+    let router = api::with_fallbacks(api::router(api).merge(health));
+    let listener = serve::bind("api", args.listen_address).await?;
+
+    let mut tasks = Supervisor::new();
+    let options = Options { tls: None, max_connections: MAX_CONNECTIONS };
+    tasks.spawn("api", listener.serve(router, options, shutdown.clone()));
+    tasks.spawn("remediations", shell::run(controller, shell, shutdown.clone()));
+    tasks.spawn("queue", shell::count_queue(store, synced, ours, shutdown.clone()));
+    tasks.spawn("api-keys", keys.follow(shutdown.clone()));
+    tasks.run(shutdown, args.common.drain(), args.common.grace()).await?;
+    Ok(())
+}

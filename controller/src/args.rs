@@ -1,0 +1,125 @@
+//! The controller's flags, and everything that can be wrong with them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use jiff::SignedDuration;
+use smartops_common::names;
+use smartops_process::args::{CommonArgs, InvalidArguments, verdict};
+
+/// The SmartOps remediation controller: takes signals and requests, writes what the webhook lets pass, and verifies
+/// the rollout.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "smartops-controller", version)]
+pub struct Args {
+    /// Flags both programs take.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Address of the HTTP API, health and metrics; port 0 takes a free one.
+    #[arg(long, env = "SMARTOPS_LISTEN_ADDRESS", default_value = "0.0.0.0:8001")]
+    pub listen_address: SocketAddr,
+    /// Namespace meant by requests and signals that name none.
+    #[arg(long, env = "SMARTOPS_DEFAULT_NAMESPACE", default_value = names::DEFAULT_TARGET_NAMESPACE)]
+    pub default_namespace: String,
+    /// Prefix tried when a service name is not itself a Deployment's name.
+    #[arg(long, env = "SMARTOPS_DEPLOYMENT_PREFIX", default_value = names::DEPLOYMENT_PREFIX)]
+    pub deployment_prefix: String,
+    /// File of API keys: one `name sha256hex` a line, `#` begins a comment; read again when it changes. Without it
+    /// only Kubernetes bearer tokens are accepted.
+    #[arg(long, env = "SMARTOPS_API_KEYS_FILE", value_name = "PATH")]
+    pub api_keys_file: Option<PathBuf>,
+    /// Seconds the closed loop leaves a target alone after it acted on it.
+    #[arg(long, env = "SMARTOPS_COOLDOWN_SECONDS", default_value_t = 300)]
+    pub cooldown_seconds: u32,
+    /// What a latency anomaly leads to.
+    #[arg(long, env = "SMARTOPS_ANOMALY_LATENCY_ACTION", value_enum, default_value = "restart")]
+    pub anomaly_latency_action: LatencyAction,
+    /// What an anomaly of an unknown type leads to.
+    #[arg(long, env = "SMARTOPS_ANOMALY_FALLBACK", value_enum, default_value = "none")]
+    pub anomaly_fallback: Fallback,
+    /// Remediations worked on at once.
+    #[arg(long, env = "SMARTOPS_MAX_CONCURRENT", default_value_t = 8)]
+    pub max_concurrent: u16,
+    /// Die at this point, to prove that work is picked up again (debug builds only).
+    #[cfg(debug_assertions)]
+    #[arg(long, env = "SMARTOPS_FAILPOINT", value_name = "NAME")]
+    pub failpoint: Option<String>,
+}
+
+/// What a latency anomaly leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LatencyAction {
+    /// A rolling restart.
+    Restart,
+    /// One replica more.
+    Scale,
+}
+
+/// What an anomaly of an unknown type leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Fallback {
+    /// Nothing; it is counted.
+    None,
+    /// A rolling restart.
+    Restart,
+}
+
+impl Args {
+    /// Everything that cannot work, in one error.
+    pub fn check(&self) -> Result<(), InvalidArguments> {
+        let mut problems = Vec::new();
+        self.common.check(&mut problems);
+        if self.default_namespace.is_empty() {
+            problems.push(
+                "--default-namespace must not be empty: name the namespace requests mean by default"
+                    .into(),
+            );
+        }
+        if self.max_concurrent == 0 {
+            problems
+                .push("--max-concurrent must be at least 1: with 0 nothing is worked on".into());
+        }
+        verdict(problems)
+    }
+
+    /// The closed loop's cooldown of a target.
+    pub fn cooldown(&self) -> SignedDuration {
+        SignedDuration::from_secs(self.cooldown_seconds.into())
+    }
+
+    /// The point to die at, in debug builds.
+    pub fn failpoint(&self) -> Option<&str> {
+        #[cfg(debug_assertions)]
+        return self.failpoint.as_deref();
+        #[cfg(not(debug_assertions))]
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_the_contracts_and_work() {
+        Args::command().debug_assert();
+        let args = Args::try_parse_from(["smartops-controller"]).unwrap();
+        args.check().unwrap();
+        assert_eq!(args.listen_address.to_string(), "0.0.0.0:8001");
+        assert_eq!(args.default_namespace, "smartops-dev");
+        assert_eq!(args.deployment_prefix, "smartops-");
+        assert_eq!(args.cooldown().as_secs(), 300);
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once() {
+        let flags = ["x", "--max-concurrent", "0", "--default-namespace", "", "--namespace", ""];
+        let error = Args::try_parse_from(flags).unwrap().check().unwrap_err().to_string();
+        for flag in ["--max-concurrent", "--default-namespace", "--namespace"] {
+            assert!(error.contains(flag), "{flag} in {error}");
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Every call the controller makes to the API server: named, timed, counted, each under a deadline. What an answer
+//! means is decided elsewhere.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
+};
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::api::{ListParams, PartialObjectMeta, PatchParams, PostParams};
+use kube::{Api, Client};
+use smartops_common::names;
+use smartops_common::remediation::Remediation;
+use smartops_process::client::{self, deadline};
+
+use crate::action::Write;
+use crate::failure::Failure;
+use crate::metrics::ControllerMetrics;
+use crate::target;
+
+/// How long one call may take.
+const CALL_LIMIT: Duration = Duration::from_secs(10);
+/// Pods looked at while verifying; a crash loop shows in any of them.
+const PODS_LOOKED_AT: u32 = 500;
+
+/// The API server, as the controller sees it. Cheap to clone.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    metrics: ControllerMetrics,
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster").finish_non_exhaustive()
+    }
+}
+
+/// What a call is, for its metrics and its errors.
+#[derive(Debug, Clone, Copy)]
+struct Call {
+    operation: &'static str,
+    verb: &'static str,
+    resource: &'static str,
+}
+
+const fn call(operation: &'static str, verb: &'static str, resource: &'static str) -> Call {
+    Call { operation, verb, resource }
+}
+
+/// Who a bearer token belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TokenUser {
+    /// The user name.
+    pub username: String,
+    /// Its uid.
+    pub uid: String,
+    /// Its groups.
+    pub groups: Vec<String>,
+    /// Further attributes, handed on to the authorizer.
+    pub extra: std::collections::BTreeMap<String, Vec<String>>,
+}
+
+impl Cluster {
+    /// Calls through `client`.
+    pub fn new(client: Client, metrics: ControllerMetrics) -> Self {
+        Self { client, metrics }
+    }
+
+    /// The client itself, for watches.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    fn deployments(&self, namespace: &str) -> Api<Deployment> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    fn remediations(&self, namespace: &str) -> Api<Remediation> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// The live Deployment; `None` where there is none of that name.
+    pub async fn deployment(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Deployment>, Failure> {
+        let api = self.deployments(namespace);
+        let found =
+            self.make(call("get_deployment", "get", "deployments"), api.get_opt(name)).await?;
+        if let Some(live) = &found {
+            self.metrics.show(namespace, name, target::observed(live));
+        }
+        Ok(found)
+    }
+
+    /// Names, uids and labels of the Deployments of a namespace.
+    pub async fn deployment_names(
+        &self,
+        namespace: &str,
+    ) -> Result<Vec<PartialObjectMeta<Deployment>>, Failure> {
+        let api = self.deployments(namespace);
+        let list = ListParams::default();
+        let call = call("list_deployments", "list", "deployments");
+        Ok(self.make(call, api.list_metadata(&list)).await?.items)
+    }
+
+    /// Whether a namespace exists.
+    pub async fn namespace_exists(&self, name: &str) -> Result<bool, Failure> {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let call = call("get_namespace", "get", "namespaces");
+        Ok(self.make(call, api.get_metadata_opt(name)).await?.is_some())
+    }
+
+    /// The pods of a Deployment, at most 500; none where its selector cannot be written as labels.
+    pub async fn pods(&self, namespace: &str, live: &Deployment) -> Result<Vec<Pod>, Failure> {
+        let Some(selector) = target::pod_selector(live) else { return Ok(Vec::new()) };
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let list = ListParams::default().labels(&selector).limit(PODS_LOOKED_AT);
+        Ok(self.make(call("list_pods", "list", "pods"), api.list(&list)).await?.items)
+    }
+
+    /// Sends one write, as a dry run or for good. What comes back is the generation of the result, where the
+    /// answer tells it (the scale subresource does not).
+    pub async fn write(
+        &self,
+        namespace: &str,
+        name: &str,
+        write: &Write,
+        dry_run: bool,
+    ) -> Result<Option<Deployment>, Failure> {
+        let api = self.deployments(namespace);
+        let parameters = PatchParams {
+            dry_run,
+            field_manager: Some(names::CONTROLLER_FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let operation = match (write.scale, dry_run) {
+            (true, true) => "scale_dry_run",
+            (true, false) => "scale",
+            (false, true) => "patch_dry_run",
+            (false, false) => "patch",
+        };
+        if write.scale {
+            let call = call(operation, "patch", "deployments/scale");
+            self.make(call, api.patch_scale(name, &parameters, &write.patch)).await?;
+            Ok(None)
+        } else {
+            let call = call(operation, "patch", "deployments");
+            self.make(call, api.patch(name, &parameters, &write.patch)).await.map(Some)
+        }
+    }
+
+    /// The Remediations of one target, from etcd.
+    pub async fn remediations_of(
+        &self,
+        namespace: &str,
+        target_uid: &str,
+    ) -> Result<Vec<Remediation>, Failure> {
+        let api = self.remediations(namespace);
+        let list =
+            ListParams::default().labels(&format!("{}={target_uid}", names::label::TARGET_UID));
+        let call = call("list_remediations", "list", "remediations");
+        Ok(self.make(call, api.list(&list)).await?.items)
+    }
+
+    /// One Remediation, from etcd.
+    pub async fn remediation(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Remediation>, Failure> {
+        let api = self.remediations(namespace);
+        self.make(call("get_remediation", "get", "remediations"), api.get_opt(name)).await
+    }
+
+    /// Creates a Remediation; a name that exists already is a conflict.
+    pub async fn create_remediation(
+        &self,
+        namespace: &str,
+        remediation: &Remediation,
+    ) -> Result<Remediation, Failure> {
+        let api = self.remediations(namespace);
+        let call = call("create_remediation", "create", "remediations");
+        self.make(call, api.create(&post(), remediation)).await
+    }
+
+    /// Replaces a Remediation's status, on condition of its resourceVersion.
+    pub async fn replace_status(
+        &self,
+        namespace: &str,
+        remediation: &Remediation,
+    ) -> Result<Remediation, Failure> {
+        let api = self.remediations(namespace);
+        let name = remediation.metadata.name.as_deref().unwrap_or_default();
+        let call = call("update_remediation_status", "update", "remediations/status");
+        self.make(call, api.replace_status(name, &post(), remediation)).await
+    }
+
+    /// Whom a bearer token belongs to; `None` where it is not good.
+    pub async fn token_user(&self, token: &str) -> Result<Option<TokenUser>, Failure> {
+        let api: Api<TokenReview> = Api::all(self.client.clone());
+        let review = TokenReview {
+            spec: TokenReviewSpec { token: token.to_owned(), audiences: None },
+            ..TokenReview::default()
+        };
+        let call = call("token_review", "create", "tokenreviews");
+        let answer = self.make(call, api.create(&post(), &review)).await?;
+        Ok(answer.status.and_then(token_user))
+    }
+
+    /// Whether a user may use `verb` on this Deployment or its subresource.
+    pub async fn may(
+        &self,
+        user: &TokenUser,
+        verb: &str,
+        subresource: Option<&str>,
+        namespace: &str,
+        name: &str,
+    ) -> Result<bool, Failure> {
+        let api: Api<SubjectAccessReview> = Api::all(self.client.clone());
+        let attributes = ResourceAttributes {
+            group: Some("apps".into()),
+            resource: Some("deployments".into()),
+            subresource: subresource.map(str::to_owned),
+            verb: Some(verb.to_owned()),
+            namespace: Some(namespace.to_owned()),
+            name: Some(name.to_owned()),
+            ..ResourceAttributes::default()
+        };
+        let review = SubjectAccessReview {
+            spec: SubjectAccessReviewSpec {
+                user: Some(user.username.clone()),
+                uid: Some(user.uid.clone()),
+                groups: Some(user.groups.clone()),
+                extra: Some(user.extra.clone()),
+                resource_attributes: Some(attributes),
+                ..SubjectAccessReviewSpec::default()
+            },
+            ..SubjectAccessReview::default()
+        };
+        let call = call("access_review", "create", "subjectaccessreviews");
+        let answer = self.make(call, api.create(&post(), &review)).await?;
+        Ok(answer.status.is_some_and(|s| s.allowed && !s.denied.unwrap_or_default()))
+    }
+
+    async fn make<T>(
+        &self,
+        call: Call,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, Failure> {
+        let begun = Instant::now();
+        let result = deadline(call.operation, CALL_LIMIT, request).await;
+        let metrics = &self.metrics;
+        metrics.api_calls.with_label_values(&[call.operation]).inc();
+        metrics
+            .api_latency
+            .with_label_values(&[call.operation])
+            .observe(begun.elapsed().as_secs_f64());
+        result.map_err(|error| {
+            let failure = match error {
+                client::Error::Call { source, .. } => Failure::from(*source),
+                other => Failure::Unavailable(other.to_string()),
+            };
+            metrics.api_errors.with_label_values(&[call.operation, &failure.code()]).inc();
+            if let Failure::Forbidden { by_authorizer: true, message } = &failure {
+                metrics.rbac_denied.with_label_values(&[call.verb, call.resource]).inc();
+                tracing::error!(verb = call.verb, resource = call.resource, %message, "RBAC refused the controller");
+            }
+            failure
+        })
+    }
+}
+
+fn post() -> PostParams {
+    PostParams {
+        field_manager: Some(names::CONTROLLER_FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    }
+}
+
+fn token_user(status: TokenReviewStatus) -> Option<TokenUser> {
+    if status.authenticated != Some(true) {
+        return None;
+    }
+    let user = status.user?;
+    Some(TokenUser {
+        username: user.username.filter(|name| !name.is_empty())?,
+        uid: user.uid.unwrap_or_default(),
+        groups: user.groups.unwrap_or_default(),
+        extra: user.extra.unwrap_or_default(),
+    })
+}

@@ -1,0 +1,148 @@
+//! How a call to the API server failed, as far as it changes what happens next. Sorted by code and details, never by
+//! reading a sentence.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{StatusCause, StatusDetails};
+use kube::core::Status;
+use smartops_common::denial::Denial;
+
+/// A failed call.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// A guardrail of the webhook refused.
+    #[error("{}", .0.message)]
+    Denied(Denial),
+    /// The object moved, or exists already.
+    #[error("{0}")]
+    Conflict(String),
+    /// There is no such object.
+    #[error("{0}")]
+    NotFound(String),
+    /// The API server's authorizer, or somebody else's admission, said 403.
+    #[error("{message}")]
+    Forbidden {
+        /// Whether the API server itself refused (RBAC names the object's kind in the details), not a webhook.
+        by_authorizer: bool,
+        /// Its words.
+        message: String,
+    },
+    /// The request can never succeed as it stands.
+    #[error("{message}")]
+    Rejected {
+        /// The HTTP code, 400 or 422 as a rule.
+        code: u16,
+        /// The API server's words.
+        message: String,
+    },
+    /// No answer, or none that decides: worth another try later.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl Failure {
+    /// The `code` label of the error metric.
+    pub fn code(&self) -> String {
+        match self {
+            Self::Denied(_) | Self::Forbidden { .. } => "403".into(),
+            Self::Conflict(_) => "409".into(),
+            Self::NotFound(_) => "404".into(),
+            Self::Rejected { code, .. } => code.to_string(),
+            Self::Unavailable(_) => "unavailable".into(),
+        }
+    }
+}
+
+impl From<kube::Error> for Failure {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => from_status(&status),
+            other => Self::Unavailable(format!("no usable answer from the API server: {other}")),
+        }
+    }
+}
+
+fn from_status(status: &Status) -> Failure {
+    let message = status.message.clone();
+    if let Some(denial) = status.details.as_ref().and_then(|d| read_denial(&message, d)) {
+        return Failure::Denied(denial);
+    }
+    match status.code {
+        404 => Failure::NotFound(message),
+        409 => Failure::Conflict(message),
+        403 => Failure::Forbidden {
+            by_authorizer: status.details.as_ref().is_some_and(|d| !d.kind.is_empty()),
+            message,
+        },
+        code @ (400..=407 | 410..=428) => Failure::Rejected { code, message },
+        code => Failure::Unavailable(format!("the API server answered {code}: {message}")),
+    }
+}
+
+fn read_denial(message: &str, details: &kube::core::response::StatusDetails) -> Option<Denial> {
+    let causes = details.causes.iter().map(|c| StatusCause {
+        reason: Some(c.reason.clone()),
+        field: Some(c.field.clone()),
+        message: Some(c.message.clone()),
+    });
+    let details = StatusDetails {
+        causes: Some(causes.collect()),
+        group: Some(details.group.clone()),
+        retry_after_seconds: i32::try_from(details.retry_after_seconds).ok(),
+        ..StatusDetails::default()
+    };
+    Denial::from_details(message, &details)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use smartops_common::denial::Rule;
+
+    use super::*;
+
+    fn failure(status: Value) -> Failure {
+        let status: Status = serde_json::from_value(status).unwrap();
+        kube::Error::Api(Box::new(status)).into()
+    }
+
+    #[test]
+    fn the_webhooks_denial_is_read_from_its_causes() {
+        let denied = failure(json!({
+            "status": "Failure", "code": 403, "reason": "Forbidden", "message": "wait",
+            "details": {"group": "smartops.dev", "retryAfterSeconds": 87, "causes": [
+                {"reason": "smartops-automation/cooldown", "field": "spec.template", "message": "87 s"}]},
+        }));
+        let Failure::Denied(denial) = denied else { panic!("{denied:?}") };
+        assert_eq!(denial.leading_rule(), Some(Rule::Cooldown));
+        assert_eq!(denial.retry_after_seconds, Some(87));
+        assert_eq!(denial.message, "wait");
+    }
+
+    #[test]
+    fn other_refusals_keep_their_kind_and_words() {
+        let rbac = json!({"code": 403, "reason": "Forbidden", "message": "no",
+            "details": {"kind": "deployments", "group": "apps", "name": "web"}});
+        let other_webhook = json!({"code": 403, "message": "no"});
+        let message = String::from("no");
+        let table = [
+            (rbac, Failure::Forbidden { by_authorizer: true, message: message.clone() }),
+            (other_webhook, Failure::Forbidden { by_authorizer: false, message: message.clone() }),
+            (json!({"code": 404, "message": "no"}), Failure::NotFound(message.clone())),
+            (json!({"code": 409, "message": "no"}), Failure::Conflict(message.clone())),
+            (
+                json!({"code": 422, "message": "no"}),
+                Failure::Rejected { code: 422, message: message.clone() },
+            ),
+        ];
+        for (status, expected) in table {
+            assert_eq!(failure(status), expected);
+        }
+    }
+
+    #[test]
+    fn overload_and_server_errors_are_worth_another_try() {
+        for code in [408, 429, 500, 503, 504] {
+            let failed = failure(json!({"code": code, "message": "later"}));
+            assert!(matches!(failed, Failure::Unavailable(_)), "{code}");
+        }
+    }
+}

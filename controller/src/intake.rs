@@ -1,0 +1,104 @@
+//! Intake: from a signal or a request to one durable Remediation. `map` says which action a signal means, `resolve`
+//! which Deployment a name means, `place` whether it joins what is under way; this file fetches what they ask for
+//! and writes what they say.
+
+pub mod anomaly;
+pub mod map;
+pub mod place;
+pub mod rca;
+pub mod resolve;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use smartops_common::remediation::{Remediation, Target, TargetKind};
+
+use self::place::{Order, Place};
+use self::resolve::{Candidate, Unresolved};
+use crate::cluster::Cluster;
+use crate::failure::Failure;
+
+/// How often a race with another writer is run again before the caller is asked to come back.
+const RACES: usize = 10;
+
+/// Why a name led to no Deployment.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LookupError {
+    /// The namespace does not exist.
+    #[error("there is no namespace {0}")]
+    NoNamespace(String),
+    /// No Deployment, or more than one, answers to the name.
+    #[error(transparent)]
+    Unresolved(#[from] Unresolved),
+    /// The API server did not say.
+    #[error(transparent)]
+    Failure(Failure),
+}
+
+/// Finds the Deployment a caller's name means.
+pub async fn lookup(
+    cluster: &Cluster,
+    namespace: &str,
+    service: &str,
+    prefix: &str,
+) -> Result<Target, LookupError> {
+    let listed = match cluster.deployment_names(namespace).await {
+        Ok(listed) => listed,
+        // Without a binding there, a namespace that does not exist looks like one that is not ours.
+        Err(failure @ Failure::Forbidden { .. }) => {
+            return Err(match cluster.namespace_exists(namespace).await {
+                Ok(false) => LookupError::NoNamespace(namespace.to_owned()),
+                _ => LookupError::Failure(failure),
+            });
+        }
+        Err(failure) => return Err(LookupError::Failure(failure)),
+    };
+    let candidates: Vec<Candidate> =
+        listed.into_iter().filter_map(|d| Candidate::read(d.metadata)).collect();
+    if candidates.is_empty() && matches!(cluster.namespace_exists(namespace).await, Ok(false)) {
+        return Err(LookupError::NoNamespace(namespace.to_owned()));
+    }
+    let found = resolve::resolve(service, prefix, &candidates)?;
+    Ok(Target { kind: TargetKind::Deployment, name: found.name.clone(), uid: found.uid.clone() })
+}
+
+/// What became of an order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Submitted {
+    /// A Remediation of its own.
+    Created(Box<Remediation>),
+    /// It joined an open one.
+    Joined(Box<Remediation>),
+    /// Not accepted: this one is open on the target.
+    Busy(Box<Remediation>),
+}
+
+/// Makes an order durable: when this returns `Created` or `Joined`, it stands in etcd.
+pub async fn submit(
+    cluster: &Cluster,
+    order: &Order,
+    now: Timestamp,
+) -> Result<Submitted, Failure> {
+    for _ in 0..RACES {
+        let all = cluster.remediations_of(&order.namespace, &order.target.uid).await?;
+        let attempt = match place::place(order, &all) {
+            Place::Busy(open) => return Ok(Submitted::Busy(Box::new(open.clone()))),
+            Place::Join(open) => {
+                let Some(joined) = place::joined(order, open, Time(now)) else {
+                    return Ok(Submitted::Joined(Box::new(open.clone())));
+                };
+                let joined = cluster.replace_status(&order.namespace, &joined).await;
+                joined.map(|r| Submitted::Joined(Box::new(r)))
+            }
+            Place::New(sequence) => {
+                let made = place::make(order, sequence);
+                let made = cluster.create_remediation(&order.namespace, &made).await;
+                made.map(|r| Submitted::Created(Box::new(r)))
+            }
+        };
+        match attempt {
+            Err(Failure::Conflict(_)) => {}
+            other => return other,
+        }
+    }
+    Err(Failure::Unavailable(format!("{RACES} other writers were faster; ask again in a moment")))
+}

@@ -1,0 +1,202 @@
+//! Where an order goes: a Remediation of its own, or one that is open already. Pure; whoever calls it holds the list
+//! from etcd and runs it again when somebody was faster.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::ObjectMeta;
+use smartops_common::action::Action;
+use smartops_common::names::label;
+use smartops_common::remediation::{
+    self, OriginatingSignal, Remediation, RemediationSpec, SignalReference, Source, Target,
+};
+
+/// Signals kept by id; those before are only counted.
+const SIGNALS_KEPT: usize = 32;
+
+/// What somebody wants done, resolved and mapped.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Order {
+    /// The namespace of target and Remediation.
+    pub namespace: String,
+    /// The target.
+    pub target: Target,
+    /// The action, perhaps relative.
+    pub action: Action,
+    /// Why.
+    pub cause: String,
+    /// Where it came from.
+    pub source: Source,
+    /// The authenticated caller.
+    pub requested_by: String,
+    /// The signal, where one began it.
+    pub signal: Option<OriginatingSignal>,
+    /// Only try it out.
+    pub dry_run: bool,
+    /// Watch the rollout.
+    pub verify: bool,
+    /// How long the rollout may take, in seconds.
+    pub verify_timeout_seconds: u32,
+    /// Seconds between two looks.
+    pub verify_poll_seconds: u32,
+}
+
+/// Where an order goes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Place<'a> {
+    /// A new Remediation of this sequence.
+    New(u32),
+    /// A signal joins this open one.
+    Join(&'a Remediation),
+    /// A caller has to wait for this open one.
+    Busy(&'a Remediation),
+}
+
+/// Places an order among the Remediations of its target. A signal joins an open one of the same cause, unless that
+/// one is only a trial and the signal means it; a caller's request needs the target for itself, unless either changes
+/// nothing.
+pub fn place<'a>(order: &Order, all: &'a [Remediation]) -> Place<'a> {
+    let mut open = all.iter().filter(|r| r.spec.target.uid == order.target.uid && r.is_open());
+    if order.signal.is_some() {
+        let joins =
+            |r: &&Remediation| r.spec.cause == order.cause && (order.dry_run || !r.spec.dry_run);
+        if let Some(r) = open.find(joins) {
+            return Place::Join(r);
+        }
+    } else if let Some(r) = open.find(|r| !order.dry_run && !r.spec.dry_run) {
+        return Place::Busy(r);
+    }
+    let latest = all
+        .iter()
+        .filter(|r| r.spec.target.uid == order.target.uid && r.spec.cause == order.cause)
+        .map(|r| r.spec.sequence)
+        .max();
+    Place::New(latest.unwrap_or(0).saturating_add(1))
+}
+
+/// The Remediation of an order, not yet stored.
+pub fn make(order: &Order, sequence: u32) -> Remediation {
+    let name = remediation::name(&order.target, &order.cause, sequence);
+    let labels = BTreeMap::from([
+        (label::TARGET_UID.to_owned(), order.target.uid.clone()),
+        (label::CAUSE.to_owned(), remediation::cause_label(&order.cause)),
+    ]);
+    Remediation {
+        metadata: ObjectMeta {
+            name: Some(name),
+            namespace: Some(order.namespace.clone()),
+            labels: Some(labels),
+            ..ObjectMeta::default()
+        },
+        spec: RemediationSpec {
+            target: order.target.clone(),
+            action: order.action.clone(),
+            cause: order.cause.clone(),
+            sequence,
+            source: order.source,
+            requested_by: order.requested_by.clone(),
+            signal: order.signal.clone(),
+            dry_run: order.dry_run,
+            verify: order.verify,
+            verify_timeout_seconds: order.verify_timeout_seconds,
+            verify_poll_seconds: order.verify_poll_seconds,
+        },
+        status: None,
+    }
+}
+
+/// The open Remediation with the order's signal added; `None` where that signal is in it already.
+pub fn joined(order: &Order, open: &Remediation, now: Time) -> Option<Remediation> {
+    let id = &order.signal.as_ref()?.id;
+    let mut status = open.status.clone().unwrap_or_default();
+    let began_it = open.spec.signal.as_ref().is_some_and(|s| s.id == *id);
+    if began_it || status.signals.iter().any(|s| s.id == *id) {
+        return None;
+    }
+    status.signals.push(SignalReference { id: id.clone(), accepted_at: now });
+    let surplus = status.signals.len().saturating_sub(SIGNALS_KEPT);
+    status.signals.drain(..surplus);
+    status.signal_count = status.signal_count.saturating_add(1);
+    Some(Remediation { status: Some(status), ..open.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use smartops_common::remediation::{Phase, RemediationStatus, TargetKind};
+    use smartops_common::signal::SignalKind;
+
+    use super::*;
+    use crate::fixture::at;
+
+    fn order(cause: &str, signal: Option<&str>, dry_run: bool) -> Order {
+        Order {
+            namespace: "ns".into(),
+            target: Target { kind: TargetKind::Deployment, name: "web".into(), uid: "u-1".into() },
+            action: Action::restart(),
+            cause: cause.into(),
+            source: if signal.is_some() { Source::ClosedLoop } else { Source::User },
+            requested_by: "apikey:test".into(),
+            signal: signal.map(|id| OriginatingSignal {
+                kind: SignalKind::Rca,
+                id: id.into(),
+                score: Some(0.5),
+            }),
+            dry_run,
+            verify: true,
+            verify_timeout_seconds: 60,
+            verify_poll_seconds: 1,
+        }
+    }
+
+    fn stored(order: &Order, sequence: u32, phase: Phase) -> Remediation {
+        let status = RemediationStatus { phase, ..RemediationStatus::default() };
+        Remediation { status: Some(status), ..make(order, sequence) }
+    }
+
+    #[test]
+    fn a_signal_joins_only_an_open_remediation_of_its_own_cause() {
+        let signal = order("rca/a", Some("w2"), false);
+        let open = stored(&order("rca/a", Some("w1"), false), 1, Phase::Verifying);
+        let other = stored(&order("rca/b", Some("w1"), false), 1, Phase::Executing);
+        let ended = stored(&order("rca/a", Some("w1"), false), 4, Phase::Succeeded);
+        assert_eq!(place(&signal, &[]), Place::New(1));
+        assert_eq!(place(&signal, std::slice::from_ref(&open)), Place::Join(&open));
+        assert_eq!(place(&signal, &[other]), Place::New(1));
+        assert_eq!(place(&signal, &[ended]), Place::New(5));
+    }
+
+    #[test]
+    fn a_signal_that_means_it_does_not_vanish_in_a_trial() {
+        let trial = stored(&order("rca/a", Some("w1"), true), 1, Phase::Executing);
+        let trials = std::slice::from_ref(&trial);
+        assert_eq!(place(&order("rca/a", Some("w2"), false), trials), Place::New(2));
+        assert_eq!(place(&order("rca/a", Some("w2"), true), trials), Place::Join(&trial));
+    }
+
+    #[test]
+    fn a_callers_request_needs_the_target_for_itself_unless_either_changes_nothing() {
+        let open = stored(&order("rca/a", Some("w1"), false), 1, Phase::Pending);
+        let trial = stored(&order("rca/a", Some("w1"), true), 1, Phase::Pending);
+        let open = std::slice::from_ref(&open);
+        assert_eq!(place(&order("api/restart", None, false), open), Place::Busy(&open[0]));
+        assert_eq!(place(&order("api/restart", None, true), open), Place::New(1));
+        assert_eq!(place(&order("api/restart", None, false), &[trial]), Place::New(1));
+        let mut elsewhere = order("api/restart", None, false);
+        elsewhere.target.uid = "u-2".into();
+        assert_eq!(place(&elsewhere, open), Place::New(1));
+    }
+
+    #[test]
+    fn signals_that_join_are_kept_once_bounded_and_counted() {
+        let mut open = stored(&order("rca/a", Some("w0"), false), 1, Phase::Pending);
+        assert_eq!(joined(&order("rca/a", Some("w0"), false), &open, Time(at(1))), None);
+        for n in 1..=40 {
+            let signal = order("rca/a", Some(&format!("w{n}")), false);
+            open = joined(&signal, &open, Time(at(n))).unwrap();
+            assert_eq!(joined(&signal, &open, Time(at(n))), None);
+        }
+        let status = open.status.unwrap();
+        assert_eq!((status.signals.len(), status.signal_count), (32, 40));
+        assert_eq!(status.signals[31].id, "w40");
+    }
+}

@@ -1,0 +1,132 @@
+//! How a status is written: attempts opened and settled, the end recorded once. Pure edits of a
+//! [`RemediationStatus`]; when each is due is `machine`'s.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use smartops_common::action::Intent;
+use smartops_common::condition::{self, Setting};
+use smartops_common::remediation::{
+    Attempt, AttemptKind, AttemptResult, AttemptTarget, FormerState, Observed, Outcome, Phase,
+    RemediationStatus, Verification, VerificationStatus,
+};
+
+use crate::target;
+
+/// How long an attempt may be written after it was recorded.
+pub const ATTEMPT_LIMIT: SignedDuration = SignedDuration::from_secs(60);
+/// Attempts of one Remediation in all, conflicts included; the schema keeps no more.
+pub const MOST_ATTEMPTS: usize = 8;
+
+/// Opens an attempt: from here on the intent is on record.
+pub fn begin(
+    status: &mut RemediationStatus,
+    intent: Intent,
+    live: &Deployment,
+    leader: &str,
+    now: Timestamp,
+) {
+    let number = u32::try_from(status.attempts.len() + 1).unwrap_or(u32::MAX);
+    status.attempts.push(Attempt {
+        number,
+        kind: AttemptKind::Apply,
+        intent,
+        target: AttemptTarget {
+            uid: target::uid(live).to_owned(),
+            generation: target::generation(live),
+            resource_version: target::resource_version(live).to_owned(),
+        },
+        former: FormerState { replicas: target::replicas(live) },
+        leader: leader.to_owned(),
+        started_at: Time(now),
+        deadline: Time(now.saturating_add(ATTEMPT_LIMIT).unwrap_or(now)),
+        result: None,
+        written_at: None,
+        written_generation: None,
+        written_template: None,
+        message: None,
+    });
+    status.phase = Phase::Executing;
+    status.verification = None;
+}
+
+/// Settles the open attempt.
+pub fn settle(status: &mut RemediationStatus, result: AttemptResult, message: Option<&str>) {
+    if let Some(attempt) = status.attempts.last_mut().filter(|a| a.result.is_none()) {
+        attempt.result = Some(result);
+        attempt.message = message.map(str::to_owned);
+    }
+}
+
+/// Settles the open attempt as written (or found to be so already), `live` being the object since.
+pub fn settle_written(
+    status: &mut RemediationStatus,
+    result: AttemptResult,
+    live: &Deployment,
+    now: Timestamp,
+) {
+    settle(status, result, None);
+    if let Some(attempt) = status.attempts.last_mut() {
+        attempt.written_at = (result == AttemptResult::Written).then_some(Time(now));
+        attempt.written_generation = Some(target::generation(live));
+        attempt.written_template = target::template_digest(live);
+    }
+}
+
+/// Begins watching the rollout.
+pub fn begin_verification(status: &mut RemediationStatus, now: Timestamp) {
+    status.phase = Phase::Verifying;
+    status.verification = Some(Verification {
+        status: None,
+        message: "watching the rollout".into(),
+        observed: None,
+        started_at: Time(now),
+        finished_at: None,
+    });
+}
+
+/// Ends watching with a verdict.
+pub fn end_verification(
+    status: &mut RemediationStatus,
+    verdict: VerificationStatus,
+    message: &str,
+    observed: Observed,
+    now: Timestamp,
+) {
+    let started_at = status.verification.as_ref().map_or(Time(now), |v| v.started_at.clone());
+    status.verification = Some(Verification {
+        status: Some(verdict),
+        message: message.to_owned(),
+        observed: Some(observed),
+        started_at,
+        finished_at: Some(Time(now)),
+    });
+}
+
+/// Ends the Remediation.
+pub fn finish(
+    status: &mut RemediationStatus,
+    phase: Phase,
+    reason: &str,
+    message: impl Into<String>,
+    now: Timestamp,
+) {
+    let message = message.into();
+    status.phase = phase;
+    let mut set = |type_, value, reason: &str, message: String| {
+        let setting =
+            Setting { type_, status: value, reason, message, observed_generation: Some(1) };
+        condition::set(&mut status.conditions, setting, now);
+    };
+    set("Complete", Some(true), reason, message.clone());
+    if let Some(verification) = &status.verification {
+        let (value, word) = match verification.status {
+            Some(VerificationStatus::Success) => (Some(true), "RolloutHealthy"),
+            Some(VerificationStatus::Failed) => (Some(false), "RolloutFailed"),
+            Some(VerificationStatus::Timeout) => (None, "TimedOut"),
+            None => (None, "NotFinished"),
+        };
+        set("Verified", value, word, verification.message.clone());
+    }
+    status.outcome = Some(Outcome { reason: reason.to_owned(), message, finished_at: Time(now) });
+}

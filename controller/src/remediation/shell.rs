@@ -1,0 +1,282 @@
+//! The shell around the phase machine: one kube `Controller` over all Remediations. It gathers facts, carries out
+//! what `machine` says, and records it; it decides nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use jiff::SignedDuration;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Api;
+use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::reflector::Store;
+use kube::runtime::watcher;
+use smartops_common::remediation::{Phase, Remediation, RemediationStatus, Source};
+use smartops_process::clock::Clock;
+use smartops_process::health::Handle;
+use smartops_process::shutdown::Shutdown;
+use smartops_process::{BoxError, failpoint};
+use tracing::Instrument;
+
+use crate::cluster::Cluster;
+use crate::failure::Failure;
+use crate::metrics::ControllerMetrics;
+use crate::remediation::machine::{self, Facts, Step, Written};
+use crate::remediation::telling::Teller;
+use crate::{action, target};
+
+/// Steps taken in a row before other Remediations get their turn.
+const STEPS_IN_A_ROW: usize = 16;
+/// How soon a Remediation is looked at again after a call failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// How often the queue is counted.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
+
+/// Everything a step needs besides its Remediation.
+#[derive(Debug)]
+pub struct Shell {
+    /// The API server.
+    pub cluster: Cluster,
+    /// The wall clock.
+    pub clock: Clock,
+    /// This process, as attempts name it.
+    pub leader: String,
+    /// The closed loop's cooldown of a target.
+    pub cooldown: SignedDuration,
+    /// What is told.
+    pub teller: Teller,
+}
+
+/// A Controller over all Remediations and the store it fills.
+pub fn controller(
+    cluster: &Cluster,
+    concurrency: u16,
+) -> (Controller<Remediation>, Store<Remediation>) {
+    let api: Api<Remediation> = Api::all(cluster.client());
+    let controller = Controller::new(api, watcher::Config::default())
+        .with_config(Config::default().concurrency(concurrency));
+    let store = controller.store();
+    (controller, store)
+}
+
+/// Works the queue until the stop.
+pub async fn run(
+    controller: Controller<Remediation>,
+    shell: Arc<Shell>,
+    shutdown: Shutdown,
+) -> Result<(), BoxError> {
+    let stopping = shutdown.stopping_token();
+    controller
+        .graceful_shutdown_on(stopping.cancelled_owned())
+        .run(reconcile, retry_later, shell)
+        .for_each(|result| async {
+            if let Err(error) = result {
+                tracing::debug!(%error, "the queue of Remediations");
+            }
+        })
+        .await;
+    Ok(())
+}
+
+/// Tells when the store has seen every Remediation, then keeps counting the open ones of the closed loop.
+pub async fn count_queue(
+    store: Store<Remediation>,
+    ready: Handle,
+    metrics: ControllerMetrics,
+    shutdown: Shutdown,
+) -> Result<(), BoxError> {
+    tokio::select! {
+        synced = store.wait_until_ready() => synced?,
+        () = shutdown.stopping() => return Ok(()),
+    }
+    ready.ready();
+    let mut tick = tokio::time::interval(COUNT_EVERY);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = shutdown.stopping() => return Ok(()),
+        }
+        let open = store
+            .state()
+            .iter()
+            .filter(|r| r.spec.source == Source::ClosedLoop && r.is_open())
+            .count();
+        metrics.queue_depth.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+}
+
+fn retry_later(remediation: Arc<Remediation>, failure: &Failure, _: Arc<Shell>) -> Action {
+    let uid = remediation.metadata.uid.as_deref().unwrap_or_default();
+    match failure {
+        // Somebody recorded something since: look at it at once.
+        Failure::Conflict(_) => Action::requeue(Duration::from_millis(50)),
+        _ => {
+            tracing::warn!(uid, error = %failure, "a step failed and will be repeated");
+            Action::requeue(AFTER_FAILURE)
+        }
+    }
+}
+
+async fn reconcile(seen: Arc<Remediation>, shell: Arc<Shell>) -> Result<Action, Failure> {
+    if !seen.is_open() {
+        return Ok(Action::await_change());
+    }
+    let span = tracing::info_span!(
+        "remediation",
+        uid = seen.metadata.uid.as_deref().unwrap_or_default(),
+        namespace = seen.metadata.namespace.as_deref().unwrap_or_default(),
+        name = seen.metadata.name.as_deref().unwrap_or_default(),
+        target = %seen.spec.target.name,
+    );
+    shell.work(&seen).instrument(span).await
+}
+
+impl Shell {
+    /// Takes steps until there is something to wait for. What the watch showed may be old: the first look is fresh.
+    async fn work(&self, seen: &Remediation) -> Result<Action, Failure> {
+        let namespace = seen.metadata.namespace.as_deref().unwrap_or_default();
+        let name = seen.metadata.name.as_deref().unwrap_or_default();
+        let Some(mut remediation) = self.cluster.remediation(namespace, name).await? else {
+            return Ok(Action::await_change());
+        };
+        for _ in 0..STEPS_IN_A_ROW {
+            let target = &remediation.spec.target;
+            let live = self.cluster.deployment(namespace, &target.name).await?;
+            match self.next(namespace, &remediation, live.as_ref()).await? {
+                Step::Done => return Ok(Action::await_change()),
+                Step::Wait(pause) => return Ok(Action::requeue(pause)),
+                Step::Record(status) => {
+                    remediation = self.record(namespace, remediation, *status).await?;
+                }
+                Step::Write => {
+                    let Some(live) = live else { continue };
+                    let Some(outcome) = self.write(namespace, &remediation, &live).await? else {
+                        return Ok(Action::requeue(AFTER_FAILURE));
+                    };
+                    let status = machine::after_write(&remediation, outcome, self.clock.now());
+                    remediation = self.record(namespace, remediation, status).await?;
+                }
+            }
+        }
+        Ok(Action::requeue(Duration::ZERO))
+    }
+
+    async fn next(
+        &self,
+        namespace: &str,
+        remediation: &Remediation,
+        live: Option<&Deployment>,
+    ) -> Result<Step, Failure> {
+        let pods = match live {
+            Some(live) if remediation.phase() == Phase::Verifying => {
+                self.cluster.pods(namespace, live).await?
+            }
+            _ => Vec::new(),
+        };
+        let others = if matches!(remediation.phase(), Phase::Pending | Phase::Executing) {
+            self.cluster.remediations_of(namespace, &remediation.spec.target.uid).await?
+        } else {
+            Vec::new()
+        };
+        let facts = Facts {
+            live,
+            pods: &pods,
+            others: &others,
+            now: self.clock.now(),
+            leader: &self.leader,
+            cooldown: self.cooldown,
+        };
+        Ok(machine::step(remediation, facts))
+    }
+
+    /// Records a status, on condition that nobody recorded another since.
+    async fn record(
+        &self,
+        namespace: &str,
+        former: Remediation,
+        status: RemediationStatus,
+    ) -> Result<Remediation, Failure> {
+        let begins = status.phase == Phase::Executing && former.phase() != Phase::Executing;
+        failpoint::hit(if begins { "before-intent" } else { "before-status" });
+        let wanted = Remediation { status: Some(status), ..former.clone() };
+        let recorded = self.cluster.replace_status(namespace, &wanted).await?;
+        failpoint::hit(if begins { "after-intent" } else { "after-status" });
+        self.teller.tell(former.status.as_ref(), &recorded).await;
+        Ok(recorded)
+    }
+
+    /// Has the open attempt judged by a dry run and, unless that is all, written. `None` where the write got no
+    /// answer: what became of it will be seen in the live object.
+    async fn write(
+        &self,
+        namespace: &str,
+        remediation: &Remediation,
+        live: &Deployment,
+    ) -> Result<Option<Written>, Failure> {
+        let status = remediation.status.as_ref();
+        let Some(attempt) = status.and_then(|s| s.attempts.last()) else { return Ok(None) };
+        let name = &remediation.spec.target.name;
+        let write = match action::write(&attempt.intent, &attempt.target.resource_version) {
+            Ok(write) => write,
+            Err(error) => {
+                let failure = Failure::Rejected { code: 400, message: error.to_string() };
+                return Ok(Some(Written::Failed(failure)));
+            }
+        };
+        failpoint::hit("before-dry-run");
+        let tried = self.cluster.write(namespace, name, &write, true).await;
+        failpoint::hit("after-dry-run");
+        let tried = match tried {
+            Ok(tried) => tried,
+            Err(failure) => return self.explain(namespace, live, failure).await.map(Some),
+        };
+        if tried.is_some_and(|t| t.spec == live.spec && has_same_marks(&t, live)) {
+            return Ok(Some(Written::Unchanged(Box::new(live.clone()))));
+        }
+        if remediation.spec.dry_run {
+            return Ok(Some(Written::Passed));
+        }
+        if self.clock.now() >= attempt.deadline.0 {
+            return Ok(Some(Written::Expired));
+        }
+        failpoint::hit("before-write");
+        let written = self.cluster.write(namespace, name, &write, false).await;
+        failpoint::hit("after-write");
+        match written {
+            Ok(Some(live)) => Ok(Some(Written::Committed(Box::new(live)))),
+            Ok(None) => {
+                let live = self.cluster.deployment(namespace, name).await?;
+                Ok(live.map(|live| Written::Committed(Box::new(live))))
+            }
+            Err(Failure::Unavailable(why)) => {
+                tracing::warn!(%why, "the write got no answer: the live object will tell");
+                Ok(None)
+            }
+            Err(failure) => self.explain(namespace, live, failure).await.map(Some),
+        }
+    }
+
+    /// A JSON Patch whose leading test failed is refused like any that cannot be applied: the object itself tells
+    /// which it was.
+    async fn explain(
+        &self,
+        namespace: &str,
+        before: &Deployment,
+        failure: Failure,
+    ) -> Result<Written, Failure> {
+        if let Failure::Rejected { code: 422, message } = &failure {
+            let live = self.cluster.deployment(namespace, target::name(before)).await?;
+            let moved = live.is_some_and(|live| {
+                target::resource_version(&live) != target::resource_version(before)
+            });
+            if moved {
+                return Ok(Written::Failed(Failure::Conflict(message.clone())));
+            }
+        }
+        Ok(Written::Failed(failure))
+    }
+}
+
+fn has_same_marks(a: &Deployment, b: &Deployment) -> bool {
+    a.metadata.annotations == b.metadata.annotations && a.metadata.labels == b.metadata.labels
+}

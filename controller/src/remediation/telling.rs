@@ -1,0 +1,199 @@
+//! What is told about a Remediation: one audit line, its metrics, and an Event on the target. The Remediation itself
+//! is the record; all of this is best effort.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use smartops_common::names;
+use smartops_common::remediation::{AttemptResult, Phase, Remediation, RemediationStatus};
+
+use crate::cluster::Cluster;
+use crate::metrics::ControllerMetrics;
+
+/// How long writing an Event may take.
+const EVENT_LIMIT: Duration = Duration::from_secs(5);
+/// Longest note of an Event the API server takes, in bytes.
+const LONGEST_NOTE: usize = 1024;
+
+/// Tells.
+#[derive(Clone)]
+pub struct Teller {
+    recorder: Recorder,
+    metrics: ControllerMetrics,
+}
+
+impl std::fmt::Debug for Teller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Teller").finish_non_exhaustive()
+    }
+}
+
+impl Teller {
+    /// Tells as `instance` of the controller.
+    pub fn new(cluster: &Cluster, metrics: ControllerMetrics, instance: &str) -> Self {
+        let reporter = Reporter {
+            controller: names::CONTROLLER_FIELD_MANAGER.to_owned(),
+            instance: Some(instance.to_owned()),
+        };
+        Self { recorder: Recorder::new(cluster.client(), reporter), metrics }
+    }
+
+    /// Tells what changed between the former status and the one just recorded.
+    pub async fn tell(&self, former: Option<&RemediationStatus>, remediation: &Remediation) {
+        let Some(status) = &remediation.status else { return };
+        let namespace = remediation.metadata.namespace.as_deref().unwrap_or_default();
+        let former_attempts = former.map_or(0, |s| s.attempts.len());
+        if status.attempts.len() > former_attempts
+            && former_attempts > 0
+            && remediation.spec.source == smartops_common::remediation::Source::ClosedLoop
+        {
+            self.metrics.loop_retries.inc();
+        }
+        self.tell_write(former, status, namespace, &remediation.spec.target.name);
+        if status.phase.is_final() {
+            self.tell_end(remediation, status, namespace).await;
+        }
+    }
+
+    fn tell_write(
+        &self,
+        former: Option<&RemediationStatus>,
+        status: &RemediationStatus,
+        namespace: &str,
+        deployment: &str,
+    ) {
+        let Some(attempt) = status.attempts.last() else { return };
+        let was = former.and_then(|s| s.attempts.last()).and_then(|a| a.result);
+        if attempt.result != Some(AttemptResult::Written) || was == attempt.result {
+            return;
+        }
+        let labels = [namespace, deployment];
+        let writes = &self.metrics.writes;
+        let counter = match attempt.intent.type_ {
+            smartops_common::action::ActionType::Scale => &writes.scale,
+            smartops_common::action::ActionType::Restart => &writes.restart,
+            smartops_common::action::ActionType::Patch => &writes.patch,
+        };
+        counter.with_label_values(&labels).inc();
+        if let Some(at) = &attempt.written_at {
+            let seconds = at.0.as_duration().as_secs_f64();
+            self.metrics.last_action.with_label_values(&labels).set(seconds);
+        }
+        tracing::info!(intent = ?attempt.intent, "written");
+    }
+
+    async fn tell_end(
+        &self,
+        remediation: &Remediation,
+        status: &RemediationStatus,
+        namespace: &str,
+    ) {
+        let Some(outcome) = &status.outcome else { return };
+        let spec = &remediation.spec;
+        let ended = outcome.finished_at.0;
+        let since = |t: jiff::Timestamp| ended.duration_since(t).as_secs_f64().max(0.0);
+        let total = remediation.metadata.creation_timestamp.as_ref().map_or(0.0, |t| since(t.0));
+        let attempt = status.attempts.last().map(|a| since(a.started_at.0));
+        self.metrics.count_end(remediation, total, attempt);
+        let verification = status.verification.as_ref();
+        if let Some((verdict, v)) = verification.and_then(|v| Some((v.status?, v))) {
+            let seconds = since(v.started_at.0);
+            let histogram = &self.metrics.verification_latency;
+            histogram.with_label_values(&[verdict.as_str()]).observe(seconds);
+        }
+        if let Some(denial) = &status.denial {
+            let rule = denial.leading_rule().map_or("unknown", |r| r.as_str());
+            let action = spec.action.type_.as_str();
+            self.metrics.guardrail_rejections.with_label_values(&[rule, action]).inc();
+            tracing::warn!(rule, action, message = %denial.message, "a guardrail refused");
+        }
+        tracing::info!(
+            auditId = remediation.metadata.uid.as_deref().unwrap_or_default(),
+            target_namespace = namespace,
+            target = %spec.target.name,
+            action = spec.action.type_.as_str(),
+            dry_run = spec.dry_run,
+            verification_status = verification.and_then(|v| v.status).map_or("none", |v| v.as_str()),
+            source = spec.source.as_str(),
+            requested_by = %spec.requested_by,
+            outcome = status.phase.as_str(),
+            reason = %outcome.reason,
+            seconds = total,
+            "audit: {}", outcome.message
+        );
+        if !spec.dry_run {
+            self.publish(remediation, status.phase, &outcome.message, namespace).await;
+        }
+    }
+
+    async fn publish(
+        &self,
+        remediation: &Remediation,
+        phase: Phase,
+        message: &str,
+        namespace: &str,
+    ) {
+        let spec = &remediation.spec;
+        let name = remediation.metadata.name.as_deref().unwrap_or_default();
+        let event = Event {
+            type_: match phase {
+                Phase::Succeeded => EventType::Normal,
+                _ => EventType::Warning,
+            },
+            reason: event_reason(phase).to_owned(),
+            note: Some(bounded(&format!("{name}: {message}"))),
+            action: spec.action.type_.as_str().to_owned(),
+            secondary: None,
+        };
+        let target = ObjectReference {
+            api_version: Some("apps/v1".into()),
+            kind: Some("Deployment".into()),
+            name: Some(spec.target.name.clone()),
+            namespace: Some(namespace.to_owned()),
+            uid: Some(spec.target.uid.clone()),
+            ..ObjectReference::default()
+        };
+        match tokio::time::timeout(EVENT_LIMIT, self.recorder.publish(&event, &target)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the Event was not written"),
+            Err(_) => tracing::warn!("the Event was not written in time"),
+        }
+    }
+}
+
+const fn event_reason(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Succeeded => "RemediationSucceeded",
+        Phase::Denied => "GuardrailRejected",
+        Phase::Skipped => "RemediationSkipped",
+        Phase::TimedOut => "RemediationTimedOut",
+        _ => "RemediationFailed",
+    }
+}
+
+/// At most as long as an Event's note may be, cut between characters.
+fn bounded(note: &str) -> String {
+    let mut end = 0;
+    for (start, character) in note.char_indices() {
+        if start + character.len_utf8() > LONGEST_NOTE {
+            break;
+        }
+        end = start + character.len_utf8();
+    }
+    note.get(..end).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_cut_between_characters() {
+        assert_eq!(bounded("short"), "short");
+        let long = "ü".repeat(LONGEST_NOTE);
+        assert_eq!(bounded(&long).len(), LONGEST_NOTE);
+        let odd = format!("a{long}");
+        assert_eq!(bounded(&odd).len(), LONGEST_NOTE - 1);
+    }
+}
