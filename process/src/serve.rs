@@ -31,7 +31,7 @@ use crate::shutdown::Shutdown;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the head of a request may take, the idle time before it included. Longer than the 90 s after which the
 /// API server closes an idle connection itself: were the server first, a request on its way would be lost.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
+const HEAD_TIMEOUT: Duration = Duration::from_mins(2);
 /// How long a connection without a request in flight is kept once the stop has begun.
 const QUIET_TIMEOUT: Duration = Duration::from_millis(250);
 /// The pause after an error to accept, such as too many open files.

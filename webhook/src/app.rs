@@ -113,10 +113,10 @@ impl Program {
             authority,
         };
         let (client, namespace) = (self.client.clone(), args.common.namespace.clone());
-        let watched = self.readiness.handle("certificate-secret");
+        let secret = self.readiness.handle("certificate-secret");
         let (watches, shutdown) = (self.watch_metrics.clone(), self.shutdown.clone());
         self.tasks.spawn("certificate", async move {
-            keeper.run(client, &namespace, watched, watches, shutdown).await
+            keeper.run(client, &namespace, secret, watches, shutdown).await
         });
         let filler =
             Filler::new(self.client.clone(), told, &self.readiness, self.webhook_metrics.clone());

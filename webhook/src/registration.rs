@@ -278,7 +278,7 @@ fn operations(seen: &Seen, wanted: &[u8]) -> Option<Value> {
     operations.extend(seen.bundles.iter().enumerate().filter(|(_, b)| b.as_deref() != Some(wanted)).map(
         |(i, _)| json!({"op": "add", "path": format!("/webhooks/{i}/clientConfig/caBundle"), "value": text}),
     ));
-    (operations.len() > 1).then(|| Value::Array(operations))
+    (operations.len() > 1).then_some(Value::Array(operations))
 }
 
 /// The counter of filled bundles.

@@ -37,7 +37,7 @@ impl Answer {
     /// The AdmissionReview that carries this answer, as JSON.
     pub fn to_json(&self, api_version: &str, uid: &str) -> Result<Vec<u8>, serde_json::Error> {
         let status = self.denial.as_ref().map(|denial| Status {
-            status: "Failure",
+            outcome: "Failure",
             message: &denial.message,
             reason: "Forbidden",
             details: denial.to_details(),
@@ -97,7 +97,8 @@ struct Response<'a> {
 
 #[derive(Serialize)]
 struct Status<'a> {
-    status: &'static str,
+    #[serde(rename = "status")]
+    outcome: &'static str,
     message: &'a str,
     reason: &'static str,
     details: StatusDetails,

@@ -16,14 +16,14 @@ fn listed<K>(tell: impl Fn(Event<K>), objects: Vec<K>) {
     tell(Event::InitDone);
 }
 
-fn namespace(name: &str, labels: Value) -> Namespace {
+fn namespace(name: &str, labels: &Value) -> Namespace {
     serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}})).unwrap()
 }
 
 fn filled() -> Arc<Board> {
     let board = board();
     listed(|e| board.config(e), Vec::new());
-    listed(|e| board.namespace(e), vec![namespace("shop", json!({}))]);
+    listed(|e| board.namespace(e), vec![namespace("shop", &json!({}))]);
     listed(|e| board.policy(e), policy::shipped());
     board
 }
