@@ -68,6 +68,7 @@ pub struct Grant {
 }
 
 const READ: &[&str] = &["get", "list", "watch"];
+const SECRET: &[&str] = &[names::WEBHOOK_CERTIFICATE_SECRET];
 const REGISTRATIONS: &[&str] = &[names::AUTOMATION_REGISTRATION, names::PEOPLE_REGISTRATION];
 
 /// Every grant of both programs.
@@ -152,7 +153,13 @@ fn controller_grants() -> Vec<Grant> {
             READ,
             "know the configuration; it may not change it",
         ),
-        grant(Cluster, "", &["namespaces"], READ, "know which namespaces exist and their annotations"),
+        grant(
+            Cluster,
+            "",
+            &["namespaces"],
+            READ,
+            "know which namespaces exist and their annotations",
+        ),
         grant(
             Cluster,
             "authentication.k8s.io",
@@ -181,7 +188,6 @@ fn webhook_grants() -> Vec<Grant> {
         verbs,
         reason,
     };
-    const SECRET: &[&str] = &[names::WEBHOOK_CERTIFICATE_SECRET];
     vec![
         grant(
             Cluster,
@@ -245,16 +251,8 @@ fn webhook_grants() -> Vec<Grant> {
             "",
             &["secrets"],
             SECRET,
-            &["get", "list", "watch", "update", "patch"],
+            &["get", "update"],
             "share one certificate between replicas and renew it",
-        ),
-        grant(
-            SystemNamespace,
-            "",
-            &["events"],
-            &[],
-            &["create"],
-            "tell about certificates and registrations",
         ),
     ]
 }
@@ -302,10 +300,8 @@ pub fn objects(target_namespaces: &[&str]) -> Result<Vec<serde_json::Value>, ser
 pub fn matrix() -> BTreeMap<String, Vec<Grant>> {
     let mut matrix: BTreeMap<String, Vec<Grant>> = BTreeMap::new();
     for grant in grants() {
-        let user = names::service_account_user(
-            names::SYSTEM_NAMESPACE,
-            grant.program.service_account(),
-        );
+        let user =
+            names::service_account_user(names::SYSTEM_NAMESPACE, grant.program.service_account());
         matrix.entry(user).or_default().push(grant);
     }
     matrix
@@ -386,7 +382,7 @@ fn role_binding(name: &str, namespace: &str, kind: &str, program: Program) -> Ro
 
 fn role_ref(kind: &str, name: &str) -> RoleRef {
     RoleRef {
-        api_group: "rbac.authorization.k8s.io".to_owned(),
+        api_group: Some("rbac.authorization.k8s.io".to_owned()),
         kind: kind.to_owned(),
         name: name.to_owned(),
     }
@@ -427,7 +423,10 @@ mod tests {
     fn nobody_holds_a_wildcard_and_every_grant_has_a_reason() {
         for grant in grants() {
             let words = [grant.group].into_iter().chain(grant.resources.iter().copied());
-            assert!(!words.chain(grant.verbs.iter().copied()).any(|w| w.contains('*')), "{grant:?}");
+            assert!(
+                !words.chain(grant.verbs.iter().copied()).any(|w| w.contains('*')),
+                "{grant:?}"
+            );
             assert!(grant.reason.len() > 10, "{grant:?}");
         }
     }

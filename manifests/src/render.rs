@@ -75,3 +75,26 @@ pub fn registrations(config: &SmartOpsConfigSpec, reach: &Reach) -> Result<Vec<V
 fn to_value(object: &impl Serialize) -> Result<Value> {
     serde_json::to_value(object).context("a generated object does not serialise")
 }
+
+#[cfg(test)]
+mod tests {
+    use smartops_common::remediation::Remediation;
+    use smartops_guard::policy::{GuardrailPolicy, compile};
+
+    use super::*;
+
+    #[test]
+    fn the_examples_are_read_and_compile() {
+        let policy: GuardrailPolicy =
+            serde_saphyr::from_str(include_str!("../../docs/examples/guardrailpolicy.yaml"))
+                .unwrap();
+        compile("example", &policy.spec).unwrap();
+        let config: SmartOpsConfig =
+            serde_saphyr::from_str(include_str!("../../docs/examples/smartopsconfig.yaml"))
+                .unwrap();
+        assert!(config.spec.is_automation("ci@example.com", &[] as &[&str]));
+        let remediation: Remediation =
+            serde_saphyr::from_str(include_str!("../../docs/examples/remediation.yaml")).unwrap();
+        assert!(remediation.is_open());
+    }
+}
