@@ -67,11 +67,6 @@ impl<'a> Differences<'a> {
         self.total > self.list.len()
     }
 
-    /// Whether nothing differs.
-    pub fn is_empty(&self) -> bool {
-        self.total == 0
-    }
-
     /// Whether anything at or below `spec.template` differs, listed or not.
     pub(crate) fn touches_template(&self) -> bool {
         self.template

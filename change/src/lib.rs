@@ -23,7 +23,6 @@ pub use self::digest::TemplateDigest;
 pub use self::images::ImageChange;
 pub use self::path::{Path, Segment};
 pub use self::pattern::{Pattern, PatternError};
-pub use self::quantity::Quantity;
 pub use self::raw::Error;
-pub use self::request::{Kind, Operation, Request, Resource};
+pub use self::request::{Operation, Request, Resource};
 pub use self::review::{Bounds, BoundsChange, Change, Metadata, ReplicasChange};

@@ -23,11 +23,6 @@ impl Path {
         Self(segments)
     }
 
-    /// A path of these keys, from the object's root.
-    pub fn of_keys(keys: &[&str]) -> Self {
-        Self(keys.iter().map(|key| Segment::Key((*key).to_owned())).collect())
-    }
-
     /// The segments, from the object's root.
     pub fn segments(&self) -> &[Segment] {
         &self.0

@@ -68,7 +68,7 @@ impl std::fmt::Display for Resource<'_> {
 
 /// The kinds whose content rules know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// apps Deployment.
     Deployment,
     /// The Scale of an apps Deployment.
@@ -98,7 +98,7 @@ pub struct Request<'a> {
 
 impl Resource<'_> {
     /// Which of the kinds that rules know.
-    pub fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         match (self.group, self.resource, self.subresource) {
             ("apps", "deployments", "") => Kind::Deployment,
             ("apps", "deployments", "scale") => Kind::DeploymentScale,

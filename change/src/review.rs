@@ -14,8 +14,6 @@ use crate::request::{Kind, Operation, Request, Resource};
 pub struct Metadata<'a> {
     /// Its uid; for a Scale, its Deployment's. Empty where none is given.
     pub uid: Cow<'a, str>,
-    /// Its resourceVersion; for a Scale, its Deployment's. Empty where none is given.
-    pub resource_version: Cow<'a, str>,
     /// Its generation; a Scale has none.
     pub generation: Option<i64>,
     /// RFC 3339.
@@ -57,7 +55,6 @@ pub struct Change<'a> {
     request: Request<'a>,
     kind: Kind,
     old: Option<Metadata<'a>>,
-    new: Option<Metadata<'a>>,
     differences: Differences<'a>,
     replicas: Option<ReplicasChange>,
     bounds: Option<BoundsChange>,
@@ -79,7 +76,6 @@ impl<'a> Change<'a> {
             request,
             kind,
             old: None,
-            new: None,
             differences: Differences::default(),
             replicas: None,
             bounds: None,
@@ -96,7 +92,6 @@ impl<'a> Change<'a> {
             Operation::Delete => (optional(request.old)?, None),
         };
         change.old = old.as_ref().map(metadata).transpose()?;
-        change.new = new.as_ref().map(metadata).transpose()?;
         change.has_spec = new.as_ref().is_some_and(|object| object.get("spec").is_some());
         if let (Some(old), Some(new)) = (&old, &new) {
             let status = request.resource.subresource == "status";
@@ -141,11 +136,6 @@ impl<'a> Change<'a> {
         self.request.resource
     }
 
-    /// Which of the kinds that rules know.
-    pub fn kind(&self) -> Kind {
-        self.kind
-    }
-
     /// Where; `None` for cluster-scoped kinds.
     pub fn namespace(&self) -> Option<&'a str> {
         self.request.namespace
@@ -159,11 +149,6 @@ impl<'a> Change<'a> {
     /// Metadata before the write.
     pub fn old(&self) -> Option<&Metadata<'a>> {
         self.old.as_ref()
-    }
-
-    /// Metadata after the write.
-    pub fn new_metadata(&self) -> Option<&Metadata<'a>> {
-        self.new.as_ref()
     }
 
     /// What differs between old and new object; nothing for operations that do not have both.
@@ -216,7 +201,6 @@ fn metadata<'a>(object: &Object<'a>) -> Result<Metadata<'a>, Error> {
     let metadata = object.object("metadata")?;
     Ok(Metadata {
         uid: metadata.string("uid")?.unwrap_or_default(),
-        resource_version: metadata.string("resourceVersion")?.unwrap_or_default(),
         generation: metadata
             .get("generation")
             .map(|text| raw::integer(text, "metadata.generation"))
