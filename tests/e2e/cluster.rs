@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use smartops_tests::wait::{Seen, eventually};
 use smartops_tests::{cluster, process, sample};
@@ -16,9 +16,26 @@ const CONTROLLER: &str = "system:serviceaccount:smartops-system:smartops-orchest
 
 /// Asks the API server what the controller may do, as an auditor would.
 fn may(namespace: &Namespace<'_>, verb: &str, resource: &str) -> Result<bool> {
-    let who = format!("--as={CONTROLLER}");
-    let outcome = namespace.run("admin", &["auth", "can-i", verb, resource, &who])?;
-    Ok(outcome.output.trim() == "yes")
+    can_i(namespace, "admin", verb, resource, &[&format!("--as={CONTROLLER}")])
+}
+
+/// Asks as an actor; a subresource stands after a slash.
+fn can_i(
+    namespace: &Namespace<'_>,
+    actor: &str,
+    verb: &str,
+    resource: &str,
+    more: &[&str],
+) -> Result<bool> {
+    let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+    let subresource = format!("--subresource={subresource}");
+    let arguments = [&["auth", "can-i", verb, resource, &subresource], more].concat();
+    let outcome = namespace.run(actor, &arguments)?;
+    match outcome.output.trim() {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => bail!("kubectl auth can-i: {}", outcome.text()),
+    }
 }
 
 #[test]
@@ -79,10 +96,7 @@ fn the_controller_may_write_only_where_it_was_bound() -> Result<()> {
 #[test]
 fn the_agent_can_edit_but_become_nobody_else() -> Result<()> {
     let namespace = Namespace::create(shared()?, "agent")?;
-    let can = |verb: &str, resource: &str| -> Result<bool> {
-        let outcome = namespace.run("agent", &["auth", "can-i", verb, resource])?;
-        Ok(outcome.output.trim() == "yes")
-    };
+    let can = |verb, resource| can_i(&namespace, "agent", verb, resource, &[]);
     ensure!(can("update", "deployments.apps")? && can("delete", "configmaps")?);
     ensure!(!can("impersonate", "serviceaccounts")? && !can("create", "serviceaccounts/token")?);
     Ok(())
@@ -139,7 +153,7 @@ fn a_killed_harness_leaves_no_process_behind() -> Result<()> {
     ensure!(process::running(&dir)?.len() == 5, "{:?}", process::running(&dir)?);
     child.kill()?;
     child.wait()?;
-    eventually(Duration::from_secs(60), "every process has ended", || {
+    eventually(Duration::from_mins(1), "every process has ended", || {
         let running = process::running(&dir)?;
         Ok(Seen::when(running.is_empty(), format!("{running:?}")))
     })

@@ -101,6 +101,11 @@ pub fn start(dir: &Path, launch: &Launch) -> Result<u32> {
     let pid = child.id();
     // Somebody must take the exit status, or the ended process stays as a zombie for as long as we live.
     std::thread::spawn(move || child.wait());
+    // For a moment after exec the kernel shows no environment yet, and with it no mark.
+    eventually(Duration::from_secs(10), &format!("{} carries its mark", launch.name), || {
+        let ended = !Path::new("/proc").join(pid.to_string()).exists();
+        Ok(Seen::when(ended || marked(dir, pid).is_some(), "its environment is empty"))
+    })?;
     Ok(pid)
 }
 

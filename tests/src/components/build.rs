@@ -150,7 +150,7 @@ fn flags(part: &Part) -> String {
             ("gitMinor", "36"),
             ("gitTreeState", "clean"),
         ] {
-            flags += &format!(" -X k8s.io/component-base/version.{name}={value}");
+            flags.extend([" -X k8s.io/component-base/version.", name, "=", value]);
         }
     }
     flags
