@@ -14,8 +14,7 @@ use smartops_tests::{identities, install, places, process};
 /// The cluster all tests share, with SmartOps installed. It ends with the test binary, however that ends.
 pub(crate) fn shared() -> Result<&'static Cluster> {
     static SHARED: OnceLock<Result<Cluster, String>> = OnceLock::new();
-    let cluster = SHARED
-        .get_or_init(|| sweep().and_then(|()| own("shared")).map_err(|error| format!("{error:#}")));
+    let cluster = SHARED.get_or_init(|| own("shared").map_err(|error| format!("{error:#}")));
     cluster.as_ref().map_err(|error| anyhow!("the shared cluster: {error}"))
 }
 
@@ -29,8 +28,12 @@ pub(crate) fn own(name: &str) -> Result<Cluster> {
 /// A control plane for one test alone, without SmartOps.
 pub(crate) fn bare(name: &str) -> Result<Cluster> {
     // One at a time: two starting together take longer than one after the other.
-    static STARTING: Mutex<()> = Mutex::new(());
-    let _turn = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    static SWEPT: Mutex<bool> = Mutex::new(false);
+    let mut swept = SWEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*swept {
+        sweep()?;
+        *swept = true;
+    }
     Cluster::start(&folder(name), Lifetime::Harness, &|_| {})
 }
 
@@ -46,11 +49,12 @@ fn clusters() -> PathBuf {
 /// Removes what earlier runs left behind: their logs are kept until the next run, not for ever.
 fn sweep() -> Result<()> {
     let Ok(entries) = fs::read_dir(clusters()) else { return Ok(()) };
-    let own = format!("{}-", std::process::id());
     for entry in entries {
         let path = entry.context("cannot list the clusters of earlier runs")?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !name.starts_with(&own) && process::running(&path)?.is_empty() {
+        let owner = name.split('-').next().unwrap_or_default();
+        let owner_runs = Path::new("/proc").join(owner).exists();
+        if !owner_runs && process::running(&path)?.is_empty() {
             fs::remove_dir_all(&path)
                 .with_context(|| format!("cannot remove {}", path.display()))?;
         }
