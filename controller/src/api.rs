@@ -140,7 +140,7 @@ where
         return Problem::overloaded().into_response();
     };
     let api = shared.api;
-    let invalid = api.metrics.invalid_payloads.with_label_values(&[endpoint]);
+    let invalid = api.metrics.orchestrator.invalid_payloads.with_label_values(&[endpoint]);
     let (parts, body) = request.into_parts();
     let work = async move {
         let _place = place;

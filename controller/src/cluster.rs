@@ -255,9 +255,10 @@ impl Cluster {
         let begun = Instant::now();
         let result = deadline(call.operation, CALL_LIMIT, request).await;
         let metrics = &self.metrics;
-        metrics.api_calls.with_label_values(&[call.operation]).inc();
+        metrics.calls.made.with_label_values(&[call.operation]).inc();
         metrics
-            .api_latency
+            .calls
+            .latency
             .with_label_values(&[call.operation])
             .observe(begun.elapsed().as_secs_f64());
         result.map_err(|error| {
@@ -265,9 +266,9 @@ impl Cluster {
                 client::Error::Call { source, .. } => Failure::from(*source),
                 other => Failure::Unavailable(other.to_string()),
             };
-            metrics.api_errors.with_label_values(&[call.operation, &failure.code()]).inc();
+            metrics.calls.errors.with_label_values(&[call.operation, &failure.code()]).inc();
             if let Failure::Forbidden { by_authorizer: true, message } = &failure {
-                metrics.rbac_denied.with_label_values(&[call.verb, call.resource]).inc();
+                metrics.orchestrator.rbac_denied.with_label_values(&[call.verb, call.resource]).inc();
                 tracing::error!(verb = call.verb, resource = call.resource, %message, "RBAC refused the controller");
             }
             failure

@@ -12,18 +12,34 @@ const LOOP_SECONDS: [f64; 11] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0
 /// Handles to all of them. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct ControllerMetrics {
+    /// Calls to the Kubernetes API, and what they showed.
+    pub calls: Calls,
+    /// Actions, whoever asked for them.
+    pub orchestrator: Orchestrator,
+    /// The closed loop.
+    pub closed_loop: ClosedLoop,
+}
+
+/// `smartops_k8s_*`
+#[derive(Debug, Clone)]
+pub struct Calls {
     /// `smartops_k8s_api_calls_total{operation}`
-    pub api_calls: IntCounterVec,
+    pub made: IntCounterVec,
     /// `smartops_k8s_api_errors_total{operation,code}`
-    pub api_errors: IntCounterVec,
+    pub errors: IntCounterVec,
     /// `smartops_k8s_api_latency_seconds{operation}`
-    pub api_latency: HistogramVec,
+    pub latency: HistogramVec,
     /// `smartops_k8s_{scale,restart,patch}_total{namespace,deployment}`: writes committed.
     pub writes: Writes,
     /// `smartops_k8s_deployment_desired_replicas{namespace,deployment}`
     pub desired_replicas: IntGaugeVec,
     /// `smartops_k8s_deployment_ready_replicas{namespace,deployment}`
     pub ready_replicas: IntGaugeVec,
+}
+
+/// `smartops_orchestrator_*`
+#[derive(Debug, Clone)]
+pub struct Orchestrator {
     /// `smartops_orchestrator_actions_total{action_type,namespace,deployment,source,dry_run,status}`
     pub actions: IntCounterVec,
     /// `smartops_orchestrator_action_latency_seconds{action_type}`
@@ -38,18 +54,23 @@ pub struct ControllerMetrics {
     pub invalid_payloads: IntCounterVec,
     /// `smartops_orchestrator_rbac_denied_total{verb,resource}`
     pub rbac_denied: IntCounterVec,
+}
+
+/// `orchestrator_closed_loop_*`
+#[derive(Debug, Clone)]
+pub struct ClosedLoop {
     /// `orchestrator_closed_loop_signals_total{kind,result}`
     pub signals: IntCounterVec,
     /// `orchestrator_closed_loop_actions_total{type,status}`
-    pub loop_actions: IntCounterVec,
+    pub actions: IntCounterVec,
     /// `orchestrator_closed_loop_retries_total`
-    pub loop_retries: IntCounter,
+    pub retries: IntCounter,
     /// `orchestrator_closed_loop_queue_depth`: open Remediations of the closed loop.
     pub queue_depth: IntGauge,
     /// `orchestrator_closed_loop_duration_seconds`: from the signal to the end.
-    pub loop_duration: Histogram,
+    pub duration: Histogram,
     /// `orchestrator_closed_loop_action_duration_seconds`: from the attempt to the end.
-    pub loop_action_duration: Histogram,
+    pub action_duration: Histogram,
 }
 
 /// One counter an action.
@@ -63,31 +84,25 @@ pub struct Writes {
     pub patch: IntCounterVec,
 }
 
-impl ControllerMetrics {
-    /// Registers them all.
-    pub fn new(m: &Metrics) -> Result<Self, Error> {
-        const TARGET: [&str; 2] = ["namespace", "deployment"];
-        let histogram = |name: &str, help: &str| -> Result<Histogram, Error> {
-            let options = HistogramOpts::new(name, help).buckets(LOOP_SECONDS.to_vec());
-            let histogram = Histogram::with_opts(options)?;
-            m.register(histogram.clone())?;
-            Ok(histogram)
-        };
+const TARGET: [&str; 2] = ["namespace", "deployment"];
+
+impl Calls {
+    fn new(m: &Metrics) -> Result<Self, Error> {
         let writes = |name: &str, what: &str| {
             m.counters(name, &format!("{what} committed by the controller."), &TARGET)
         };
         Ok(Self {
-            api_calls: m.counters(
+            made: m.counters(
                 "smartops_k8s_api_calls_total",
                 "Calls to the Kubernetes API.",
                 &["operation"],
             )?,
-            api_errors: m.counters(
+            errors: m.counters(
                 "smartops_k8s_api_errors_total",
                 "Calls to the Kubernetes API that failed, denials included.",
                 &["operation", "code"],
             )?,
-            api_latency: m.histograms(
+            latency: m.histograms(
                 "smartops_k8s_api_latency_seconds",
                 "How long calls to the Kubernetes API took.",
                 &["operation"],
@@ -108,6 +123,13 @@ impl ControllerMetrics {
                 "Replicas ready, as last seen of a target.",
                 &TARGET,
             )?,
+        })
+    }
+}
+
+impl Orchestrator {
+    fn new(m: &Metrics) -> Result<Self, Error> {
+        Ok(Self {
             actions: m.counters(
                 "smartops_orchestrator_actions_total",
                 "Remediations that ended; status is the final phase.",
@@ -145,17 +167,30 @@ impl ControllerMetrics {
                 "Calls the API server's authorizer refused.",
                 &["verb", "resource"],
             )?,
+        })
+    }
+}
+
+impl ClosedLoop {
+    fn new(m: &Metrics) -> Result<Self, Error> {
+        let histogram = |name: &str, help: &str| -> Result<Histogram, Error> {
+            let options = HistogramOpts::new(name, help).buckets(LOOP_SECONDS.to_vec());
+            let histogram = Histogram::with_opts(options)?;
+            m.register(histogram.clone())?;
+            Ok(histogram)
+        };
+        Ok(Self {
             signals: m.counters(
                 "orchestrator_closed_loop_signals_total",
                 "Signals, by what became of them.",
                 &["kind", "result"],
             )?,
-            loop_actions: m.counters(
+            actions: m.counters(
                 "orchestrator_closed_loop_actions_total",
                 "Remediations of the closed loop that ended; status is the final phase.",
                 &["type", "status"],
             )?,
-            loop_retries: m.counter(
+            retries: m.counter(
                 "orchestrator_closed_loop_retries_total",
                 "Attempts of the closed loop after the first.",
             )?,
@@ -163,22 +198,36 @@ impl ControllerMetrics {
                 "orchestrator_closed_loop_queue_depth",
                 "Remediations of the closed loop that have not ended.",
             )?,
-            loop_duration: histogram(
+            duration: histogram(
                 "orchestrator_closed_loop_duration_seconds",
                 "From the signal to the end of its Remediation.",
             )?,
-            loop_action_duration: histogram(
+            action_duration: histogram(
                 "orchestrator_closed_loop_action_duration_seconds",
                 "From the last attempt to the end of its Remediation.",
             )?,
+        })
+    }
+}
+
+impl ControllerMetrics {
+    /// Registers them all.
+    pub fn new(m: &Metrics) -> Result<Self, Error> {
+        Ok(Self {
+            calls: Calls::new(m)?,
+            orchestrator: Orchestrator::new(m)?,
+            closed_loop: ClosedLoop::new(m)?,
         })
     }
 
     /// Shows the numbers just seen of a target.
     pub fn show(&self, namespace: &str, deployment: &str, observed: Observed) {
         let labels = [namespace, deployment];
-        self.desired_replicas.with_label_values(&labels).set(observed.desired_replicas.into());
-        self.ready_replicas.with_label_values(&labels).set(observed.ready_replicas.into());
+        self.calls
+            .desired_replicas
+            .with_label_values(&labels)
+            .set(observed.desired_replicas.into());
+        self.calls.ready_replicas.with_label_values(&labels).set(observed.ready_replicas.into());
     }
 
     /// Counts a Remediation that just ended.
@@ -187,7 +236,8 @@ impl ControllerMetrics {
         let status = remediation.phase().as_str();
         let action = spec.action.type_.as_str();
         let namespace = remediation.metadata.namespace.as_deref().unwrap_or_default();
-        self.actions
+        self.orchestrator
+            .actions
             .with_label_values(&[
                 action,
                 namespace,
@@ -197,12 +247,12 @@ impl ControllerMetrics {
                 status,
             ])
             .inc();
-        self.action_latency.with_label_values(&[action]).observe(seconds);
+        self.orchestrator.action_latency.with_label_values(&[action]).observe(seconds);
         if spec.source == smartops_common::remediation::Source::ClosedLoop {
-            self.loop_actions.with_label_values(&[action, status]).inc();
-            self.loop_duration.observe(seconds);
+            self.closed_loop.actions.with_label_values(&[action, status]).inc();
+            self.closed_loop.duration.observe(seconds);
             if let Some(seconds) = attempt_seconds {
-                self.loop_action_duration.observe(seconds);
+                self.closed_loop.action_duration.observe(seconds);
             }
         }
     }
@@ -216,7 +266,7 @@ mod tests {
     fn every_name_registers_and_no_two_are_the_same() {
         let metrics = Metrics::new("controller").unwrap();
         let ours = ControllerMetrics::new(&metrics).unwrap();
-        ours.loop_retries.inc();
+        ours.closed_loop.retries.inc();
         let text = metrics.encode().unwrap();
         assert!(text.contains("orchestrator_closed_loop_retries_total 1"), "{text}");
         assert!(ControllerMetrics::new(&metrics).is_err());

@@ -65,7 +65,8 @@ pub fn observed(live: &Deployment) -> Observed {
 pub fn template_digest(live: &Deployment) -> Option<String> {
     let template = serde_json::to_vec(&live.spec.template).ok()?;
     let digest = Sha256::digest(&template);
-    Some(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    let head = digest.iter().take(8).fold(0u64, |head, byte| head << 8 | u64::from(*byte));
+    Some(format!("{head:016x}"))
 }
 
 /// The label selector of its pods, as a list call takes it; `None` where it uses expressions only a server can read.

@@ -34,11 +34,14 @@ pub struct Caller {
     pub user: Option<TokenUser>,
 }
 
+/// Owners of tokens by the token's digest, and when they were looked up.
+type Seen = HashMap<[u8; 32], (Instant, Option<TokenUser>)>;
+
 /// Authenticates callers.
 #[derive(Debug, Default)]
 pub struct Authenticator {
     keys: Keys,
-    seen: Mutex<HashMap<[u8; 32], (Instant, Option<TokenUser>)>>,
+    seen: Mutex<Seen>,
 }
 
 impl Authenticator {

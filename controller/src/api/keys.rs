@@ -61,7 +61,7 @@ impl Keys {
 
     /// The keys of a text, without a file.
     #[cfg(test)]
-    pub fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         let keys = parse(text).unwrap();
         Self { path: None, keys: Arc::new(ArcSwap::from_pointee(keys)) }
     }

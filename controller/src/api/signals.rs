@@ -127,5 +127,5 @@ fn counted<T, E: Into<Problem>>(
 }
 
 fn count(api: &Api, kind: SignalKind, result: &str) {
-    api.metrics.signals.with_label_values(&[kind.as_str(), result]).inc();
+    api.metrics.closed_loop.signals.with_label_values(&[kind.as_str(), result]).inc();
 }

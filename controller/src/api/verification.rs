@@ -37,6 +37,7 @@ pub async fn deployment(api: Arc<Api>, incoming: Incoming) -> Result<Response, P
     let (status, message, observed) =
         watch(&api, &namespace, &found.name, asked.timeout, asked.poll).await?;
     api.metrics
+        .orchestrator
         .verification_latency
         .with_label_values(&[status.as_str()])
         .observe(begun.elapsed().as_secs_f64());

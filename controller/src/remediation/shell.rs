@@ -29,6 +29,8 @@ use crate::{action, target};
 const STEPS_IN_A_ROW: usize = 16;
 /// How soon a Remediation is looked at again after a call failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// How soon after somebody else recorded something.
+const AFTER_CONFLICT: Duration = Duration::from_millis(50);
 /// How often the queue is counted.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
@@ -101,20 +103,19 @@ pub async fn count_queue(
             .iter()
             .filter(|r| r.spec.source == Source::ClosedLoop && r.is_open())
             .count();
-        metrics.queue_depth.set(i64::try_from(open).unwrap_or(i64::MAX));
+        metrics.closed_loop.queue_depth.set(i64::try_from(open).unwrap_or(i64::MAX));
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature is the library's")]
 fn retry_later(remediation: Arc<Remediation>, failure: &Failure, _: Arc<Shell>) -> Action {
-    let uid = remediation.metadata.uid.as_deref().unwrap_or_default();
-    match failure {
+    if let Failure::Conflict(_) = failure {
         // Somebody recorded something since: look at it at once.
-        Failure::Conflict(_) => Action::requeue(Duration::from_millis(50)),
-        _ => {
-            tracing::warn!(uid, error = %failure, "a step failed and will be repeated");
-            Action::requeue(AFTER_FAILURE)
-        }
+        return Action::requeue(AFTER_CONFLICT);
     }
+    let uid = remediation.metadata.uid.as_deref().unwrap_or_default();
+    tracing::warn!(uid, error = %failure, "a step failed and will be repeated");
+    Action::requeue(AFTER_FAILURE)
 }
 
 async fn reconcile(seen: Arc<Remediation>, shell: Arc<Shell>) -> Result<Action, Failure> {
@@ -128,7 +129,7 @@ async fn reconcile(seen: Arc<Remediation>, shell: Arc<Shell>) -> Result<Action, 
         name = seen.metadata.name.as_deref().unwrap_or_default(),
         target = %seen.spec.target.name,
     );
-    shell.work(&seen).instrument(span).await
+    Box::pin(shell.work(&seen)).instrument(span).await
 }
 
 impl Shell {

@@ -48,7 +48,7 @@ impl Teller {
             && former_attempts > 0
             && remediation.spec.source == smartops_common::remediation::Source::ClosedLoop
         {
-            self.metrics.loop_retries.inc();
+            self.metrics.closed_loop.retries.inc();
         }
         self.tell_write(former, status, namespace, &remediation.spec.target.name);
         if status.phase.is_final() {
@@ -69,7 +69,7 @@ impl Teller {
             return;
         }
         let labels = [namespace, deployment];
-        let writes = &self.metrics.writes;
+        let writes = &self.metrics.calls.writes;
         let counter = match attempt.intent.type_ {
             smartops_common::action::ActionType::Scale => &writes.scale,
             smartops_common::action::ActionType::Restart => &writes.restart,
@@ -78,7 +78,7 @@ impl Teller {
         counter.with_label_values(&labels).inc();
         if let Some(at) = &attempt.written_at {
             let seconds = at.0.as_duration().as_secs_f64();
-            self.metrics.last_action.with_label_values(&labels).set(seconds);
+            self.metrics.orchestrator.last_action.with_label_values(&labels).set(seconds);
         }
         tracing::info!(intent = ?attempt.intent, "written");
     }
@@ -99,13 +99,13 @@ impl Teller {
         let verification = status.verification.as_ref();
         if let Some((verdict, v)) = verification.and_then(|v| Some((v.status?, v))) {
             let seconds = since(v.started_at.0);
-            let histogram = &self.metrics.verification_latency;
+            let histogram = &self.metrics.orchestrator.verification_latency;
             histogram.with_label_values(&[verdict.as_str()]).observe(seconds);
         }
         if let Some(denial) = &status.denial {
             let rule = denial.leading_rule().map_or("unknown", |r| r.as_str());
             let action = spec.action.type_.as_str();
-            self.metrics.guardrail_rejections.with_label_values(&[rule, action]).inc();
+            self.metrics.orchestrator.guardrail_rejections.with_label_values(&[rule, action]).inc();
             tracing::warn!(rule, action, message = %denial.message, "a guardrail refused");
         }
         tracing::info!(
