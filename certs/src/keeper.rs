@@ -4,17 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Secret;
-use kube::core::DeserializeGuard;
-use kube::runtime::watcher;
-use kube::{Api, Client};
 use smartops_process::BoxError;
 use smartops_process::client;
 use smartops_process::clock::Clock;
 use smartops_process::health::Handle;
 use smartops_process::shutdown::Shutdown;
-use smartops_process::watch::{Event, Watch, WatchMetrics};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use crate::bundle::{Bundle, Inspection, Names, inspect, verify};
 use crate::issue;
@@ -22,8 +17,9 @@ use crate::resolver::{self, Resolver};
 use crate::rotate::{Decision, decide};
 use crate::store::{Store, Written};
 
-/// How often the decision is made anew although nothing was told.
-const INTERVAL: Duration = Duration::from_mins(10);
+/// How often the Secret is read and decided about. Reading one object costs less than the right to watch Secrets,
+/// and a certificate another replica issued is trusted alongside ours for longer than this.
+const INTERVAL: Duration = Duration::from_secs(10);
 /// The pause after a failure.
 const RETRY: Duration = Duration::from_secs(2);
 /// How often a write that somebody else raced is tried again before that counts as a failure.
@@ -65,39 +61,8 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Runs until the stop. `watched` is ready once the Secret's watch is.
-    pub async fn run(
-        self,
-        client: Client,
-        namespace: &str,
-        watched: Handle,
-        metrics: WatchMetrics,
-        shutdown: Shutdown,
-    ) -> Result<(), BoxError> {
-        let told = Arc::new(Notify::new());
-        let teller = Arc::clone(&told);
-        let secrets: Api<DeserializeGuard<Secret>> = Api::namespaced(client, namespace);
-        let watch = Watch {
-            name: "certificate",
-            api: secrets,
-            config: watcher::Config::default()
-                .fields(&format!("metadata.name={}", self.store.name())),
-            ready: watched,
-            metrics,
-        };
-        let watching = watch.run(shutdown.clone(), move |event| {
-            if !matches!(event, Event::Init | Event::InitDone) {
-                teller.notify_one();
-            }
-        });
-        tokio::try_join!(watching, async {
-            self.keep(&told, shutdown).await;
-            Ok(())
-        })?;
-        Ok(())
-    }
-
-    async fn keep(&self, told: &Notify, shutdown: Shutdown) {
+    /// Runs until the stop.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), BoxError> {
         loop {
             let pause = match self.ensure().await {
                 Ok(()) => {
@@ -111,8 +76,7 @@ impl Keeper {
                 }
             };
             tokio::select! {
-                () = shutdown.stopping() => return,
-                () = told.notified() => {}
+                () = shutdown.stopping() => return Ok(()),
                 () = tokio::time::sleep(pause) => {}
             }
         }

@@ -43,7 +43,7 @@ pub enum Error {
         limit: Duration,
     },
     /// The API server answered with an error, or could not be reached.
-    #[error("{what}: {source}")]
+    #[error("{what}: {}", brief(.source))]
     Call {
         /// What was being done.
         what: &'static str,
@@ -82,6 +82,16 @@ impl Error {
     /// An object of that name exists already.
     pub fn is_already_exists(&self) -> bool {
         self.status().is_some_and(|s| s.code == 409 && s.reason == "AlreadyExists")
+    }
+}
+
+/// An error in the API server's own words where it answered; the library's text repeats the whole status.
+pub fn brief(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => {
+            format!("{} ({} {})", status.message, status.code, status.reason)
+        }
+        other => other.to_string(),
     }
 }
 

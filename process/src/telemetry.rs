@@ -22,6 +22,8 @@ use crate::metrics::Metrics;
 const CAPACITY: usize = 8192;
 /// Lines after which only warnings and errors are taken.
 const CAPACITY_BELOW_WARN: usize = CAPACITY / 4 * 3;
+/// What is told already, with more context, by whoever runs the watch. The level asked for may name it again.
+const QUIET: &str = "kube_runtime::watcher=off";
 /// How long the end of the process waits for the queue to empty.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -67,7 +69,8 @@ pub fn init(format: LogFormat, level: &str) -> Result<Telemetry, Error> {
     let writer = Arc::clone(&queue);
     std::thread::Builder::new().name("log".into()).spawn(move || writer.write_out(io::stderr()))?;
     let make = QueueWriter(Arc::clone(&queue));
-    let registry = tracing_subscriber::registry().with(EnvFilter::try_new(level)?);
+    let registry =
+        tracing_subscriber::registry().with(EnvFilter::try_new(format!("{QUIET},{level}"))?);
     match format {
         LogFormat::Json => registry
             .with(

@@ -12,6 +12,7 @@ use prometheus::{GaugeVec, IntCounterVec};
 use serde::de::DeserializeOwned;
 
 use crate::BoxError;
+use crate::client;
 use crate::clock::Clock;
 use crate::health::Handle;
 use crate::metrics::{self, Metrics};
@@ -116,7 +117,8 @@ where
                 Ok(None) => return Err(format!("the watch {:?} ended", self.name).into()),
                 Err(error) => {
                     self.metrics.errors.with_label_values(&[self.name]).inc();
-                    tracing::warn!(watch = self.name, %error, "watch interrupted: trying again");
+                    let error = words(&error);
+                    tracing::warn!(watch = self.name, error, "watch interrupted: trying again");
                 }
             }
         }
@@ -136,6 +138,16 @@ where
                 "an object cannot be read: what was known of it stays"
             );
         }
+    }
+}
+
+fn words(error: &watcher::Error) -> String {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => client::brief(error),
+        watcher::Error::WatchError(status) => status.message.clone(),
+        watcher::Error::NoResourceVersion => error.to_string(),
     }
 }
 

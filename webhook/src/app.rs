@@ -112,12 +112,7 @@ impl Program {
             ready: self.readiness.handle("certificate"),
             authority,
         };
-        let (client, namespace) = (self.client.clone(), args.common.namespace.clone());
-        let secret = self.readiness.handle("certificate-secret");
-        let (watches, shutdown) = (self.watch_metrics.clone(), self.shutdown.clone());
-        self.tasks.spawn("certificate", async move {
-            keeper.run(client, &namespace, secret, watches, shutdown).await
-        });
+        self.tasks.spawn("certificate", keeper.run(self.shutdown.clone()));
         let filler =
             Filler::new(self.client.clone(), told, &self.readiness, self.webhook_metrics.clone());
         let (watches, shutdown) = (self.watch_metrics.clone(), self.shutdown.clone());
