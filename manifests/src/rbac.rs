@@ -251,7 +251,7 @@ fn webhook_grants() -> Vec<Grant> {
             "",
             &["secrets"],
             SECRET,
-            &["get", "update"],
+            &["get", "list", "watch", "update"],
             "share one certificate between replicas and renew it",
         ),
     ]
