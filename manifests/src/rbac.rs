@@ -251,7 +251,7 @@ fn webhook_grants() -> Vec<Grant> {
             "",
             &["secrets"],
             SECRET,
-            &["get", "list", "watch", "update"],
+            &["get", "update"],
             "share one certificate between replicas and renew it",
         ),
     ]
