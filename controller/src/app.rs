@@ -20,7 +20,8 @@ use crate::args::Args;
 use crate::cluster::Cluster;
 use crate::intake::map::Mapping;
 use crate::metrics::ControllerMetrics;
-use crate::remediation::shell::{self, Shell};
+use crate::remediation::queue::{self, Queue};
+use crate::remediation::shell::Shell;
 use crate::remediation::telling::Teller;
 
 /// Connections to the API at once.
@@ -56,7 +57,8 @@ async fn serve(args: &Args, telemetry: &Telemetry) -> anyhow::Result<()> {
     let readiness = Readiness::new(shutdown.clone());
 
     let leader = format!("smartops-controller/{}", std::process::id());
-    let (controller, store) = shell::controller(&cluster, args.max_concurrent);
+    let queue = Queue::default();
+    let store = queue.store();
     let shell = Arc::new(Shell {
         cluster: cluster.clone(),
         clock: Clock,
@@ -82,8 +84,8 @@ async fn serve(args: &Args, telemetry: &Telemetry) -> anyhow::Result<()> {
     let mut tasks = Supervisor::new();
     let options = Options { tls: None, max_connections: MAX_CONNECTIONS };
     tasks.spawn("api", listener.serve(router, options, shutdown.clone()));
-    tasks.spawn("remediations", shell::run(controller, shell, shutdown.clone()));
-    tasks.spawn("queue", shell::count_queue(store, synced, ours, shutdown.clone()));
+    tasks.spawn("remediations", queue.run(shell, args.max_concurrent, synced, shutdown.clone()));
+    tasks.spawn("queue-depth", queue::count(store, ours, shutdown.clone()));
     tasks.spawn("api-keys", keys.follow(shutdown.clone()));
     tasks.run(shutdown, args.common.drain(), args.common.grace()).await?;
     Ok(())

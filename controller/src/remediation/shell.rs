@@ -1,26 +1,19 @@
-//! The shell around the phase machine: one kube `Controller` over all Remediations. It gathers facts, carries out
-//! what `machine` says, and records it; it decides nothing.
+//! The shell around the phase machine: it gathers facts, carries out what `machine` says, and records it; it decides
+//! nothing. When a Remediation is looked at is `queue`'s.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
 use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::Api;
-use kube::runtime::controller::{Action, Config, Controller};
-use kube::runtime::reflector::Store;
-use kube::runtime::watcher;
-use smartops_common::remediation::{Phase, Remediation, RemediationStatus, Source};
+use kube::runtime::controller::Action;
+use smartops_common::remediation::{Phase, Remediation, RemediationStatus};
 use smartops_process::clock::Clock;
-use smartops_process::health::Handle;
-use smartops_process::shutdown::Shutdown;
-use smartops_process::{BoxError, failpoint};
+use smartops_process::failpoint;
 use tracing::Instrument;
 
 use crate::cluster::Cluster;
 use crate::failure::Failure;
-use crate::metrics::ControllerMetrics;
 use crate::remediation::machine::{self, Facts, Step, Written};
 use crate::remediation::telling::Teller;
 use crate::{action, target};
@@ -31,8 +24,6 @@ const STEPS_IN_A_ROW: usize = 16;
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// How soon after somebody else recorded something.
 const AFTER_CONFLICT: Duration = Duration::from_millis(50);
-/// How often the queue is counted.
-const COUNT_EVERY: Duration = Duration::from_secs(1);
 
 /// Everything a step needs besides its Remediation.
 #[derive(Debug)]
@@ -49,66 +40,9 @@ pub struct Shell {
     pub teller: Teller,
 }
 
-/// A Controller over all Remediations and the store it fills.
-pub fn controller(
-    cluster: &Cluster,
-    concurrency: u16,
-) -> (Controller<Remediation>, Store<Remediation>) {
-    let api: Api<Remediation> = Api::all(cluster.client());
-    let controller = Controller::new(api, watcher::Config::default())
-        .with_config(Config::default().concurrency(concurrency));
-    let store = controller.store();
-    (controller, store)
-}
-
-/// Works the queue until the stop.
-pub async fn run(
-    controller: Controller<Remediation>,
-    shell: Arc<Shell>,
-    shutdown: Shutdown,
-) -> Result<(), BoxError> {
-    let stopping = shutdown.stopping_token();
-    controller
-        .graceful_shutdown_on(stopping.cancelled_owned())
-        .run(reconcile, retry_later, shell)
-        .for_each(|result| async {
-            if let Err(error) = result {
-                tracing::debug!(%error, "the queue of Remediations");
-            }
-        })
-        .await;
-    Ok(())
-}
-
-/// Tells when the store has seen every Remediation, then keeps counting the open ones of the closed loop.
-pub async fn count_queue(
-    store: Store<Remediation>,
-    ready: Handle,
-    metrics: ControllerMetrics,
-    shutdown: Shutdown,
-) -> Result<(), BoxError> {
-    tokio::select! {
-        synced = store.wait_until_ready() => synced?,
-        () = shutdown.stopping() => return Ok(()),
-    }
-    ready.ready();
-    let mut tick = tokio::time::interval(COUNT_EVERY);
-    loop {
-        tokio::select! {
-            _ = tick.tick() => {}
-            () = shutdown.stopping() => return Ok(()),
-        }
-        let open = store
-            .state()
-            .iter()
-            .filter(|r| r.spec.source == Source::ClosedLoop && r.is_open())
-            .count();
-        metrics.closed_loop.queue_depth.set(i64::try_from(open).unwrap_or(i64::MAX));
-    }
-}
-
+/// When to look again after a step failed.
 #[expect(clippy::needless_pass_by_value, reason = "the signature is the library's")]
-fn retry_later(remediation: Arc<Remediation>, failure: &Failure, _: Arc<Shell>) -> Action {
+pub fn retry_later(remediation: Arc<Remediation>, failure: &Failure, _: Arc<Shell>) -> Action {
     if let Failure::Conflict(_) = failure {
         // Somebody recorded something since: look at it at once.
         return Action::requeue(AFTER_CONFLICT);
@@ -118,7 +52,8 @@ fn retry_later(remediation: Arc<Remediation>, failure: &Failure, _: Arc<Shell>) 
     Action::requeue(AFTER_FAILURE)
 }
 
-async fn reconcile(seen: Arc<Remediation>, shell: Arc<Shell>) -> Result<Action, Failure> {
+/// Takes a Remediation as far as it goes now.
+pub async fn reconcile(seen: Arc<Remediation>, shell: Arc<Shell>) -> Result<Action, Failure> {
     if !seen.is_open() {
         return Ok(Action::await_change());
     }

@@ -1,0 +1,127 @@
+//! The queue: every Remediation there is, watched, and handed to the shell one step at a time. Waiting and
+//! concurrency are kube's `applier`; what a step is, is not known here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt};
+use kube::Api;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Config;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::watcher::Event;
+use kube::runtime::{WatchStreamExt, applier, watcher};
+use smartops_common::remediation::{Remediation, Source};
+use smartops_process::BoxError;
+use smartops_process::health::Handle;
+use smartops_process::shutdown::Shutdown;
+
+use crate::metrics::ControllerMetrics;
+use crate::remediation::shell::{self, Shell};
+
+/// How often the queue is counted.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
+
+/// The queue before it runs.
+#[derive(Debug)]
+pub struct Queue {
+    writer: Writer<Remediation>,
+    store: Store<Remediation>,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        let (store, writer) = reflector::store();
+        Self { writer, store }
+    }
+}
+
+impl Queue {
+    /// Every Remediation as last watched.
+    pub fn store(&self) -> Store<Remediation> {
+        self.store.clone()
+    }
+
+    /// Works until the stop, at most `concurrency` Remediations at once. `ready` is told once all of them were seen.
+    pub async fn run(
+        self,
+        shell: Arc<Shell>,
+        concurrency: u16,
+        ready: Handle,
+        shutdown: Shutdown,
+    ) -> Result<(), BoxError> {
+        let api: Api<DeserializeGuard<Remediation>> = Api::all(shell.cluster.client());
+        let seen = watcher(api, watcher::Config::default())
+            .default_backoff()
+            .try_filter_map(|event| std::future::ready(Ok(readable(event))))
+            .reflect(self.writer)
+            .inspect_ok(move |event| {
+                if matches!(event, Event::InitDone) {
+                    ready.ready();
+                }
+            })
+            .inspect_err(|error| tracing::warn!(%error, "the watch of Remediations"))
+            .applied_objects()
+            .map_ok(|r| ObjectRef::from_obj(&r))
+            // An error of the watch is followed by another try; to `applier` it would be the end.
+            .filter_map(|seen| std::future::ready(seen.ok().map(Ok::<_, watcher::Error>)))
+            .take_until(shutdown.stopping_token().cancelled_owned());
+        applier(
+            |remediation, shell| Box::pin(shell::reconcile(remediation, shell)),
+            shell::retry_later,
+            shell,
+            self.store,
+            seen,
+            Config::default().concurrency(concurrency),
+        )
+        .for_each(|result| async {
+            if let Err(error) = result {
+                tracing::debug!(%error, "the queue of Remediations");
+            }
+        })
+        .await;
+        Ok(())
+    }
+}
+
+/// The event without objects that cannot be read: they wait for somebody who can.
+fn readable(event: Event<DeserializeGuard<Remediation>>) -> Option<Event<Remediation>> {
+    let read = |object: DeserializeGuard<Remediation>| match object.0 {
+        Ok(remediation) => Some(remediation),
+        Err(error) => {
+            let metadata = &error.metadata;
+            let (namespace, name) = (metadata.namespace.as_deref(), metadata.name.as_deref());
+            tracing::warn!(namespace, name, error = %error.error, "a Remediation that cannot be read");
+            None
+        }
+    };
+    match event {
+        Event::Init => Some(Event::Init),
+        Event::InitApply(object) => read(object).map(Event::InitApply),
+        Event::InitDone => Some(Event::InitDone),
+        Event::Apply(object) => read(object).map(Event::Apply),
+        Event::Delete(object) => read(object).map(Event::Delete),
+    }
+}
+
+/// Keeps counting the open Remediations of the closed loop, until the stop.
+pub async fn count(
+    store: Store<Remediation>,
+    metrics: ControllerMetrics,
+    shutdown: Shutdown,
+) -> Result<(), BoxError> {
+    let mut tick = tokio::time::interval(COUNT_EVERY);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            () = shutdown.stopping() => return Ok(()),
+        }
+        let open = store
+            .state()
+            .iter()
+            .filter(|r| r.spec.source == Source::ClosedLoop && r.is_open())
+            .count();
+        metrics.closed_loop.queue_depth.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+}
