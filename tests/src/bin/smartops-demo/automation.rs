@@ -39,19 +39,27 @@ pub(crate) fn by_api(story: &mut Story, cluster: &Cluster) -> Result<()> {
         (200, &["\"success\":true", "\"replicas\":4"]),
     )?;
     story.sees("pods ready", || ready(cluster, PORTAL, 4));
+    let container = |change: Value| {
+        let mut container = json!({"name": "portal"});
+        if let (Some(container), Value::Object(change)) = (container.as_object_mut(), change) {
+            container.extend(change);
+        }
+        json!({
+            "namespace": NAMESPACE, "deployment": "portal",
+            "patch": {"spec": {"template": {"spec": {"containers": [container]}}}},
+        })
+    };
     story.post(
         &api,
-        ("caller", "patch an image"),
-        (
-            "/v1/k8s/patch",
-            &json!({
-                "namespace": NAMESPACE, "deployment": "portal",
-                "patch": {"spec": {"template": {"spec": {"containers": [
-                    {"name": "portal", "image": "registry.example.com/other:1"},
-                ]}}}},
-            }),
-        ),
-        (400, &["image"]),
+        ("caller", "patch the portal's security context"),
+        ("/v1/k8s/patch", &container(json!({"securityContext": {"privileged": true}}))),
+        (400, &["smartops-automation", "securityContext"]),
+    )?;
+    story.post(
+        &api,
+        ("caller", "patch the portal's image"),
+        ("/v1/k8s/patch", &container(json!({"image": "registry.example.com/other:1"}))),
+        (422, &["smartops-automation", "image"]),
     )?;
     story.post(
         &api,
@@ -145,7 +153,8 @@ pub(crate) fn written(story: &mut Story, cluster: &Cluster) {
         return;
     }
     for (name, expected) in [(DEPLOYMENT, 1), (LEDGER, 1), (PORTAL, 1)] {
-        story.sees(&format!("writes of {name} by the controller"), || {
+        let asks = format!("how often did the controller write {name}?");
+        story.check(("auditor", &asks), || {
             let writes = cluster.writes()?;
             let committed = writes.iter().filter(|write| {
                 write.committed()
@@ -154,9 +163,9 @@ pub(crate) fn written(story: &mut Story, cluster: &Cluster) {
             });
             let count = committed.count();
             Ok(if count == expected {
-                Seen::Done(count.to_string())
+                Seen::Done(format!("{count} time"))
             } else {
-                Seen::NotYet(format!("{count} instead of {expected}"))
+                Seen::NotYet(format!("{count} times instead of {expected}"))
             })
         });
     }

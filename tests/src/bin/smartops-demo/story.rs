@@ -104,13 +104,15 @@ impl Story {
         let start = Instant::now();
         let answer = client.post(path, body)?;
         quote(&format!("HTTP {}{}", answer.status, retry(&answer)));
-        quote(&answer.text);
+        // A problem's detail is its sentence; the rest of it is for machines.
+        quote(answer.body["detail"].as_str().unwrap_or(&answer.text));
         let unexpected = if answer.status == status {
             missing(&answer.text, words)
         } else {
             Some(format!("HTTP {status} was expected"))
         };
-        let told = format!("HTTP {}{}", answer.status, retry(&answer));
+        let rule = answer.body["rule"].as_str().map(|rule| format!(", rule {rule}"));
+        let told = format!("HTTP {}{}", answer.status, rule.unwrap_or_default());
         self.end(who, asks, told, start.elapsed(), unexpected);
         Ok(answer)
     }
@@ -130,6 +132,21 @@ impl Story {
         if let Some(row) = self.rows.last_mut() {
             row.took += start.elapsed();
         }
+    }
+
+    /// Looks at something that must hold by now: a step of its own.
+    pub(crate) fn check(
+        &mut self,
+        (who, asks): (&str, &str),
+        look: impl FnMut() -> Result<Seen<String>>,
+    ) {
+        self.begin(who, asks);
+        let start = Instant::now();
+        let (answer, unexpected) = match eventually(LIMIT, asks, look) {
+            Ok(seen) => (seen, None),
+            Err(error) => ("not so".to_owned(), Some(format!("{error:#}"))),
+        };
+        self.end(who, asks, answer, start.elapsed(), unexpected);
     }
 
     /// Steps that came out otherwise than expected, by number and question.
