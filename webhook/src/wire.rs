@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use rustls::RootCertStore;
@@ -38,6 +39,7 @@ use crate::live::Live;
 use crate::metrics::WebhookMetrics;
 use crate::review::Reviewer;
 use crate::snapshot::Board;
+use crate::workload::Workload;
 
 const PATHS: [&str; 4] = [
     path::VALIDATE_AUTOMATION,
@@ -54,14 +56,23 @@ struct Server {
     task: JoinHandle<Result<(), BoxError>>,
 }
 
-/// An API server that has nothing.
-fn empty_api() -> Client {
-    let answer = tower::service_fn(async |_request: Request<kube::client::Body>| {
-        let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
-            "reason": "NotFound", "message": "not found", "code": 404});
-        let mut response = Response::new(Full::new(Bytes::from(status.to_string())));
-        *response.status_mut() = StatusCode::NOT_FOUND;
-        Ok::<_, BoxError>(response)
+/// An API server that answers with what stands under a path, and 404 for every other.
+fn api(objects: Vec<(&'static str, Value)>) -> Client {
+    let objects = Arc::new(objects);
+    let answer = tower::service_fn(move |request: Request<kube::client::Body>| {
+        let objects = Arc::clone(&objects);
+        async move {
+            let path = request.uri().path();
+            let found = objects.iter().find(|(known, _)| *known == path);
+            let none = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
+                "reason": "NotFound", "message": "not found", "code": 404});
+            let body = found.map_or(&none, |(_, object)| object).to_string();
+            let mut response = Response::new(Full::new(Bytes::from(body)));
+            if found.is_none() {
+                *response.status_mut() = StatusCode::NOT_FOUND;
+            }
+            Ok::<_, BoxError>(response)
+        }
     });
     Client::new(answer, "default")
 }
@@ -86,11 +97,23 @@ fn full_board(metrics: &WebhookMetrics) -> Arc<Board> {
 }
 
 async fn start(fill: impl Fn(&WebhookMetrics) -> Arc<Board>) -> Server {
+    start_with(fill, Vec::new(), api(Vec::new())).await
+}
+
+/// A server whose first list of Deployments told `workloads`, and whose live reads go to `client`.
+async fn start_with(
+    fill: impl Fn(&WebhookMetrics) -> Arc<Board>,
+    workloads: Vec<Workload>,
+    client: Client,
+) -> Server {
     let metrics = WebhookMetrics::new(&Metrics::new("webhook").unwrap()).unwrap();
     let histories = Arc::new(Histories::new(metrics.clone()));
     histories.observe(Event::Init);
+    for workload in workloads {
+        histories.observe(Event::InitApply(workload));
+    }
     histories.observe(Event::InitDone);
-    let live = Live::new(empty_api(), metrics.clone());
+    let live = Live::new(client, metrics.clone());
     let reviewer = Reviewer::new(fill(&metrics), histories, live, metrics);
     let names = Names::new(["127.0.0.1"]).unwrap();
     let bundle = issue::all(&names, Clock.now()).unwrap();
@@ -188,6 +211,41 @@ async fn who_is_automation_is_read_from_the_user_whatever_the_path_says() {
         assert_eq!(allowed["allowed"], true, "{allowed}");
         let denied = server.review(path, &review(controller, 3, 6)).await;
         assert_eq!(denied["allowed"], false, "a step of three is one too many");
+    }
+}
+
+#[tokio::test]
+async fn a_restart_from_before_the_watch_is_dated_by_its_replica_sets_and_not_known_is_denied() {
+    const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/web";
+    const REPLICA_SETS: &str = "/apis/apps/v1/namespaces/shop/replicasets";
+    let controller = "system:serviceaccount:smartops-system:smartops-orchestrator";
+    let mut restart = review(controller, 3, 3);
+    let deployment = restart["request"]["oldObject"].clone();
+    restart["request"]["object"]["spec"]["template"]["metadata"] =
+        json!({"annotations": {"kubectl.kubernetes.io/restartedAt": "2026-11-21T10:00:00Z"}});
+    let revisions = |ages: &[i64]| {
+        let set = |age: &i64| {
+            json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {
+                "name": format!("web-{age}"), "namespace": "shop",
+                "creationTimestamp": Clock.now().checked_sub(SignedDuration::from_secs(*age)).unwrap(),
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "web",
+                    "uid": "d1", "controller": true}]}})
+        };
+        let items: Vec<_> = ages.iter().map(set).collect();
+        json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList",
+            "metadata": {}, "items": items})
+    };
+    let known =
+        |ages: &[i64]| api(vec![(DEPLOYMENT, deployment.clone()), (REPLICA_SETS, revisions(ages))]);
+    for (client, allowed) in
+        [(known(&[9000, 3600]), true), (known(&[9000, 10]), false), (api(Vec::new()), false)]
+    {
+        let workload = serde_json::from_value(deployment.clone()).unwrap();
+        let server = start_with(full_board, vec![workload], client).await;
+        let response = server.review(path::VALIDATE_AUTOMATION, &restart).await;
+        assert_eq!(response["allowed"], denied_by.is_none(), "{response}");
+        let reason = response.pointer("/status/details/causes/0/reason").and_then(Value::as_str);
+        assert_eq!(reason, denied_by);
     }
 }
 
