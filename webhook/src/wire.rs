@@ -237,9 +237,11 @@ async fn a_restart_from_before_the_watch_is_dated_by_its_replica_sets_and_not_kn
     };
     let known =
         |ages: &[i64]| api(vec![(DEPLOYMENT, deployment.clone()), (REPLICA_SETS, revisions(ages))]);
-    for (client, allowed) in
-        [(known(&[9000, 3600]), true), (known(&[9000, 10]), false), (api(Vec::new()), false)]
-    {
+    for (client, denied_by) in [
+        (known(&[9000, 3600]), None),
+        (known(&[9000, 10]), Some("smartops-automation/cooldown")),
+        (api(Vec::new()), Some("smartops-automation/undecided")),
+    ] {
         let workload = serde_json::from_value(deployment.clone()).unwrap();
         let server = start_with(full_board, vec![workload], client).await;
         let response = server.review(path::VALIDATE_AUTOMATION, &restart).await;
