@@ -221,7 +221,10 @@ fn answer(outcome: &Outcome) -> String {
         policies.into_iter().find(|policy| outcome.errors.contains(&format!("policy {policy}")));
     match (outcome.succeeded, denied(outcome), no_right(outcome)) {
         (true, ..) => "allowed".to_owned(),
-        (_, true, _) => by.map_or_else(|| "denied".to_owned(), |by| format!("denied by {by}")),
+        (_, true, _) => by.map_or_else(
+            || "denied, named by no policy".to_owned(),
+            |by| format!("denied by {by}"),
+        ),
         (_, _, true) => "no right (RBAC)".to_owned(),
         _ => "failed".to_owned(),
     }

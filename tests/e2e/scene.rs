@@ -1,0 +1,197 @@
+//! A namespace of a test's own on the shared cluster, with the questions the tests ask: what passed, what was refused
+//! and in which words, what was really committed.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::{Value, json};
+use smartops_tests::http::{Answer, Client};
+use smartops_tests::kubectl::Outcome;
+use smartops_tests::sample;
+use smartops_tests::wait::{Seen, eventually};
+
+use crate::support::{Namespace, shared};
+
+/// How long a Remediation may take to end: a verification that times out takes 60 s.
+const REMEDY: Duration = Duration::from_secs(90);
+
+/// A namespace and the cluster around it.
+pub(crate) struct Scene {
+    namespace: Namespace<'static>,
+}
+
+/// The controller's API with a valid key.
+pub(crate) fn api() -> Result<Client> {
+    smartops_tests::programs::controller_api(shared()?)
+}
+
+/// A POST with a valid key.
+pub(crate) fn post(path: &str, body: &Value) -> Result<Answer> {
+    api()?.post(path, body)
+}
+
+impl Scene {
+    /// In a new namespace.
+    pub(crate) fn new(prefix: &str) -> Result<Self> {
+        Ok(Self { namespace: Namespace::create(shared()?, prefix)? })
+    }
+
+    /// The namespace's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.namespace.name
+    }
+
+    /// kubectl as an actor, whatever comes of it.
+    pub(crate) fn kubectl(&self, actor: &str, arguments: &[&str]) -> Result<Outcome> {
+        self.namespace.run(actor, arguments)
+    }
+
+    /// kubectl as an actor, which must pass.
+    pub(crate) fn allowed(&self, actor: &str, arguments: &[&str]) -> Result<String> {
+        let outcome = self.kubectl(actor, arguments)?;
+        ensure!(outcome.succeeded, "{actor} {arguments:?} should pass but: {}", outcome.text());
+        Ok(outcome.output)
+    }
+
+    /// kubectl as an actor, which the webhook must refuse in a sentence that holds each of the words.
+    pub(crate) fn denied(&self, actor: &str, arguments: &[&str], words: &[&str]) -> Result<()> {
+        let outcome = self.kubectl(actor, arguments)?;
+        let text = outcome.text();
+        ensure!(!outcome.succeeded, "{actor} {arguments:?} should be denied but passed: {text}");
+        ensure!(text.contains("SmartOps denies"), "{arguments:?}: not refused by the webhook: {text}");
+        for word in words {
+            ensure!(text.contains(word), "{arguments:?}: no {word:?} in: {text}");
+        }
+        Ok(())
+    }
+
+    /// The manifest of a Deployment with one container of its own name.
+    pub(crate) fn manifest(&self, name: &str, replicas: u32) -> Value {
+        sample::deployment(self.name(), name, replicas)
+    }
+
+    /// Creates it as a developer and waits until it has rolled out.
+    pub(crate) fn deploy(&self, name: &str, replicas: u32) -> Result<Value> {
+        let manifest = self.manifest(name, replicas);
+        self.create(&manifest)?;
+        self.rolled_out(name)?;
+        Ok(manifest)
+    }
+
+    /// Creates an object as a developer, without waiting for anything.
+    pub(crate) fn create(&self, object: &Value) -> Result<()> {
+        let file = self.file(object)?;
+        self.allowed("developer", &["apply", "-f", &file])?;
+        Ok(())
+    }
+
+    /// Waits until a Deployment has rolled out.
+    pub(crate) fn rolled_out(&self, name: &str) -> Result<()> {
+        sample::wait_rolled_out(&self.namespace.kubectl("developer"), self.name(), name)
+    }
+
+    /// A file that holds the object, for `kubectl -f`.
+    pub(crate) fn file(&self, object: &Value) -> Result<String> {
+        let folder = self.namespace.cluster.dir().join("manifests");
+        fs::create_dir_all(&folder)?;
+        let text = object.to_string();
+        let path = folder.join(format!("{}-{:x}.json", self.name(), digest(&text)));
+        fs::write(&path, text)?;
+        path.to_str().map(str::to_owned).context("the folder's name is no text")
+    }
+
+    /// The stored Deployment.
+    pub(crate) fn get(&self, name: &str) -> Result<Value> {
+        let target = format!("deployment/{name}");
+        let text = self.allowed("developer", &["get", &target, "-o", "json"])?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// `spec.replicas` as stored.
+    pub(crate) fn replicas(&self, name: &str) -> Result<u64> {
+        self.get(name)?["spec"]["replicas"].as_u64().context("no replicas")
+    }
+
+    /// An annotation of the stored pod template.
+    pub(crate) fn template_annotation(&self, name: &str, key: &str) -> Result<Option<String>> {
+        let annotations = &self.get(name)?["spec"]["template"]["metadata"]["annotations"];
+        Ok(annotations[key].as_str().map(str::to_owned))
+    }
+
+    /// A running pod of the namespace.
+    pub(crate) fn pod(&self) -> Result<String> {
+        self.allowed("developer", &["get", "pods", "-o", "jsonpath={.items[0].metadata.name}"])
+    }
+
+    /// How many writes the controller committed on a Deployment, by the API server's own audit log.
+    pub(crate) fn committed_writes(&self, name: &str) -> Result<usize> {
+        let writes = self.namespace.cluster.writes()?;
+        let by_controller = |w: &&smartops_tests::audit::Write| {
+            w.user.ends_with(":smartops-orchestrator")
+                && w.committed()
+                && w.is_for("deployments", self.name(), name)
+        };
+        Ok(writes.iter().filter(by_controller).count())
+    }
+
+    /// Every Remediation of the namespace.
+    pub(crate) fn remediations(&self) -> Result<Vec<Value>> {
+        let text = self.allowed("admin", &["get", "remediations", "-o", "json"])?;
+        let list: Value = serde_json::from_str(&text)?;
+        Ok(list["items"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// The Remediation of this cause, once it has ended.
+    pub(crate) fn ended(&self, cause: &str) -> Result<Value> {
+        eventually(&format!("the Remediation for {cause} has ended"), REMEDY, || {
+            let all = self.remediations()?;
+            let found = all.into_iter().find(|r| r["spec"]["cause"] == cause);
+            Ok(match found {
+                Some(r) if r["status"]["outcome"].is_object() => Seen::Holds(r),
+                other => Seen::NotYet(format!("{other:?}")),
+            })
+        })
+    }
+
+    /// Waits until no Remediation of the namespace is open.
+    pub(crate) fn all_ended(&self) -> Result<Vec<Value>> {
+        eventually("every Remediation has ended", REMEDY, || {
+            let all = self.remediations()?;
+            let open = all.iter().filter(|r| !r["status"]["outcome"].is_object()).count();
+            Ok(if open == 0 { Seen::Holds(all) } else { Seen::NotYet(format!("{open} are open")) })
+        })
+    }
+
+    /// Posts a signal, which must be accepted.
+    pub(crate) fn accepted(&self, path: &str, body: &Value) -> Result<Answer> {
+        let answer = post(path, body)?;
+        if answer.status != 202 {
+            bail!("{path} in {}: {} {}", self.name(), answer.status, answer.text);
+        }
+        Ok(answer)
+    }
+
+    /// An anomaly signal for the Deployment `web`.
+    pub(crate) fn anomaly(&self, window: &str, kind: &str) -> Value {
+        json!({
+            "windowId": window, "service": "web", "namespace": self.name(), "isAnomaly": true,
+            "score": 0.9, "type": kind, "modelVersion": "v1", "metadata": {},
+        })
+    }
+
+    /// A root-cause signal for the Deployment `web`.
+    pub(crate) fn rca(&self, window: &str, cause: &str) -> Value {
+        json!({
+            "windowId": window, "service": "web", "namespace": self.name(), "confidence": 0.84,
+            "rankedCauses": [{"svc": "web", "cause": cause, "probability": 0.94}],
+        })
+    }
+}
+
+fn digest(text: &str) -> u64 {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
