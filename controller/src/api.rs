@@ -190,3 +190,6 @@ impl Api {
         found.map_err(Problem::from)
     }
 }
+
+#[cfg(test)]
+mod tests;

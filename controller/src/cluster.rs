@@ -268,8 +268,17 @@ impl Cluster {
             };
             metrics.calls.errors.with_label_values(&[call.operation, &failure.code()]).inc();
             if let Failure::Forbidden { by_authorizer: true, message } = &failure {
-                metrics.orchestrator.rbac_denied.with_label_values(&[call.verb, call.resource]).inc();
-                tracing::error!(verb = call.verb, resource = call.resource, %message, "RBAC refused the controller");
+                metrics
+                    .orchestrator
+                    .rbac_denied
+                    .with_label_values(&[call.verb, call.resource])
+                    .inc();
+                tracing::warn!(
+                    verb = call.verb,
+                    resource = call.resource,
+                    refusal = %message,
+                    "RBAC refused the controller"
+                );
             }
             failure
         })

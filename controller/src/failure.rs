@@ -72,9 +72,19 @@ fn from_status(status: &Status) -> Failure {
             by_authorizer: status.details.as_ref().is_some_and(|d| !d.kind.is_empty()),
             message,
         },
-        code @ (400..=407 | 410..=428) => Failure::Rejected { code, message },
+        code @ (400..=407 | 410..=428) => {
+            Failure::Rejected { code, message: with_causes(message, status) }
+        }
         code => Failure::Unavailable(format!("the API server answered {code}: {message}")),
     }
+}
+
+/// The words of the causes too, where the sentence leaves them out: that of a JSON Patch says nothing else.
+fn with_causes(message: String, status: &Status) -> String {
+    let causes = status.details.iter().flat_map(|d| &d.causes);
+    causes.filter(|c| !c.message.is_empty()).fold(message, |all, cause| {
+        if all.contains(&cause.message) { all } else { format!("{all}: {}", cause.message) }
+    })
 }
 
 fn read_denial(message: &str, details: &kube::core::response::StatusDetails) -> Option<Denial> {
@@ -136,6 +146,14 @@ mod tests {
         for (status, expected) in table {
             assert_eq!(failure(status), expected);
         }
+    }
+
+    #[test]
+    fn the_causes_are_told_where_the_sentence_leaves_them_out() {
+        let status = json!({"code": 422, "message": "an error in our request",
+            "details": {"causes": [{"message": "no such path"}, {"message": "an error"}]}});
+        let message = "an error in our request: no such path".into();
+        assert_eq!(failure(status), Failure::Rejected { code: 422, message });
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! for its end.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -147,6 +147,7 @@ async fn carry_out(api: &Api, incoming: &Incoming, asked: Asked) -> Result<Respo
 }
 
 async fn reply(api: &Api, made: Remediation) -> Result<Response, Problem> {
+    let begun = Instant::now();
     let key = ObjectRef::from_obj(&made);
     let find_end = async {
         let mut look = tokio::time::interval(LOOK_EVERY);
@@ -160,10 +161,11 @@ async fn reply(api: &Api, made: Remediation) -> Result<Response, Problem> {
         }
     };
     if let Ok(end) = tokio::time::timeout(WAIT, find_end).await {
-        return Ok(Json(answer::ended(&end)?).into_response());
+        return Ok(Json(answer::ended(&end, begun.elapsed())?).into_response());
     }
     let latest = api.remediations.get(&key).map_or(made, |seen| (*seen).clone());
-    let mut response = (StatusCode::ACCEPTED, Json(answer::going_on(&latest))).into_response();
+    let mut response =
+        (StatusCode::ACCEPTED, Json(answer::going_on(&latest, begun.elapsed()))).into_response();
     if let Ok(location) = HeaderValue::from_str(&answer::location(&latest)) {
         response.headers_mut().insert(header::LOCATION, location);
     }

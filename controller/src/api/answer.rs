@@ -1,6 +1,8 @@
 //! What a caller is told about the Remediation its request became: the envelope where something was done or tried,
 //! a problem where it was refused. Pure.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use smartops_common::action::ActionType;
@@ -12,8 +14,8 @@ use smartops_common::remediation::{
 use super::problem::Problem;
 use crate::remediation::machine::reason;
 
-/// The reply to a request whose Remediation has ended.
-pub fn ended(remediation: &Remediation) -> Result<Value, Problem> {
+/// The reply to a request whose Remediation has ended, `took` after it was made.
+pub fn ended(remediation: &Remediation, took: Duration) -> Result<Value, Problem> {
     let Some(status) = remediation.status.as_ref() else {
         return Err(Problem::internal("the Remediation has no status"));
     };
@@ -55,17 +57,18 @@ pub fn ended(remediation: &Remediation) -> Result<Value, Problem> {
                 refused(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Could not be carried out")
             }
         },
-        _ => Ok(envelope(remediation, status, words)),
+        _ => Ok(envelope(remediation, status, words, took)),
     }
 }
 
-/// The reply to a request whose Remediation goes on; the caller finds its end at the Location.
-pub fn going_on(remediation: &Remediation) -> Value {
+/// The reply to a request whose Remediation goes on, `took` after it was made; the caller finds its end at the
+/// Location.
+pub fn going_on(remediation: &Remediation, took: Duration) -> Value {
     let name = remediation.metadata.name.as_deref().unwrap_or_default();
     let namespace = remediation.metadata.namespace.as_deref().unwrap_or_default();
     let status = remediation.status.clone().unwrap_or_default();
     let words = format!("accepted and still going on: see Remediation {namespace}/{name}");
-    let mut reply = envelope(remediation, &status, &words);
+    let mut reply = envelope(remediation, &status, &words, took);
     reply["details"]["runner"]["status"] = "running".into();
     reply
 }
@@ -84,20 +87,18 @@ fn was_written(status: &RemediationStatus) -> bool {
     status.attempts.iter().any(|a| a.result == Some(AttemptResult::Written))
 }
 
-fn envelope(remediation: &Remediation, status: &RemediationStatus, words: &str) -> Value {
+fn envelope(
+    remediation: &Remediation,
+    status: &RemediationStatus,
+    words: &str,
+    took: Duration,
+) -> Value {
     let spec = &remediation.spec;
     let success = matches!(status.phase, Phase::Succeeded | Phase::DryRun);
     let attempt = status.attempts.last();
     let done = attempt.and_then(|a| a.result).is_some_and(|r| {
         matches!(r, AttemptResult::Written | AttemptResult::Unchanged | AttemptResult::DryRun)
     });
-    let ended = attempt
-        .and_then(|a| a.written_at.as_ref())
-        .or_else(|| status.outcome.as_ref().map(|o| &o.finished_at));
-    let seconds = match (status.attempts.first(), ended) {
-        (Some(first), Some(ended)) => ended.0.duration_since(first.started_at.0).as_secs_f64(),
-        _ => 0.0,
-    };
     let error = if done { Value::Null } else { attempt.and_then(|a| a.message.clone()).into() };
     let unchanged = attempt.and_then(|a| a.result) == Some(AttemptResult::Unchanged);
     let warnings =
@@ -109,7 +110,7 @@ fn envelope(remediation: &Remediation, status: &RemediationStatus, words: &str) 
         "details": {"runner": {
             "status": if done { "success" } else { "failed" },
             "attempts": status.attempts.len(),
-            "duration_seconds": seconds.max(0.0),
+            "duration_seconds": took.as_secs_f64(),
             "result": result(remediation, status),
             "error": error,
         }},
@@ -152,7 +153,6 @@ fn verification(verification: &Verification) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use jiff::SignedDuration;
     use smartops_common::action::Action;
     use smartops_common::denial::{Cause, Denial, Rule};
     use smartops_common::remediation::Observed;
@@ -162,6 +162,8 @@ mod tests {
     use crate::fixture::{at, deployment, remediation};
     use crate::remediation::machine::{Written, after_write};
     use crate::remediation::record;
+
+    const TOOK: Duration = Duration::from_millis(30);
 
     fn begun(action: Action, verify: bool, dry_run: bool) -> Remediation {
         let mut r = remediation("a", action);
@@ -176,14 +178,15 @@ mod tests {
     }
 
     fn after(mut r: Remediation, outcome: Written) -> Remediation {
-        r.status = Some(after_write(&r, outcome, at(10) + SignedDuration::from_millis(30)));
+        r.status = Some(after_write(&r, outcome, at(10)));
         r
     }
 
     #[test]
     fn a_scale_that_was_written_is_told_in_the_contracts_envelope() {
         let committed = Written::Committed(Box::new(deployment(4)));
-        let reply = ended(&after(begun(Action::scale_to(4), false, false), committed)).unwrap();
+        let reply =
+            ended(&after(begun(Action::scale_to(4), false, false), committed), TOOK).unwrap();
         assert_eq!(reply["success"], true);
         assert_eq!(reply["dry_run"], false);
         assert_eq!(reply["verification"], Value::Null);
@@ -202,7 +205,8 @@ mod tests {
 
     #[test]
     fn a_dry_run_that_passed_is_a_success_that_says_so() {
-        let reply = ended(&after(begun(Action::restart(), true, true), Written::Passed)).unwrap();
+        let reply =
+            ended(&after(begun(Action::restart(), true, true), Written::Passed), TOOK).unwrap();
         assert_eq!(
             (reply["success"].clone(), reply["dry_run"].clone()),
             (true.into(), true.into())
@@ -219,7 +223,7 @@ mod tests {
         record::end_verification(&mut status, verdict, "crash", Observed::default(), at(20));
         record::finish(&mut status, Phase::Failed, "CrashLoopBackOff", "crash", at(20));
         r.status = Some(status);
-        let reply = ended(&r).unwrap();
+        let reply = ended(&r, TOOK).unwrap();
         assert_eq!(reply["success"], false);
         assert_eq!(reply["details"]["runner"]["status"], "success");
         assert_eq!(reply["verification"]["status"], "FAILED");
@@ -247,7 +251,7 @@ mod tests {
         ];
         for (failure, code) in table {
             let r = after(begun(Action::scale_to(50), false, false), Written::Failed(failure));
-            let problem = ended(&r).unwrap_err();
+            let problem = ended(&r, TOOK).unwrap_err();
             assert_eq!((problem.status.as_u16(), problem.detail.as_str()), (code, "at most 10"));
             assert!(problem.members.contains_key("remediation"));
         }
@@ -259,13 +263,13 @@ mod tests {
         let mut status = RemediationStatus::default();
         record::finish(&mut status, Phase::Skipped, reason::PAUSED, "paused", at(1));
         r.status = Some(status);
-        assert_eq!(ended(&r).unwrap_err().status.as_u16(), 409);
+        assert_eq!(ended(&r, TOOK).unwrap_err().status.as_u16(), 409);
     }
 
     #[test]
     fn what_goes_on_is_found_at_its_location() {
         let r = begun(Action::restart(), true, false);
-        assert_eq!(going_on(&r)["details"]["runner"]["status"], "running");
+        assert_eq!(going_on(&r, TOOK)["details"]["runner"]["status"], "running");
         assert_eq!(location(&r), "/apis/smartops.dev/v1alpha1/namespaces/ns/remediations/a");
     }
 }

@@ -106,7 +106,7 @@ impl Teller {
             let rule = denial.leading_rule().map_or("unknown", |r| r.as_str());
             let action = spec.action.type_.as_str();
             self.metrics.orchestrator.guardrail_rejections.with_label_values(&[rule, action]).inc();
-            tracing::warn!(rule, action, message = %denial.message, "a guardrail refused");
+            tracing::warn!(rule, action, denial = %denial.message, "a guardrail refused");
         }
         tracing::info!(
             auditId = remediation.metadata.uid.as_deref().unwrap_or_default(),
