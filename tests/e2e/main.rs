@@ -1,5 +1,9 @@
 //! End-to-end tests on a real control plane: one binary, one shared cluster with SmartOps in it, a namespace for each
 //! test. A test that breaks a cluster starts one of its own.
 
+mod admission;
 mod cluster;
+mod routes;
+mod scene;
+mod signals;
 mod support;

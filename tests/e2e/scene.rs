@@ -59,7 +59,10 @@ impl Scene {
         let outcome = self.kubectl(actor, arguments)?;
         let text = outcome.text();
         ensure!(!outcome.succeeded, "{actor} {arguments:?} should be denied but passed: {text}");
-        ensure!(text.contains("SmartOps denies"), "{arguments:?}: not refused by the webhook: {text}");
+        ensure!(
+            text.contains("SmartOps denies"),
+            "{arguments:?}: not refused by the webhook: {text}"
+        );
         for word in words {
             ensure!(text.contains(word), "{arguments:?}: no {word:?} in: {text}");
         }
@@ -144,11 +147,11 @@ impl Scene {
 
     /// The Remediation of this cause, once it has ended.
     pub(crate) fn ended(&self, cause: &str) -> Result<Value> {
-        eventually(&format!("the Remediation for {cause} has ended"), REMEDY, || {
+        eventually(REMEDY, &format!("the Remediation for {cause} has ended"), || {
             let all = self.remediations()?;
             let found = all.into_iter().find(|r| r["spec"]["cause"] == cause);
             Ok(match found {
-                Some(r) if r["status"]["outcome"].is_object() => Seen::Holds(r),
+                Some(r) if r["status"]["outcome"].is_object() => Seen::Done(r),
                 other => Seen::NotYet(format!("{other:?}")),
             })
         })
@@ -156,11 +159,18 @@ impl Scene {
 
     /// Waits until no Remediation of the namespace is open.
     pub(crate) fn all_ended(&self) -> Result<Vec<Value>> {
-        eventually("every Remediation has ended", REMEDY, || {
+        eventually(REMEDY, "every Remediation has ended", || {
             let all = self.remediations()?;
             let open = all.iter().filter(|r| !r["status"]["outcome"].is_object()).count();
-            Ok(if open == 0 { Seen::Holds(all) } else { Seen::NotYet(format!("{open} are open")) })
+            Ok(if open == 0 { Seen::Done(all) } else { Seen::NotYet(format!("{open} are open")) })
         })
+    }
+
+    /// Waits until the webhook has taken a policy in.
+    pub(crate) fn policy_accepted(&self, name: &str) -> Result<()> {
+        let condition = "--for=condition=Accepted";
+        self.allowed("admin", &["wait", condition, &format!("gp/{name}"), "--timeout=10s"])?;
+        Ok(())
     }
 
     /// Posts a signal, which must be accepted.
