@@ -27,7 +27,8 @@ impl Reaper {
             .args(["reap", "--dir"])
             .arg(dir)
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            // Held open, never written to: whoever reads our output to its end sees the end of the cluster too.
+            .stdout(Stdio::inherit())
             .stderr(Stdio::null())
             // An interrupt from the terminal ends the harness; the reaper must outlive it.
             .process_group(0)
