@@ -122,7 +122,7 @@ impl Supervisor {
     ) -> Result<(), Error> {
         let mut outcome = Ok(());
         while !self.names.is_empty() {
-            let (_, result) = tokio::select! {
+            let (name, result) = tokio::select! {
                 ended = self.next() => ended,
                 () = signalled() => return Err(Error::Aborted),
                 () = tokio::time::sleep_until(deadline) => {
@@ -131,8 +131,10 @@ impl Supervisor {
                     return Err(Error::Grace { names, limit });
                 }
             };
+            tracing::debug!(task = name, "ended");
             outcome = outcome.and(result);
         }
+        tracing::info!("stopped");
         outcome
     }
 

@@ -200,15 +200,15 @@ impl Board {
         let generation = policy.metadata.generation;
         let conditions = policy.status.unwrap_or_default().conditions;
         let former = sources.policies.remove(&name);
-        // Only the status changed: what was compiled still holds.
-        let unchanged =
-            |p: &Policy| p.generation == generation && generation.is_some() && p.outcome.is_ok();
-        if let Some(former) = former.as_ref().filter(|p| unchanged(p)) {
-            let good = former.good.clone();
-            let policy = Policy { generation, conditions, outcome: Ok(()), good };
-            sources.policies.insert(name, policy);
-            return;
-        }
+        // Only the status changed: what became of the spec still holds.
+        let same = |p: &Policy| generation.is_some() && p.generation == generation;
+        let former = match former {
+            Some(former) if same(&former) => {
+                sources.policies.insert(name, Policy { conditions, ..former });
+                return;
+            }
+            former => former,
+        };
         let policy = match compile(&name, &policy.spec) {
             Ok(compiled) => {
                 let good = Some(Arc::new(compiled));
