@@ -4,7 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 use smartops_common::action::Action;
 use smartops_common::denial::{Cause, Denial, Rule};
-use smartops_common::remediation::OriginatingSignal;
+use smartops_common::remediation::{Attempt, OriginatingSignal, Source, VerificationStatus};
+use smartops_common::signal::SignalKind;
 
 use super::*;
 use crate::fixture::{at, deployment, edited, remediation, restarted};

@@ -1,0 +1,135 @@
+//! An open attempt: written once, or recognised as written, or given up for another.
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
+use smartops_common::remediation::{Attempt, AttemptResult, Phase, Remediation, RemediationStatus};
+
+use super::{
+    Facts, Step, TURN_POLL, Written, age_key, has_begun, others_of, reason, retry_or_fail,
+};
+use crate::failure::Failure;
+use crate::remediation::record;
+use crate::{action, target};
+
+/// Judge and write the open attempt, or recognise what has become of it.
+pub(super) fn executing(
+    remediation: &Remediation,
+    mut status: RemediationStatus,
+    live: &Deployment,
+    facts: Facts<'_>,
+) -> Step {
+    let Some(attempt) = status.attempts.last().filter(|a| a.result.is_none()).cloned() else {
+        status.phase = Phase::Pending;
+        return Step::Record(Box::new(status));
+    };
+    let is_real = !remediation.spec.dry_run;
+    if is_real && status.attempts.iter().any(|a| is_seen(a, live)) {
+        written(remediation, &mut status, AttemptResult::Written, live, facts.now);
+    } else if facts.now >= attempt.deadline.0 {
+        let words = "its deadline passed before it was written";
+        record::settle(&mut status, AttemptResult::Expired, Some(words));
+        retry_or_fail(&mut status, reason::UNAVAILABLE, words, facts.now);
+    } else if target::resource_version(live) != attempt.target.resource_version {
+        conflict(&mut status, "the target moved after it was read");
+    } else if is_real && action::is_unchanged(&attempt.intent, live) {
+        written(remediation, &mut status, AttemptResult::Unchanged, live, facts.now);
+    } else {
+        // Two that began at the same moment see each other here: the later one steps back, the other waits for that.
+        let rivals = others_of(remediation, facts.others)
+            .filter(|o| is_real && !o.spec.dry_run && has_begun(o));
+        match rivals.min_by_key(|o| age_key(o)) {
+            None => return Step::Write,
+            Some(rival) if age_key(rival) > age_key(remediation) => return Step::Wait(TURN_POLL),
+            Some(_) => conflict(&mut status, "another Remediation of this target began first"),
+        }
+    }
+    Step::Record(Box::new(status))
+}
+
+/// Whether `live` shows what an attempt meant to write, and changed since it was recorded.
+fn is_seen(attempt: &Attempt, live: &Deployment) -> bool {
+    target::generation(live) > attempt.target.generation
+        && action::is_applied(&attempt.intent, live)
+}
+
+fn conflict(status: &mut RemediationStatus, words: &str) {
+    record::settle(status, AttemptResult::Conflict, Some(words));
+    status.phase = Phase::Pending;
+}
+
+/// The status once the open attempt was judged and written.
+pub fn after_write(
+    remediation: &Remediation,
+    outcome: Written,
+    now: Timestamp,
+) -> RemediationStatus {
+    let mut status = remediation.status.clone().unwrap_or_default();
+    match outcome {
+        Written::Committed(live) => {
+            written(remediation, &mut status, AttemptResult::Written, &live, now);
+        }
+        Written::Unchanged(live) => {
+            written(remediation, &mut status, AttemptResult::Unchanged, &live, now);
+        }
+        Written::Passed => {
+            record::settle(&mut status, AttemptResult::DryRun, None);
+            let message = "the dry run passed; nothing was written";
+            record::finish(&mut status, Phase::DryRun, reason::DRY_RUN_PASSED, message, now);
+        }
+        Written::Expired => {
+            let words = "its deadline passed before it was written";
+            record::settle(&mut status, AttemptResult::Expired, Some(words));
+            retry_or_fail(&mut status, reason::UNAVAILABLE, words, now);
+        }
+        Written::Failed(failure) => failed(&mut status, failure, now),
+    }
+    status
+}
+
+fn written(
+    remediation: &Remediation,
+    status: &mut RemediationStatus,
+    result: AttemptResult,
+    live: &Deployment,
+    now: Timestamp,
+) {
+    record::settle_written(status, result, live, now);
+    if remediation.spec.dry_run {
+        let message = "the dry run changes nothing: the target already is as asked";
+        record::finish(status, Phase::DryRun, reason::DRY_RUN_PASSED, message, now);
+    } else if remediation.spec.verify {
+        record::begin_verification(status, now);
+    } else if result == AttemptResult::Written {
+        let message = "written; verification was not asked for";
+        record::finish(status, Phase::Succeeded, reason::WRITTEN, message, now);
+    } else {
+        let message = "the target already was as asked; nothing was written";
+        record::finish(status, Phase::Succeeded, reason::UNCHANGED, message, now);
+    }
+}
+
+fn failed(status: &mut RemediationStatus, failure: Failure, now: Timestamp) {
+    let message = failure.to_string();
+    let words = Some(message.as_str());
+    let mut end = |result, phase, reason| {
+        record::settle(status, result, words);
+        record::finish(status, phase, reason, message.clone(), now);
+    };
+    match failure {
+        Failure::Denied(denial) => {
+            end(AttemptResult::Denied, Phase::Denied, reason::GUARDRAIL);
+            status.denial = Some(denial);
+        }
+        Failure::Conflict(_) => conflict(status, &message),
+        Failure::NotFound(_) => end(AttemptResult::Failed, Phase::Failed, reason::TARGET_GONE),
+        Failure::Forbidden { .. } => end(AttemptResult::Failed, Phase::Failed, reason::FORBIDDEN),
+        Failure::Rejected { code: 422, .. } => {
+            end(AttemptResult::Failed, Phase::Failed, reason::REJECTED);
+        }
+        Failure::Rejected { .. } => end(AttemptResult::Failed, Phase::Failed, reason::MALFORMED),
+        Failure::Unavailable(_) => {
+            record::settle(status, AttemptResult::Failed, words);
+            retry_or_fail(status, reason::UNAVAILABLE, &message, now);
+        }
+    }
+}

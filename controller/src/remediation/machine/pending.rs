@@ -1,0 +1,152 @@
+//! Before an attempt: whose turn it is, what is left alone and why, and the pause before a repeat.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::apps::v1::Deployment;
+use smartops_common::remediation::{AttemptResult, Phase, Remediation, RemediationStatus, Source};
+use smartops_common::signal::SignalKind;
+
+use super::{
+    AgeKey, BACKOFF, Facts, Step, TURN_POLL, UNSEEN_LIMIT, age_key, give_up_phase, has_begun,
+    others_of, reason, tries,
+};
+use crate::remediation::record::{self, MOST_ATTEMPTS};
+use crate::verify::rollout::{self, Assessment};
+use crate::{action, target};
+
+/// Begin, wait, or do not begin at all.
+pub(super) fn pending(
+    remediation: &Remediation,
+    mut status: RemediationStatus,
+    live: &Deployment,
+    facts: Facts<'_>,
+) -> Step {
+    if let Some(pause) = backoff_left(&status, facts.now) {
+        return Step::Wait(pause);
+    }
+    if !is_its_turn(remediation, facts.others) {
+        return Step::Wait(TURN_POLL);
+    }
+    match refusal(remediation, &status, live, facts) {
+        Refusal::None => {}
+        Refusal::NotYet => return Step::Wait(TURN_POLL),
+        Refusal::For(reason, message) => {
+            let phase = give_up_phase(&status);
+            record::finish(&mut status, phase, reason, message, facts.now);
+            return Step::Record(Box::new(status));
+        }
+    }
+    if status.attempts.len() >= MOST_ATTEMPTS {
+        let message = format!("the target moved before each of {MOST_ATTEMPTS} attempts");
+        record::finish(&mut status, Phase::Failed, reason::CONTENDED, message, facts.now);
+        return Step::Record(Box::new(status));
+    }
+    let first = status.attempts.first().map(|a| a.intent.clone());
+    match action::plan(&remediation.spec.action, first.as_ref(), live, facts.now) {
+        Ok(intent) => {
+            record::begin(&mut status, intent, live, facts.leader, facts.now);
+        }
+        Err(error) => {
+            let message = error.to_string();
+            record::finish(&mut status, Phase::Failed, reason::MALFORMED, message, facts.now);
+        }
+    }
+    Step::Record(Box::new(status))
+}
+
+enum Refusal {
+    None,
+    NotYet,
+    For(&'static str, String),
+}
+
+/// Why the target is left alone, if it is. Only the closed loop waits for a rollout and keeps a cooldown: callers
+/// of the API are told by the webhook.
+fn refusal(
+    remediation: &Remediation,
+    status: &RemediationStatus,
+    live: &Deployment,
+    facts: Facts<'_>,
+) -> Refusal {
+    let spec = &remediation.spec;
+    let name = &spec.target.name;
+    if target::is_paused(live) {
+        let message = format!(
+            "the rollout of Deployment {name} is paused: resume it (kubectl rollout resume), then ask again"
+        );
+        return Refusal::For(reason::PAUSED, message);
+    }
+    if spec.source != Source::ClosedLoop || spec.dry_run || !status.attempts.is_empty() {
+        return Refusal::None;
+    }
+    if let Some(left) = cooldown_left(remediation, facts) {
+        let message = format!(
+            "the closed loop acted on Deployment {name} less than {} s ago: {} s are left",
+            facts.cooldown.as_secs(),
+            left.as_secs().max(1),
+        );
+        return Refusal::For(reason::COOLDOWN, message);
+    }
+    let observed = target::observed(live);
+    if !target::is_observed(live) {
+        let made = remediation.metadata.creation_timestamp.as_ref().map_or(facts.now, |t| t.0);
+        return if facts.now.duration_since(made) < UNSEEN_LIMIT {
+            Refusal::NotYet
+        } else {
+            let message = format!(
+                "the Deployment controller has not seen the last change of Deployment {name} for {} s",
+                UNSEEN_LIMIT.as_secs()
+            );
+            Refusal::For(reason::MOVING, message)
+        };
+    }
+    if observed.updated_replicas < observed.total_replicas && !has_given_up(live) {
+        let message = format!(
+            "a rollout of Deployment {name} is on its way: {} of {} pods are updated",
+            observed.updated_replicas, observed.total_replicas
+        );
+        return Refusal::For(reason::MOVING, message);
+    }
+    Refusal::None
+}
+
+/// Whether the Deployment controller itself says the rollout makes no progress: a remedy is what it needs.
+fn has_given_up(live: &Deployment) -> bool {
+    matches!(rollout::assess(live, &[], None).1, Assessment::Failed(..))
+}
+
+fn cooldown_left(remediation: &Remediation, facts: Facts<'_>) -> Option<SignedDuration> {
+    let latest = others_of(remediation, facts.others)
+        .filter(|o| o.spec.source == Source::ClosedLoop && !o.spec.dry_run)
+        .filter_map(|o| o.status.as_ref())
+        .flat_map(|s| s.attempts.iter().map(|a| a.started_at.0))
+        .max()?;
+    let left = facts.cooldown - facts.now.duration_since(latest);
+    left.is_positive().then_some(left)
+}
+
+/// What is left of the pause before the next try: 5 s after the first failure, twice that after the second.
+fn backoff_left(status: &RemediationStatus, now: Timestamp) -> Option<Duration> {
+    let last = status.attempts.last().filter(|a| a.result != Some(AttemptResult::Conflict))?;
+    let ended = status.verification.as_ref().and_then(|v| v.finished_at.as_ref());
+    let since = ended.map_or(last.started_at.0, |t| t.0);
+    let doublings = u32::try_from(tries(status).saturating_sub(1)).unwrap_or(0).min(8);
+    let pause = BACKOFF.saturating_mul(1 << doublings);
+    let left = pause - now.duration_since(since);
+    Duration::try_from(left).ok().filter(|left| !left.is_zero())
+}
+
+/// One at a time: whatever has begun goes first, then root causes before anomalies, then the oldest. A dry run
+/// changes nothing and neither waits nor is waited for.
+fn is_its_turn(remediation: &Remediation, others: &[Remediation]) -> bool {
+    remediation.spec.dry_run
+        || others_of(remediation, others)
+            .filter(|o| o.is_open() && !o.spec.dry_run)
+            .all(|o| !has_begun(o) && turn_key(remediation) < turn_key(o))
+}
+
+fn turn_key(r: &Remediation) -> (bool, AgeKey<'_>) {
+    let is_rca = r.spec.signal.as_ref().is_some_and(|s| s.kind == SignalKind::Rca);
+    (!is_rca, age_key(r))
+}
