@@ -65,14 +65,6 @@ impl Problem {
             .next("the /v1 routes take POST; /healthz, /readyz and /metrics take GET")
     }
 
-    /// 415.
-    pub fn not_json() -> Self {
-        let detail = "the body is declared to be something other than JSON";
-        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        Self::new(status, "media-type", "Not JSON", detail)
-            .next("send Content-Type: application/json")
-    }
-
     /// 429 because too much is going on.
     pub fn overloaded() -> Self {
         let detail = "too many requests are being worked on";

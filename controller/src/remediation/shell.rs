@@ -61,8 +61,8 @@ pub async fn reconcile(seen: Arc<Remediation>, shell: Arc<Shell>) -> Result<Acti
         "remediation",
         uid = seen.metadata.uid.as_deref().unwrap_or_default(),
         namespace = seen.metadata.namespace.as_deref().unwrap_or_default(),
-        name = seen.metadata.name.as_deref().unwrap_or_default(),
-        target = %seen.spec.target.name,
+        remediation = seen.metadata.name.as_deref().unwrap_or_default(),
+        deployment = %seen.spec.target.name,
     );
     Box::pin(shell.work(&seen)).instrument(span).await
 }

@@ -110,8 +110,8 @@ impl Teller {
         }
         tracing::info!(
             auditId = remediation.metadata.uid.as_deref().unwrap_or_default(),
-            target_namespace = namespace,
-            target = %spec.target.name,
+            namespace,
+            deployment = %spec.target.name,
             action = spec.action.type_.as_str(),
             dry_run = spec.dry_run,
             verification_status = verification.and_then(|v| v.status).map_or("none", |v| v.as_str()),
