@@ -141,6 +141,7 @@ fn a_killed_harness_leaves_no_process_behind() -> Result<()> {
     let mut child = Command::new(harness()?)
         .args(["up", "--bare", "--foreground", "--dir"])
         .arg(&dir)
+        .env_remove("SMARTOPS_KUBECONFIG")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -3,6 +3,7 @@
 
 mod admission;
 mod cluster;
+mod outage;
 mod routes;
 mod scene;
 mod signals;

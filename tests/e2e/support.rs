@@ -11,22 +11,34 @@ use smartops_tests::cluster::{Cluster, Lifetime};
 use smartops_tests::kubectl::{Kubectl, Outcome};
 use smartops_tests::{identities, install, places, process};
 
-/// The cluster all tests share, with SmartOps installed. It ends with the test binary, however that ends.
+/// The cluster all tests share, with SmartOps installed: ours, or the one `SMARTOPS_KUBECONFIG` names. It ends with
+/// the test binary, however that ends.
 pub(crate) fn shared() -> Result<&'static Cluster> {
     static SHARED: OnceLock<Result<Cluster, String>> = OnceLock::new();
-    let cluster = SHARED.get_or_init(|| own("shared").map_err(|error| format!("{error:#}")));
+    let cluster = SHARED.get_or_init(|| {
+        start("shared", Cluster::start).and_then(installed).map_err(|error| format!("{error:#}"))
+    });
     cluster.as_ref().map_err(|error| anyhow!("the shared cluster: {error}"))
 }
 
 /// A cluster with SmartOps for one test alone, to break as it likes.
 pub(crate) fn own(name: &str) -> Result<Cluster> {
-    let mut cluster = bare(name)?;
-    install::install(&mut cluster, &|_| {})?;
-    Ok(cluster)
+    bare(name).and_then(installed)
 }
 
 /// A control plane for one test alone, without SmartOps.
 pub(crate) fn bare(name: &str) -> Result<Cluster> {
+    start(name, Cluster::start_own)
+}
+
+fn installed(mut cluster: Cluster) -> Result<Cluster> {
+    install::install(&mut cluster, &|_| {})?;
+    Ok(cluster)
+}
+
+type Start = fn(&Path, Lifetime, &dyn Fn(&str)) -> Result<Cluster>;
+
+fn start(name: &str, start: Start) -> Result<Cluster> {
     // One at a time: two starting together take longer than one after the other.
     static SWEPT: Mutex<bool> = Mutex::new(false);
     let mut swept = SWEPT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -34,7 +46,7 @@ pub(crate) fn bare(name: &str) -> Result<Cluster> {
         sweep()?;
         *swept = true;
     }
-    Cluster::start(&folder(name), Lifetime::Harness, &|_| {})
+    start(&folder(name), Lifetime::Harness, &|_| {})
 }
 
 /// The folder of a cluster of this run.

@@ -36,8 +36,24 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts a cluster with everything below `dir`, which must not hold a running one. `tell` is called with progress.
+    /// Starts a cluster with everything below `dir`, which must not hold a running one, or adopts the one that
+    /// `SMARTOPS_KUBECONFIG` names. `tell` is called with progress.
     pub fn start(dir: &Path, lifetime: Lifetime, tell: &dyn Fn(&str)) -> Result<Self> {
+        let named = places::variable("SMARTOPS_KUBECONFIG").map(PathBuf::from);
+        Self::start_on(named.as_deref(), dir, lifetime, tell)
+    }
+
+    /// The same, always with a control plane of our own: for whoever breaks it.
+    pub fn start_own(dir: &Path, lifetime: Lifetime, tell: &dyn Fn(&str)) -> Result<Self> {
+        Self::start_on(None, dir, lifetime, tell)
+    }
+
+    fn start_on(
+        named: Option<&Path>,
+        dir: &Path,
+        lifetime: Lifetime,
+        tell: &dyn Fn(&str),
+    ) -> Result<Self> {
         fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let dir = dir.canonicalize().context("the cluster's folder has no absolute path")?;
         if !process::running(&dir)?.is_empty() {
@@ -48,8 +64,8 @@ impl Cluster {
             Lifetime::Harness => Some(Reaper::start(&dir)?),
             Lifetime::Detached => None,
         };
-        let state = match places::variable("SMARTOPS_KUBECONFIG") {
-            Some(kubeconfig) => existing::adopt(&dir, Path::new(&kubeconfig))?,
+        let state = match named {
+            Some(kubeconfig) => existing::adopt(&dir, kubeconfig)?,
             None => control_plane::start(&dir, &Components::ensure(tell)?)?,
         };
         state.write()?;

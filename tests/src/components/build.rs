@@ -34,7 +34,7 @@ const KWOK_STAGES: [&str; 7] = [
 pub(super) fn ways_out(part: &Part) -> String {
     format!(
         "the control plane's {} cannot be built here. Ways out: install Go {GO} (go.dev/dl) and put it first in PATH; \
-         or set KUBEBUILDER_ASSETS to a folder with {}; or set SMARTOPS_KUBECONFIG to an admin's kubeconfig of a \
+         or set KUBEBUILDER_ASSETS to a folder with {} (and its folder of stages); or set SMARTOPS_KUBECONFIG to an admin's kubeconfig of a \
          cluster that can reach this machine",
         part.name,
         PARTS.map(|part| part.tools.join(", ")).join(", "),
