@@ -8,6 +8,12 @@ use crate::scene::Scene;
 const WEB: &str = "deployment/web";
 const IMAGE: &str = "/spec/template/spec/containers/0/image";
 
+/// What `kubectl rollout restart` sends, at a time of our choosing: kubectl itself refuses two in a second.
+fn restart(at: &str) -> String {
+    let annotations = json!({"kubectl.kubernetes.io/restartedAt": at});
+    json!({"spec": {"template": {"metadata": {"annotations": annotations}}}}).to_string()
+}
+
 /// The object with another value at a JSON pointer that exists.
 fn with(object: &Value, pointer: &str, value: Value) -> Value {
     let mut object = object.clone();
@@ -97,9 +103,10 @@ fn a_server_side_dry_run_is_judged_and_changes_nothing() -> Result<()> {
     ns.denied("developer", &["scale", WEB, "--replicas=50", "--dry-run=server"], &["10"])?;
     assert_eq!(ns.replicas("web")?, 3);
     // A dry-run restart starts no cooldown: the real one passes, and only then one is refused.
-    ns.allowed("agent", &["rollout", "restart", WEB, "--dry-run=server"])?;
-    ns.allowed("agent", &["rollout", "restart", WEB])?;
-    ns.denied("agent", &["rollout", "restart", WEB], &["cooldown", "retry in"])?;
+    let (first, second) = (restart("2026-01-01T00:00:01Z"), restart("2026-01-01T00:00:02Z"));
+    ns.allowed("agent", &["patch", WEB, "-p", &first, "--dry-run=server"])?;
+    ns.allowed("agent", &["patch", WEB, "-p", &first])?;
+    ns.denied("agent", &["patch", WEB, "-p", &second], &["cooldown", "retry in"])?;
     Ok(())
 }
 
@@ -120,9 +127,9 @@ fn an_autoscaler_is_judged_at_its_bounds() -> Result<()> {
 fn automation_scales_in_steps_of_two() -> Result<()> {
     let ns = Scene::new("agent-scale")?;
     ns.deploy("web", 3)?;
-    ns.denied("agent", &["scale", WEB, "--replicas=6"], &["smartops-automation", "step"])?;
+    ns.denied("agent", &["scale", WEB, "--replicas=6"], &["smartops-automation", "at most 2"])?;
     ns.allowed("agent", &["scale", WEB, "--replicas=5"])?;
-    ns.denied("agent", &["scale", WEB, "--replicas=2"], &["step"])?;
+    ns.denied("agent", &["scale", WEB, "--replicas=2"], &["at most 2"])?;
     ns.allowed("agent", &["scale", WEB, "--replicas=3"])?;
     ns.allowed("agent", &["scale", WEB, "--replicas=1"])?;
     ns.denied("agent", &["scale", WEB, "--replicas=0"], &["replicas"])?;
@@ -135,12 +142,13 @@ fn automation_restarts_once_and_is_told_how_long_to_wait() -> Result<()> {
     let ns = Scene::new("agent-restart")?;
     ns.deploy("web", 2)?;
     ns.allowed("agent", &["rollout", "restart", WEB])?;
-    ns.denied("agent", &["rollout", "restart", WEB], &["cooldown", "retry in"])?;
-    // The forged clock and the wiped history change nothing.
-    let forged = r#"{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":"2001-01-01T00:00:00Z"}}}}}"#;
-    ns.denied("agent", &["patch", WEB, "-p", forged], &["cooldown"])?;
+    // What the client says of the time changes nothing, nor does wiping what it once said.
+    let forged = restart("2001-01-01T00:00:00Z");
+    ns.denied("agent", &["patch", WEB, "-p", &forged], &["cooldown", "retry in"])?;
+    let wiped = r#"{"metadata":{"managedFields":[{}]},"spec":{"template":{"metadata":{"annotations":null}}}}"#;
+    ns.denied("agent", &["patch", WEB, "--type=merge", "-p", wiped], &["cooldown"])?;
     // People are not bound by it.
-    ns.allowed("developer", &["rollout", "restart", WEB])?;
+    ns.allowed("developer", &["patch", WEB, "-p", &forged])?;
     Ok(())
 }
 
@@ -149,7 +157,7 @@ fn a_persons_restart_starts_automations_cooldown() -> Result<()> {
     let ns = Scene::new("agent-after-dev")?;
     ns.deploy("web", 2)?;
     ns.allowed("developer", &["rollout", "restart", WEB])?;
-    ns.denied("agent", &["rollout", "restart", WEB], &["cooldown"])?;
+    ns.denied("agent", &["patch", WEB, "-p", &restart("2026-01-01T00:00:01Z")], &["cooldown"])?;
     // A scale is not a restart.
     ns.allowed("agent", &["scale", WEB, "--replicas=3"])?;
     Ok(())

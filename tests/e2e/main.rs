@@ -3,6 +3,8 @@
 
 mod admission;
 mod cluster;
+mod crash;
+mod drain;
 mod outage;
 mod routes;
 mod scene;

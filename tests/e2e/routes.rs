@@ -109,8 +109,11 @@ fn every_tolerated_form_of_a_patch_is_understood() -> Result<()> {
     for (i, form) in forms.iter().enumerate() {
         // A Deployment each: a template change starts the restart cooldown.
         let name = format!("web-{i}");
-        ns.deploy(&name, 1)?;
-        // JSON Patch `add` needs the map to exist.
+        // JSON Patch adds a key only to a map that exists.
+        let mut deployment = ns.manifest(&name, 1);
+        deployment["spec"]["template"]["metadata"]["annotations"] = json!({"made": "by hand"});
+        ns.create(&deployment)?;
+        ns.rolled_out(&name)?;
         let value = format!("v{i}");
         let body = json!({"namespace": ns.name(), "deployment": name, "patch": form(&value)});
         let reply = post("/v1/k8s/patch", &body)?;
@@ -252,7 +255,11 @@ fn a_wrong_payload_is_told_what_is_wrong() -> Result<()> {
         ("/v1/k8s/patch", json!({"deployment": "web"}), "patch"),
         ("/v1/k8s/patch", json!({"deployment": "web", "patch": 4}), "patch"),
         ("/v1/actions/execute", json!({"type": "explode", "target": {"name": "web"}}), "type"),
-        ("/v1/signals/anomaly", json!({"windowId": "w"}), "service"),
+        (
+            "/v1/signals/anomaly",
+            json!({"windowId": "w", "isAnomaly": true, "score": 0.5, "type": "latency"}),
+            "service",
+        ),
         ("/v1/signals/rca", json!({"service": "s"}), "windowId"),
         ("/v1/verify/deployment", json!({}), "deployment"),
     ] {
