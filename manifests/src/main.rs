@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use smartops_common::config::{SmartOpsConfig, SmartOpsConfigSpec};
+use smartops_manifests::output;
 use smartops_manifests::registration::Reach;
 use smartops_manifests::render::{self, Part};
-use smartops_manifests::output;
 
 /// Generates the CRDs, RBAC, registrations and default policies of SmartOps.
 #[derive(Debug, Parser)]
@@ -84,8 +84,8 @@ fn print(config: Option<&Path>, webhook_url: Option<String>, only: &[PartArg]) -
 }
 
 fn read_config(path: &Path) -> Result<SmartOpsConfigSpec> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let config: SmartOpsConfig = serde_saphyr::from_str(&text)
         .with_context(|| format!("{} is not a SmartOpsConfig", path.display()))?;
     Ok(config.spec)

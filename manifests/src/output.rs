@@ -29,20 +29,20 @@ pub fn files() -> Result<Vec<File>> {
     for crd in render::crds()? {
         let plural = crd.pointer("/spec/names/plural").and_then(Value::as_str);
         let plural = plural.context("a CRD has no plural name")?;
-        files.push(file(&format!("manifests/crds/{plural}.yaml"), stream([&crd])?));
+        files.push(file(&format!("manifests/crds/{plural}.yaml"), &stream([&crd])?));
     }
     let mut base = vec![namespace(names::DEFAULT_TARGET_NAMESPACE)];
     base.extend(rbac::objects(&[names::DEFAULT_TARGET_NAMESPACE])?);
-    files.push(file("manifests/rbac.yaml", stream(&base)?));
-    files.push(file("manifests/config.yaml", stream([&render::config_object(&config)?])?));
-    files.push(file("manifests/policies.yaml", stream(&render::policies()?)?));
+    files.push(file("manifests/rbac.yaml", &stream(&base)?));
+    files.push(file("manifests/config.yaml", &stream([&render::config_object(&config)?])?));
+    files.push(file("manifests/policies.yaml", &stream(&render::policies()?)?));
     let registrations = render::registrations(&config, &Reach::Service)?;
-    files.push(file("manifests/registrations.yaml", stream(&registrations)?));
-    files.push(file("docs/rbac_matrix.yaml", yaml(&rbac::matrix())?));
+    files.push(file("manifests/registrations.yaml", &stream(&registrations)?));
+    files.push(file("docs/rbac_matrix.yaml", &yaml(&rbac::matrix())?));
     Ok(files)
 }
 
-fn file(path: &str, body: String) -> File {
+fn file(path: &str, body: &str) -> File {
     File { path: path.into(), text: format!("{HEAD}{body}") }
 }
 

@@ -48,7 +48,10 @@ struct Entry {
 }
 
 /// The validating registrations, automation's first.
-pub fn validating(config: &SmartOpsConfigSpec, reach: &Reach) -> Vec<ValidatingWebhookConfiguration> {
+pub fn validating(
+    config: &SmartOpsConfigSpec,
+    reach: &Reach,
+) -> Vec<ValidatingWebhookConfiguration> {
     let build = |name: &str, path: &str, entries: Vec<Entry>| ValidatingWebhookConfiguration {
         metadata: rbac::metadata(name, None),
         webhooks: Some(
@@ -127,11 +130,7 @@ pub fn mutating(config: &SmartOpsConfigSpec, reach: &Reach) -> Vec<MutatingWebho
 }
 
 fn automation_entries(config: &SmartOpsConfigSpec) -> Vec<Entry> {
-    let everything = rule(
-        &AUTOMATION_GROUPS,
-        &["*/*"],
-        &["CREATE", "UPDATE", "DELETE", "CONNECT"],
-    );
+    let everything = rule(&AUTOMATION_GROUPS, &["*/*"], &["CREATE", "UPDATE", "DELETE", "CONNECT"]);
     let by_automation = condition("by-automation", is_automation(config));
     let objects = vec![
         by_automation.clone(),
@@ -150,8 +149,7 @@ fn automation_entries(config: &SmartOpsConfigSpec) -> Vec<Entry> {
 
 fn people_entries(config: &SmartOpsConfigSpec) -> Vec<Entry> {
     let by_people = by_people(config);
-    let autoscalers =
-        rule(&["autoscaling"], &["horizontalpodautoscalers"], &["CREATE", "UPDATE"]);
+    let autoscalers = rule(&["autoscaling"], &["horizontalpodautoscalers"], &["CREATE", "UPDATE"]);
     [
         ("deployments.people", deployments()),
         ("scale.people", scale()),
@@ -263,7 +261,8 @@ fn guarded(config: &SmartOpsConfigSpec) -> LabelSelector {
 }
 
 fn client_config(reach: &Reach, path: &str) -> WebhookClientConfig {
-    let base = WebhookClientConfig { ca_bundle: None::<ByteString>, ..WebhookClientConfig::default() };
+    let base =
+        WebhookClientConfig { ca_bundle: None::<ByteString>, ..WebhookClientConfig::default() };
     match reach {
         Reach::Service => WebhookClientConfig {
             service: Some(ServiceReference {
@@ -334,7 +333,8 @@ mod tests {
     fn people_in_kube_system_and_our_namespace_never_wait_for_the_webhook() {
         let config = SmartOpsConfigSpec::default();
         for webhook in validating(&config, &Reach::Service)[1].webhooks.as_ref().unwrap() {
-            let expressions = webhook.namespace_selector.clone().unwrap().match_expressions.unwrap();
+            let expressions =
+                webhook.namespace_selector.clone().unwrap().match_expressions.unwrap();
             let values = expressions[0].values.clone().unwrap();
             assert!(values.contains(&"kube-system".to_owned()));
             assert!(values.contains(&"smartops-system".to_owned()));

@@ -34,6 +34,8 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const HEAD_TIMEOUT: Duration = Duration::from_mins(2);
 /// How long a connection without a request in flight is kept once the stop has begun.
 const QUIET_TIMEOUT: Duration = Duration::from_millis(250);
+/// How long after the stop a connection may still bring the request for which it was opened.
+const LINGER: Duration = Duration::from_millis(500);
 /// The pause after an error to accept, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -91,9 +93,11 @@ impl Listener {
         let places = Arc::new(Semaphore::new(options.max_connections));
         let tls = options.tls.map(TlsAcceptor::from);
         loop {
+            // Whoever is in the listener's queue when the stop comes is still served.
             let (stream, place) = tokio::select! {
-                () = shutdown.stopping() => break,
+                biased;
                 accepted = self.accept(&places) => accepted?,
+                () = shutdown.stopping() => break,
             };
             let connection = Connection {
                 router: router.clone(),
@@ -106,6 +110,7 @@ impl Listener {
                 drop(place);
             });
         }
+        drop(self.tcp);
         connections.close();
         connections.wait().await;
         Ok(())
@@ -167,6 +172,10 @@ impl Connection {
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = self.shutdown.stopping() => {
+                // Who was accepted in the last moment of the drain has a request on the way; its answer closes.
+                if let Ok(ended) = tokio::time::timeout(LINGER, connection.as_mut()).await {
+                    return self.ended(ended);
+                }
                 connection.as_mut().graceful_shutdown();
                 // A connection that never sent a request does not count as idle for the library and would be
                 // kept until the head times out.
@@ -179,6 +188,10 @@ impl Connection {
                 }
             }
         };
+        self.ended(ended);
+    }
+
+    fn ended(&self, ended: hyper::Result<()>) {
         if let Err(error) = ended {
             tracing::debug!(listener = self.listener, %error, "a connection ended badly");
         }

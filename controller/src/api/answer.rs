@@ -107,13 +107,16 @@ fn envelope(
         "success": success,
         "message": message(remediation, words),
         "dry_run": spec.dry_run,
-        "details": {"runner": {
-            "status": if done { "success" } else { "failed" },
-            "attempts": status.attempts.len(),
-            "duration_seconds": took.as_secs_f64(),
-            "result": result(remediation, status),
-            "error": error,
-        }},
+        "details": {
+            "runner": {
+                "status": if done { "success" } else { "failed" },
+                "attempts": status.attempts.len(),
+                "duration_seconds": took.as_secs_f64(),
+                "result": result(remediation, status),
+                "error": error,
+            },
+            "remediation": remediation.metadata.name,
+        },
         "verification": status.verification.as_ref().map(verification),
         "warnings": warnings,
     })
@@ -131,7 +134,6 @@ fn result(remediation: &Remediation, status: &RemediationStatus) -> Value {
         "name": spec.target.name,
         "namespace": remediation.metadata.namespace,
         "dry_run": spec.dry_run,
-        "remediation": remediation.metadata.name,
     });
     if let Some(intent) = status.attempts.last().map(|a| &a.intent) {
         match intent.type_ {

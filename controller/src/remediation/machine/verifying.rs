@@ -28,7 +28,9 @@ pub(super) fn verifying(
         return Step::Record(Box::new(status));
     };
     let now = facts.now;
-    let (observed, assessment) = rollout::assess(live, facts.pods, Some(attempt.started_at.0));
+    // A retry finds the pods its predecessor made: the change began with the first attempt.
+    let began = status.attempts.first().map(|a| a.started_at.0);
+    let (observed, assessment) = rollout::assess(live, facts.pods, began);
     let elapsed = now.duration_since(verification.started_at.0);
     let limit = SignedDuration::from_secs(remediation.spec.verify_timeout_seconds.into());
     if let Some(words) = superseded(&attempt, live) {
