@@ -69,6 +69,7 @@ fn a_developers_everyday_commands_pass() -> Result<()> {
     let file = ns.file(&manifest)?;
     ns.allowed("developer", &["set", "image", WEB, "web=registry.example.com/web:2"])?;
     ns.allowed("developer", &["rollout", "restart", WEB])?;
+    ns.rolled_out("web")?;
     ns.allowed("developer", &["rollout", "undo", WEB])?;
     ns.allowed("developer", &["apply", "-f", &file])?;
     ns.allowed("developer", &["apply", "--server-side", "--force-conflicts", "-f", &file])?;
@@ -243,6 +244,7 @@ fn automations_rollback_is_a_template_change_like_any_other() -> Result<()> {
     let ns = Scene::new("agent-undo")?;
     ns.deploy("web", 2)?;
     ns.allowed("developer", &["set", "image", WEB, "web=registry.example.com/web:2"])?;
+    ns.rolled_out("web")?;
     ns.denied("agent", &["rollout", "undo", WEB], &["images"])?;
     ns.allowed("developer", &["rollout", "undo", WEB])?;
     Ok(())
