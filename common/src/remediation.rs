@@ -65,8 +65,8 @@ pub struct RemediationSpec {
     pub sequence: u32,
     /// Where the request came from.
     pub source: Source,
-    /// The authenticated caller, not the controller.
-    #[schemars(length(min = 1, max = 253))]
+    /// The authenticated caller, not the controller. A ServiceAccount's user name alone may take 339 characters.
+    #[schemars(length(min = 1, max = 1024))]
     pub requested_by: String,
     /// The signal that began it, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]

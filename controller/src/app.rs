@@ -46,6 +46,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     result
 }
 
+/// This process, as attempts name it: in a pod every process id is 1, so the host's name (the pod's) goes with it.
+fn leader() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}/{}", host.trim(), std::process::id())
+}
+
 async fn serve(args: &Args, telemetry: &Telemetry) -> anyhow::Result<()> {
     let metrics = Metrics::new("controller")?;
     telemetry.register(&metrics)?;
@@ -56,7 +62,7 @@ async fn serve(args: &Args, telemetry: &Telemetry) -> anyhow::Result<()> {
     let shutdown = Shutdown::new();
     let readiness = Readiness::new(shutdown.clone());
 
-    let leader = format!("smartops-controller/{}", std::process::id());
+    let leader = leader();
     let queue = Queue::default();
     let store = queue.store();
     let shell = Arc::new(Shell {

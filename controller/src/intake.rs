@@ -80,7 +80,7 @@ pub async fn submit(
 ) -> Result<Submitted, Failure> {
     for _ in 0..RACES {
         let all = cluster.remediations_of(&order.namespace, &order.target.uid).await?;
-        let attempt = match place::place(order, &all) {
+        let attempt = match place::place(order, &all, now) {
             Place::Busy(open) => return Ok(Submitted::Busy(Box::new(open.clone()))),
             Place::Join(open) => {
                 let Some(joined) = place::joined(order, open, Time(now)) else {

@@ -136,7 +136,7 @@ fn controller_grants() -> Vec<Grant> {
             TargetNamespaces,
             names::GROUP,
             &["remediations/status"],
-            &["get", "update", "patch"],
+            &["update"],
             "record attempts and their outcome",
         ),
         grant(
@@ -148,17 +148,10 @@ fn controller_grants() -> Vec<Grant> {
         ),
         grant(
             Cluster,
-            names::GROUP,
-            &["smartopsconfigs"],
-            READ,
-            "know the configuration; it may not change it",
-        ),
-        grant(
-            Cluster,
             "",
             &["namespaces"],
-            READ,
-            "know which namespaces exist and their annotations",
+            &["get"],
+            "tell a namespace that does not exist from one without rights",
         ),
         grant(
             Cluster,

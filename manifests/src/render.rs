@@ -96,5 +96,9 @@ mod tests {
         let remediation: Remediation =
             serde_saphyr::from_str(include_str!("../../docs/examples/remediation.yaml")).unwrap();
         assert!(remediation.is_open());
+        let labels = remediation.metadata.labels.unwrap();
+        let cause = smartops_common::remediation::cause_label(&remediation.spec.cause);
+        assert_eq!(labels[names::label::CAUSE], cause);
+        assert_eq!(labels[names::label::TARGET_UID], remediation.spec.target.uid);
     }
 }

@@ -26,7 +26,7 @@ const FAILPOINTS: [&str; 10] = [
     "after-status",
 ];
 
-/// What is signalled in each round, and the generation the Deployment reaches by one write.
+/// What is signalled in each round: two that scale and one that restarts.
 const ROUNDS: [(&str, &str); 3] =
     [("anomaly", "resource"), ("rca", "memory_leak"), ("rca", "cpu_saturation")];
 

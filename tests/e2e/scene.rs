@@ -116,6 +116,14 @@ impl Scene {
         self.get(name)?["spec"]["replicas"].as_u64().context("no replicas")
     }
 
+    /// Waits until `spec.replicas` is this.
+    pub(crate) fn scaled_to(&self, name: &str, replicas: u64) -> Result<()> {
+        eventually(REMEDY, &format!("{name} is scaled to {replicas}"), || {
+            let present = self.replicas(name)?;
+            Ok(Seen::when(present == replicas, format!("{present} replicas")))
+        })
+    }
+
     /// An annotation of the stored pod template.
     pub(crate) fn template_annotation(&self, name: &str, key: &str) -> Result<Option<String>> {
         let annotations = &self.get(name)?["spec"]["template"]["metadata"]["annotations"];

@@ -39,12 +39,19 @@ fn a_memory_leak_restarts_and_is_verified() -> Result<()> {
 #[test]
 fn equal_signals_join_the_open_remediation_and_act_once() -> Result<()> {
     let ns = Scene::new("loop-join")?;
-    ns.deploy("web", 3)?;
+    // Pods that no node takes keep the first remedy open while the others come.
+    let mut stuck = ns.manifest("web", 3);
+    stuck["spec"]["template"]["spec"]["nodeSelector"] = json!({"no": "such-node"});
+    ns.create(&stuck)?;
     for i in 0..5 {
         ns.accepted("/v1/signals/anomaly", &ns.anomaly(&format!("w-{i}"), "resource"))?;
     }
-    ns.all_ended()?;
-    assert_eq!(ns.replicas("web")?, 4);
+    // The same signal once more is no new one.
+    ns.accepted("/v1/signals/anomaly", &ns.anomaly("w-2", "resource"))?;
+    let all = ns.remediations()?;
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert_eq!(all[0]["status"]["signalCount"], 4, "{all:?}");
+    ns.scaled_to("web", 4)?;
     assert_eq!(ns.committed_writes("web")?, 1);
     Ok(())
 }

@@ -16,14 +16,18 @@ pub(super) fn plan(
     live: &Deployment,
 ) -> Result<Intent, Malformed> {
     let parameters = action.scale.as_ref();
+    let present = target::replicas(live);
     let wanted = match (
         recorded.and_then(|r| r.replicas),
         parameters.and_then(|p| p.replicas),
         parameters.and_then(|p| p.delta),
     ) {
-        (Some(replicas), ..) | (None, Some(replicas), _) => replicas,
-        (None, None, Some(delta)) => target::replicas(live).saturating_add(delta).max(0),
-        (None, None, None) => {
+        (_, Some(replicas), _) => replicas,
+        (None, None, Some(delta)) => present.saturating_add(delta).max(0),
+        // Somebody may have gone further meanwhile: "one more" must never take away, nor "one fewer" add.
+        (Some(recorded), None, Some(delta)) if delta >= 0 => recorded.max(present),
+        (Some(recorded), None, Some(_)) => recorded.min(present),
+        (_, None, None) => {
             return Err(Malformed("a scale needs scale.replicas or scale.delta".into()));
         }
     };

@@ -42,7 +42,7 @@ pub fn ended(remediation: &Remediation, took: Duration) -> Result<Value, Problem
         Phase::Skipped | Phase::Cancelled => {
             refused(StatusCode::CONFLICT, "not-begun", "Not begun")
         }
-        Phase::Failed if !was_written(status) => match why {
+        Phase::Failed if !was_written(status) && status.verification.is_none() => match why {
             reason::FORBIDDEN => {
                 refused(StatusCode::FORBIDDEN, "forbidden", "Refused by the cluster")
             }

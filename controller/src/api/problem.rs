@@ -125,6 +125,9 @@ impl Problem {
         let (status, kind, title) = match rule {
             Some(Rule::Paths) => (StatusCode::BAD_REQUEST, "paths", "Forbidden path"),
             Some(Rule::Cooldown) => (StatusCode::TOO_MANY_REQUESTS, "cooldown", "Cooldown"),
+            Some(Rule::Undecided) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "undecided", "The webhook could not decide")
+            }
             _ => (StatusCode::UNPROCESSABLE_ENTITY, "guardrail", "Refused by a guardrail"),
         };
         let mut problem = Self::new(status, kind, title, denial.message.clone());
@@ -271,7 +274,7 @@ mod tests {
             (Rule::Replicas, 422),
             (Rule::Images, 422),
             (Rule::Unnamed, 422),
-            (Rule::Undecided, 422),
+            (Rule::Undecided, 503),
         ];
         for (rule, code) in table {
             let problem = Problem::denied(&denial(rule, None));

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectMeta;
 use smartops_common::action::Action;
@@ -13,6 +14,9 @@ use smartops_common::remediation::{
 
 /// Signals kept by id; those before are only counted.
 const SIGNALS_KEPT: usize = 32;
+/// How long after its end a Remediation still takes in the signal that began it or joined it: a sender whose answer
+/// was lost asks again, and must not be answered with a second remedy.
+const REPEAT_WINDOW: SignedDuration = SignedDuration::from_mins(1);
 
 /// What somebody wants done, resolved and mapped.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,8 +58,11 @@ pub enum Place<'a> {
 
 /// Places an order among the Remediations of its target. A signal joins an open one of the same cause, unless that
 /// one is only a trial and the signal means it; a caller's request needs the target for itself, unless either changes
-/// nothing.
-pub fn place<'a>(order: &Order, all: &'a [Remediation]) -> Place<'a> {
+/// nothing. The same signal once more belongs to the Remediation it already has.
+pub fn place<'a>(order: &Order, all: &'a [Remediation], now: Timestamp) -> Place<'a> {
+    if let Some(known) = all.iter().find(|r| is_repeated(order, r, now)) {
+        return Place::Join(known);
+    }
     let mut open = all.iter().filter(|r| r.spec.target.uid == order.target.uid && r.is_open());
     if order.signal.is_some() {
         let joins =
@@ -72,6 +79,19 @@ pub fn place<'a>(order: &Order, all: &'a [Remediation]) -> Place<'a> {
         .map(|r| r.spec.sequence)
         .max();
     Place::New(latest.unwrap_or(0).saturating_add(1))
+}
+
+fn is_repeated(order: &Order, r: &Remediation, now: Timestamp) -> bool {
+    let ended = r.status.as_ref().and_then(|s| s.outcome.as_ref()).map(|o| o.finished_at.0);
+    r.spec.target.uid == order.target.uid
+        && r.spec.cause == order.cause
+        && order.signal.as_ref().is_some_and(|signal| holds(r, &signal.id))
+        && ended.is_none_or(|ended| now.duration_since(ended) < REPEAT_WINDOW)
+}
+
+fn holds(r: &Remediation, id: &str) -> bool {
+    r.spec.signal.as_ref().is_some_and(|s| s.id == *id)
+        || r.status.iter().flat_map(|s| &s.signals).any(|s| s.id == *id)
 }
 
 /// The Remediation of an order, not yet stored.
@@ -108,11 +128,10 @@ pub fn make(order: &Order, sequence: u32) -> Remediation {
 /// The open Remediation with the order's signal added; `None` where that signal is in it already.
 pub fn joined(order: &Order, open: &Remediation, now: Time) -> Option<Remediation> {
     let id = &order.signal.as_ref()?.id;
-    let mut status = open.status.clone().unwrap_or_default();
-    let began_it = open.spec.signal.as_ref().is_some_and(|s| s.id == *id);
-    if began_it || status.signals.iter().any(|s| s.id == *id) {
+    if holds(open, id) {
         return None;
     }
+    let mut status = open.status.clone().unwrap_or_default();
     status.signals.push(SignalReference { id: id.clone(), accepted_at: now });
     let surplus = status.signals.len().saturating_sub(SIGNALS_KEPT);
     status.signals.drain(..surplus);
@@ -159,18 +178,18 @@ mod tests {
         let open = stored(&order("rca/a", Some("w1"), false), 1, Phase::Verifying);
         let other = stored(&order("rca/b", Some("w1"), false), 1, Phase::Executing);
         let ended = stored(&order("rca/a", Some("w1"), false), 4, Phase::Succeeded);
-        assert_eq!(place(&signal, &[]), Place::New(1));
-        assert_eq!(place(&signal, std::slice::from_ref(&open)), Place::Join(&open));
-        assert_eq!(place(&signal, &[other]), Place::New(1));
-        assert_eq!(place(&signal, &[ended]), Place::New(5));
+        assert_eq!(place(&signal, &[], at(9)), Place::New(1));
+        assert_eq!(place(&signal, std::slice::from_ref(&open), at(9)), Place::Join(&open));
+        assert_eq!(place(&signal, &[other], at(9)), Place::New(1));
+        assert_eq!(place(&signal, &[ended], at(9)), Place::New(5));
     }
 
     #[test]
     fn a_signal_that_means_it_does_not_vanish_in_a_trial() {
         let trial = stored(&order("rca/a", Some("w1"), true), 1, Phase::Executing);
         let trials = std::slice::from_ref(&trial);
-        assert_eq!(place(&order("rca/a", Some("w2"), false), trials), Place::New(2));
-        assert_eq!(place(&order("rca/a", Some("w2"), true), trials), Place::Join(&trial));
+        assert_eq!(place(&order("rca/a", Some("w2"), false), trials, at(9)), Place::New(2));
+        assert_eq!(place(&order("rca/a", Some("w2"), true), trials, at(9)), Place::Join(&trial));
     }
 
     #[test]
@@ -178,12 +197,12 @@ mod tests {
         let open = stored(&order("rca/a", Some("w1"), false), 1, Phase::Pending);
         let trial = stored(&order("rca/a", Some("w1"), true), 1, Phase::Pending);
         let open = std::slice::from_ref(&open);
-        assert_eq!(place(&order("api/restart", None, false), open), Place::Busy(&open[0]));
-        assert_eq!(place(&order("api/restart", None, true), open), Place::New(1));
-        assert_eq!(place(&order("api/restart", None, false), &[trial]), Place::New(1));
+        assert_eq!(place(&order("api/restart", None, false), open, at(9)), Place::Busy(&open[0]));
+        assert_eq!(place(&order("api/restart", None, true), open, at(9)), Place::New(1));
+        assert_eq!(place(&order("api/restart", None, false), &[trial], at(9)), Place::New(1));
         let mut elsewhere = order("api/restart", None, false);
         elsewhere.target.uid = "u-2".into();
-        assert_eq!(place(&elsewhere, open), Place::New(1));
+        assert_eq!(place(&elsewhere, open, at(9)), Place::New(1));
     }
 
     #[test]

@@ -73,8 +73,8 @@ pub mod reason {
 pub struct Facts<'a> {
     /// The target as read just now; `None` where nothing has its name.
     pub live: Option<&'a Deployment>,
-    /// Its pods; needed while verifying.
-    pub pods: &'a [Pod],
+    /// Its pods, needed while verifying; `None` where they could not be read.
+    pub pods: Option<&'a [Pod]>,
     /// All Remediations of the target as read just now; this one among them does no harm.
     pub others: &'a [Remediation],
     /// The time.
@@ -132,6 +132,37 @@ pub fn step(remediation: &Remediation, facts: Facts<'_>) -> Step {
         Phase::Verifying => verifying::verifying(remediation, status, live, facts),
         _ => pending::pending(remediation, status, live, facts),
     }
+}
+
+/// The end of a Remediation whose target cannot be read, where waiting on is pointless: the right to read it is gone,
+/// or the time for the step it is in has passed.
+pub fn unreadable(
+    remediation: &Remediation,
+    failure: &Failure,
+    now: Timestamp,
+) -> Option<RemediationStatus> {
+    let mut status = remediation.status.clone().unwrap_or_default();
+    let message = format!("the target cannot be read: {failure}");
+    if matches!(failure, Failure::Forbidden { .. }) {
+        let phase = give_up_phase(&status);
+        record::settle(&mut status, AttemptResult::Failed, Some(&message));
+        record::finish(&mut status, phase, reason::FORBIDDEN, message, now);
+        return Some(status);
+    }
+    let attempt = status.attempts.last()?;
+    let limit = SignedDuration::from_secs(remediation.spec.verify_timeout_seconds.into());
+    let over = match (status.phase, status.verification.as_ref()) {
+        (Phase::Executing, _) => now >= attempt.deadline.0,
+        (Phase::Verifying, Some(v)) => now.duration_since(v.started_at.0) >= limit,
+        _ => false,
+    };
+    if !over {
+        return None;
+    }
+    // What became of the write nobody can say: unknown, neither retried nor undone.
+    record::settle(&mut status, AttemptResult::Expired, Some(&message));
+    record::finish(&mut status, Phase::TimedOut, reason::UNAVAILABLE, message, now);
+    Some(status)
 }
 
 /// Back to the start for another attempt, or the end where there were enough.

@@ -67,9 +67,32 @@ pub fn settle_written(
 ) {
     settle(status, result, None);
     if let Some(attempt) = status.attempts.last_mut() {
+        show(attempt, live);
         attempt.written_at = (result == AttemptResult::Written).then_some(Time(now));
-        attempt.written_generation = Some(target::generation(live));
-        attempt.written_template = target::template_digest(live);
+    }
+}
+
+/// Notes on an earlier attempt that its write is what `live` shows.
+pub fn mark_written(attempt: &mut Attempt, live: &Deployment, now: Timestamp) {
+    if attempt.result != Some(AttemptResult::Written) {
+        attempt.result = Some(AttemptResult::Written);
+        attempt.message = None;
+        attempt.written_at = Some(Time(now));
+    }
+    show(attempt, live);
+}
+
+/// What verification must find unchanged.
+fn show(attempt: &mut Attempt, live: &Deployment) {
+    attempt.written_generation = Some(target::generation(live));
+    attempt.written_template = target::template_digest(live);
+}
+
+/// Makes the open attempt depend on the object as it is now. Whatever was sent on the former condition can no longer
+/// be committed.
+pub fn rebase(status: &mut RemediationStatus, live: &Deployment) {
+    if let Some(attempt) = status.attempts.last_mut().filter(|a| a.result.is_none()) {
+        target::resource_version(live).clone_into(&mut attempt.target.resource_version);
     }
 }
 

@@ -77,7 +77,15 @@ impl Shell {
         };
         for _ in 0..STEPS_IN_A_ROW {
             let target = &remediation.spec.target;
-            let live = self.cluster.deployment(namespace, &target.name).await?;
+            let live = match self.cluster.deployment(namespace, &target.name).await {
+                Ok(live) => live,
+                Err(failure) => {
+                    let end = machine::unreadable(&remediation, &failure, self.clock.now());
+                    let Some(status) = end else { return Err(failure) };
+                    self.record(namespace, remediation, status).await?;
+                    return Ok(Action::await_change());
+                }
+            };
             match self.next(namespace, &remediation, live.as_ref()).await? {
                 Step::Done => return Ok(Action::await_change()),
                 Step::Wait(pause) => return Ok(Action::requeue(pause)),
@@ -90,6 +98,9 @@ impl Shell {
                         return Ok(Action::requeue(AFTER_FAILURE));
                     };
                     let status = machine::after_write(&remediation, outcome, self.clock.now());
+                    if remediation.status.as_ref() == Some(&status) {
+                        return Ok(Action::requeue(AFTER_CONFLICT));
+                    }
                     remediation = self.record(namespace, remediation, status).await?;
                 }
             }
@@ -105,9 +116,11 @@ impl Shell {
     ) -> Result<Step, Failure> {
         let pods = match live {
             Some(live) if remediation.phase() == Phase::Verifying => {
-                self.cluster.pods(namespace, live).await?
+                self.cluster.pods(namespace, live).await.map_err(|failure| {
+                    tracing::warn!(%failure, "the pods cannot be read: the rollout stays unverified");
+                })
             }
-            _ => Vec::new(),
+            _ => Ok(Vec::new()),
         };
         let others = if matches!(remediation.phase(), Phase::Pending | Phase::Executing) {
             self.cluster.remediations_of(namespace, &remediation.spec.target.uid).await?
@@ -116,7 +129,7 @@ impl Shell {
         };
         let facts = Facts {
             live,
-            pods: &pods,
+            pods: pods.as_deref().ok(),
             others: &others,
             now: self.clock.now(),
             leader: &self.leader,

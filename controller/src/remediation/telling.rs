@@ -44,8 +44,12 @@ impl Teller {
         let Some(status) = &remediation.status else { return };
         let namespace = remediation.metadata.namespace.as_deref().unwrap_or_default();
         let former_attempts = former.map_or(0, |s| s.attempts.len());
+        let repeats = former.and_then(|s| s.attempts.last()).is_some_and(|a| {
+            // A plan made anew because the target moved was never tried.
+            a.result != Some(AttemptResult::Conflict)
+        });
         if status.attempts.len() > former_attempts
-            && former_attempts > 0
+            && repeats
             && remediation.spec.source == smartops_common::remediation::Source::ClosedLoop
         {
             self.metrics.closed_loop.retries.inc();
@@ -80,7 +84,14 @@ impl Teller {
             let seconds = at.0.as_duration().as_secs_f64();
             self.metrics.orchestrator.last_action.with_label_values(&labels).set(seconds);
         }
-        tracing::info!(intent = ?attempt.intent, "written");
+        // Not the patch itself: it may hold values that belong in no log.
+        tracing::info!(
+            action = attempt.intent.type_.as_str(),
+            replicas = attempt.intent.replicas,
+            restarted_at = attempt.intent.restarted_at,
+            attempt = attempt.number,
+            "written"
+        );
     }
 
     async fn tell_end(

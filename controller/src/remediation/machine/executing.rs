@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
+use smartops_common::denial::{Denial, Rule};
 use smartops_common::remediation::{Attempt, AttemptResult, Phase, Remediation, RemediationStatus};
 
 use super::{
@@ -23,12 +24,24 @@ pub(super) fn executing(
         return Step::Record(Box::new(status));
     };
     let is_real = !remediation.spec.dry_run;
-    if is_real && status.attempts.iter().any(|a| is_seen(a, live)) {
-        written(remediation, &mut status, AttemptResult::Written, live, facts.now);
+    if let Some(seen) = status.attempts.iter().position(|a| is_real && is_seen(a, live)) {
+        let result = if seen + 1 == status.attempts.len() {
+            AttemptResult::Written
+        } else {
+            // An earlier attempt's write is what is there: this one has nothing left to do.
+            record::mark_written(&mut status.attempts[seen], live, facts.now);
+            AttemptResult::Unchanged
+        };
+        written(remediation, &mut status, result, live, facts.now);
     } else if facts.now >= attempt.deadline.0 {
         let words = "its deadline passed before it was written";
         record::settle(&mut status, AttemptResult::Expired, Some(words));
         retry_or_fail(&mut status, reason::UNAVAILABLE, words, facts.now);
+    } else if target::generation(live) == attempt.target.generation
+        && target::resource_version(live) != attempt.target.resource_version
+    {
+        // Only its status moved, as it does all the time: the same attempt, on condition of what is there now.
+        record::rebase(&mut status, live);
     } else if target::resource_version(live) != attempt.target.resource_version {
         conflict(&mut status, "the target moved after it was read");
     } else if is_real && action::is_unchanged(&attempt.intent, live) {
@@ -50,6 +63,12 @@ pub(super) fn executing(
 fn is_seen(attempt: &Attempt, live: &Deployment) -> bool {
     target::generation(live) > attempt.target.generation
         && action::is_applied(&attempt.intent, live)
+}
+
+/// Whether the webhook could not decide, or has not yet seen the change before: no guardrail's refusal, and gone in a
+/// moment.
+fn is_transient(denial: &Denial) -> bool {
+    denial.leading_rule() == Some(Rule::Undecided) || denial.retry_after_seconds == Some(1)
 }
 
 fn conflict(status: &mut RemediationStatus, words: &str) {
@@ -116,11 +135,16 @@ fn failed(status: &mut RemediationStatus, failure: Failure, now: Timestamp) {
         record::finish(status, phase, reason, message.clone(), now);
     };
     match failure {
+        Failure::Denied(denial) if is_transient(&denial) => {
+            record::settle(status, AttemptResult::Denied, words);
+            retry_or_fail(status, reason::UNAVAILABLE, &message, now);
+        }
         Failure::Denied(denial) => {
             end(AttemptResult::Denied, Phase::Denied, reason::GUARDRAIL);
             status.denial = Some(denial);
         }
-        Failure::Conflict(_) => conflict(status, &message),
+        // The attempt stays open: the next look tells whether only the status moved.
+        Failure::Conflict(_) => {}
         Failure::NotFound(_) => end(AttemptResult::Failed, Phase::Failed, reason::TARGET_GONE),
         Failure::Forbidden { .. } => end(AttemptResult::Failed, Phase::Failed, reason::FORBIDDEN),
         Failure::Rejected { code: 422, .. } => {

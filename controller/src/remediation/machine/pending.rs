@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
-use smartops_common::remediation::{AttemptResult, Phase, Remediation, RemediationStatus, Source};
+use smartops_common::remediation::{
+    Attempt, AttemptResult, Phase, Remediation, RemediationStatus, Source,
+};
 use smartops_common::signal::SignalKind;
 
 use super::{
@@ -120,10 +122,15 @@ fn cooldown_left(remediation: &Remediation, facts: Facts<'_>) -> Option<SignedDu
     let latest = others_of(remediation, facts.others)
         .filter(|o| o.spec.source == Source::ClosedLoop && !o.spec.dry_run)
         .filter_map(|o| o.status.as_ref())
-        .flat_map(|s| s.attempts.iter().map(|a| a.started_at.0))
+        .flat_map(|s| s.attempts.iter().filter(|a| is_issued(a)).map(|a| a.started_at.0))
         .max()?;
     let left = facts.cooldown - facts.now.duration_since(latest);
     left.is_positive().then_some(left)
+}
+
+/// Whether an attempt was sent, or may be any moment: what was refused or never left starts no cooldown.
+fn is_issued(attempt: &Attempt) -> bool {
+    matches!(attempt.result, None | Some(AttemptResult::Written))
 }
 
 /// What is left of the pause before the next try: 5 s after the first failure, twice that after the second.

@@ -15,7 +15,7 @@ const ME: &str = "controller/1";
 fn facts<'a>(live: Option<&'a Deployment>, others: &'a [Remediation], now: i64) -> Facts<'a> {
     Facts {
         live,
-        pods: &[],
+        pods: Some(&[]),
         others,
         now: at(now),
         leader: ME,
@@ -134,6 +134,10 @@ fn the_loops_cooldown_binds_signals_only_and_counts_real_attempts_of_signals_onl
     let live = deployment(3);
     let earlier = {
         let begun = begun(&by_signal("old", SignalKind::Anomaly), &live);
+        after(&begun, Written::Committed(Box::new(scaled(4))), 11)
+    };
+    let refused = {
+        let begun = begun(&by_signal("old", SignalKind::Anomaly), &live);
         after(&begun, Written::Failed(Failure::NotFound("x".into())), 11)
     };
     let trial = {
@@ -153,6 +157,7 @@ fn the_loops_cooldown_binds_signals_only_and_counts_real_attempts_of_signals_onl
     let table = [
         (&signal, &earlier, 309, true),
         (&signal, &earlier, 310, false),
+        (&signal, &refused, 309, false),
         (&signal, &trial, 309, false),
         (&signal, &by_caller, 309, false),
         (&dry_signal, &earlier, 309, false),
@@ -252,10 +257,85 @@ fn a_target_that_moves_before_every_attempt_is_given_up() {
     for n in 0..MOST_ATTEMPTS {
         r = recorded(&r, step(&r, facts(Some(&deployment(3)), &[], 10)));
         assert_eq!(r.phase(), Phase::Executing, "attempt {n}");
-        r = after(&r, Written::Failed(Failure::Conflict("moved".into())), 10);
+        r = recorded(&r, step(&r, facts(Some(&scaled(2)), &[], 10)));
+        assert_eq!(r.phase(), Phase::Pending, "attempt {n}");
     }
     let ended = recorded(&r, step(&r, facts(Some(&deployment(3)), &[], 10)));
     assert_eq!((ended.phase(), reason_of(&ended)), (Phase::Failed, reason::CONTENDED));
+}
+
+#[test]
+fn a_status_that_moves_costs_no_attempt() {
+    let r = begun(&remediation("a", Action::scale_by(1)), &deployment(3));
+    let conflict = Written::Failed(Failure::Conflict("moved".into()));
+    let r = after(&r, conflict, 11);
+    assert_eq!((r.phase(), last(&r).result), (Phase::Executing, None));
+    let busy = edited(3, |d| {
+        d["metadata"]["resourceVersion"] = json!("71");
+        d["status"]["readyReplicas"] = json!(2);
+    });
+    let r = recorded(&r, step(&r, facts(Some(&busy), &[], 11)));
+    assert_eq!((last(&r).number, last(&r).target.resource_version.as_str()), (1, "71"));
+    assert_eq!(step(&r, facts(Some(&busy), &[], 11)), Step::Write);
+}
+
+#[test]
+fn one_more_never_takes_away_what_somebody_added_meanwhile() {
+    let r = begun(&remediation("a", Action::scale_by(1)), &deployment(3));
+    let further = scaled(6);
+    let r = recorded(&r, step(&r, facts(Some(&further), &[], 11)));
+    assert_eq!(last(&r).result, Some(AttemptResult::Conflict));
+    let r = recorded(&r, step(&r, facts(Some(&further), &[], 11)));
+    assert_eq!(last(&r).intent.replicas, Some(6));
+    let r = recorded(&r, step(&r, facts(Some(&further), &[], 11)));
+    assert_eq!(last(&r).result, Some(AttemptResult::Unchanged));
+}
+
+#[test]
+fn a_webhook_that_could_not_decide_is_asked_again_and_a_guardrail_is_not() {
+    let denial = |rule, retry_after_seconds| Denial {
+        message: "no".into(),
+        causes: vec![Cause { policy: "p".into(), rule, path: String::new(), message: "no".into() }],
+        retry_after_seconds,
+    };
+    let r = begun(&remediation("a", Action::restart()), &deployment(3));
+    for (denial, phase) in [
+        (denial(Rule::Undecided, Some(1)), Phase::Pending),
+        (denial(Rule::Cooldown, Some(1)), Phase::Pending),
+        (denial(Rule::Cooldown, Some(87)), Phase::Denied),
+        (denial(Rule::Paths, None), Phase::Denied),
+    ] {
+        let next = after(&r, Written::Failed(Failure::Denied(denial.clone())), 11);
+        assert_eq!(next.phase(), phase, "{denial:?}");
+    }
+}
+
+#[test]
+fn a_target_that_cannot_be_read_ends_the_remediation_and_does_not_hold_it_open() {
+    let forbidden = Failure::Forbidden { by_authorizer: true, message: "no".into() };
+    let silent = Failure::Unavailable("no answer".into());
+    let ended =
+        |r: &Remediation, failure: &Failure, now| unreadable(r, failure, at(now)).map(|s| s.phase);
+    let fresh = remediation("a", Action::scale_by(1));
+    let begun = begun(&fresh, &deployment(3));
+    let watching = after(&begun, Written::Committed(Box::new(scaled(4))), 11);
+    assert_eq!(ended(&fresh, &forbidden, 12), Some(Phase::Skipped));
+    assert_eq!(ended(&begun, &forbidden, 12), Some(Phase::Failed));
+    assert_eq!(ended(&watching, &forbidden, 12), Some(Phase::Failed));
+    assert_eq!(ended(&fresh, &silent, 9999), None);
+    for (r, last, over) in [(&begun, 69, 70), (&watching, 70, 71)] {
+        assert_eq!(ended(r, &silent, last), None);
+        assert_eq!(ended(r, &silent, over), Some(Phase::TimedOut));
+    }
+}
+
+#[test]
+fn pods_that_cannot_be_read_leave_a_rollout_unverified() {
+    let live = scaled(4);
+    let r = verifying(Action::scale_by(1), &live);
+    let blind = |now| Facts { pods: None, ..facts(Some(&live), &[], now) };
+    assert_eq!(step(&r, blind(12)), Step::Wait(Duration::from_secs(2)));
+    assert_eq!(recorded(&r, step(&r, blind(71))).phase(), Phase::TimedOut);
 }
 
 #[test]
@@ -305,7 +385,6 @@ fn what_comes_of_the_write_decides_the_phase() {
         (Written::Unchanged(Box::new(deployment(3))), Phase::Verifying, AttemptResult::Unchanged),
         (Written::Expired, Phase::Pending, AttemptResult::Expired),
         (Written::Failed(Failure::Denied(denial)), Phase::Denied, AttemptResult::Denied),
-        (Written::Failed(Failure::Conflict(words())), Phase::Pending, AttemptResult::Conflict),
         (Written::Failed(Failure::NotFound(words())), Phase::Failed, AttemptResult::Failed),
         (
             Written::Failed(Failure::Forbidden { by_authorizer: true, message: words() }),
@@ -402,6 +481,11 @@ fn a_failed_rollout_is_repeated_for_a_scale_and_final_for_a_restart() {
     assert_eq!(step(&scale, facts(Some(&live), &[], 20)), Step::Wait(Duration::from_secs(5)));
     let again = recorded(&scale, step(&scale, facts(Some(&live), &[], 25)));
     assert_eq!(last(&again).intent.replicas, Some(4), "the step is not added twice");
+    let found = recorded(&again, step(&again, facts(Some(&live), &[], 25)));
+    let results: Vec<_> =
+        found.status.as_ref().unwrap().attempts.iter().map(|a| a.result).collect();
+    let expected = [Some(AttemptResult::Written), Some(AttemptResult::Unchanged)];
+    assert_eq!(results, expected, "and the write is recorded once");
 
     let restart = verifying(Action::restart(), &live);
     let ended = recorded(&restart, step(&restart, facts(Some(&live), &[], 20)));

@@ -30,7 +30,16 @@ pub(super) fn verifying(
     let now = facts.now;
     // A retry finds the pods its predecessor made: the change began with the first attempt.
     let began = status.attempts.first().map(|a| a.started_at.0);
-    let (observed, assessment) = rollout::assess(live, facts.pods, began);
+    let (observed, assessment) = match facts.pods {
+        Some(pods) => rollout::assess(live, pods, began),
+        // The Deployment alone can show a failure, never health.
+        None => match rollout::assess(live, &[], began) {
+            (observed, Assessment::Healthy) => {
+                (observed, Assessment::Progressing("its pods cannot be read".to_owned()))
+            }
+            other => other,
+        },
+    };
     let elapsed = now.duration_since(verification.started_at.0);
     let limit = SignedDuration::from_secs(remediation.spec.verify_timeout_seconds.into());
     if let Some(words) = superseded(&attempt, live) {
