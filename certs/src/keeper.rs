@@ -71,7 +71,11 @@ impl Keeper {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "no good certificate: trying again");
-                    self.ready.not_ready(error.to_string());
+                    // What is presented stays good until it is replaced: an API server that is away for a moment must
+                    // not take every replica out of service.
+                    if self.authority.borrow().is_none() {
+                        self.ready.not_ready(error.to_string());
+                    }
                     RETRY
                 }
             };

@@ -1,6 +1,8 @@
 //! Which images a change of a pod template exchanges: over containers, init containers, ephemeral containers and
 //! image volumes. A container renamed, added, removed or moved is an image change as well.
 
+use std::collections::HashMap;
+
 use crate::diff::DifferenceKind;
 use crate::path::{Path, Segment};
 use crate::raw::{Error, Object};
@@ -77,6 +79,15 @@ fn image(object: &Object<'_>, key: &str) -> Result<Option<String>, Error> {
     Ok(object.string(key)?.map(std::borrow::Cow::into_owned))
 }
 
+/// Where each name stands first.
+fn places_of(side: &[Carrier]) -> HashMap<&str, usize> {
+    let mut places = HashMap::with_capacity(side.len());
+    for (place, carrier) in side.iter().enumerate() {
+        places.entry(carrier.name.as_str()).or_insert(place);
+    }
+    places
+}
+
 fn compare(
     changes: &mut Vec<ImageChange>,
     list: &[Segment],
@@ -84,7 +95,7 @@ fn compare(
     new: &[Carrier],
     image: &[&str],
 ) {
-    let find = |side: &[Carrier], name: &str| side.iter().position(|c| c.name == name);
+    let (in_old, in_new) = (places_of(old), places_of(new));
     let item = |name: &str, tail: &[&str]| {
         let tail = tail.iter().map(|key| Segment::Key((*key).to_owned()));
         let item = Segment::Item(name.to_owned());
@@ -92,7 +103,7 @@ fn compare(
     };
     let mut places = Vec::new();
     for before in old {
-        match find(new, &before.name) {
+        match in_new.get(before.name.as_str()).copied() {
             None => changes.push(ImageChange {
                 path: item(&before.name, &[]),
                 kind: DifferenceKind::Removed,
@@ -112,7 +123,7 @@ fn compare(
             }
         }
     }
-    for after in new.iter().filter(|c| find(old, &c.name).is_none()) {
+    for after in new.iter().filter(|c| !in_old.contains_key(c.name.as_str())) {
         changes.push(ImageChange {
             path: item(&after.name, &[]),
             kind: DifferenceKind::Added,
@@ -122,7 +133,7 @@ fn compare(
     }
     // Equal names on one side (the API server refuses them) show as a place met twice or a length that differs.
     let met_twice = places.windows(2).any(|pair| pair[0] >= pair[1]);
-    let kept = new.iter().filter(|c| find(old, &c.name).is_some()).count();
+    let kept = new.iter().filter(|c| in_old.contains_key(c.name.as_str())).count();
     if met_twice || kept != places.len() {
         changes.push(ImageChange {
             path: Path::new(list.to_vec()),

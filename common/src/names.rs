@@ -34,7 +34,7 @@ pub const PEOPLE_REGISTRATION: &str = "smartops-people";
 /// Registrations that speak for automation.
 pub const AUTOMATION_REGISTRATION: &str = "smartops-automation";
 
-/// URL paths of the webhook. The audience is told by the path, never by the body.
+/// URL paths of the webhook. Whoever comes by automation's path is automation, whatever else is known of them.
 pub mod path {
     /// Validating reviews of writes by automation; undecidable is denied.
     pub const VALIDATE_AUTOMATION: &str = "/validate/automation";
@@ -55,6 +55,34 @@ pub mod label {
     pub const TARGET_UID: &str = "smartops.dev/target-uid";
     /// The first 16 hex digits of SHA-256 of the cause.
     pub const CAUSE: &str = "smartops.dev/cause";
+}
+
+/// Users the control plane writes as.
+pub const CONTROL_PLANE_USERS: [&str; 3] =
+    ["system:kube-controller-manager", "system:kube-scheduler", "system:apiserver"];
+/// ServiceAccounts, in kube-system, of the control plane's own controllers: those that write workloads, and those that
+/// clean up after owners and namespaces. Others in kube-system are people like anybody.
+pub const CONTROL_PLANE_SERVICE_ACCOUNTS: [&str; 12] = [
+    "cronjob-controller",
+    "daemon-set-controller",
+    "deployment-controller",
+    "disruption-controller",
+    "generic-garbage-collector",
+    "horizontal-pod-autoscaler",
+    "job-controller",
+    "namespace-controller",
+    "replicaset-controller",
+    "replication-controller",
+    "statefulset-controller",
+    "ttl-after-finished-controller",
+];
+
+/// Whether a user is the control plane at work on its own objects.
+pub fn is_control_plane(username: &str) -> bool {
+    CONTROL_PLANE_USERS.contains(&username)
+        || username
+            .strip_prefix("system:serviceaccount:kube-system:")
+            .is_some_and(|name| CONTROL_PLANE_SERVICE_ACCOUNTS.contains(&name))
 }
 
 /// The user name the API server gives a ServiceAccount.

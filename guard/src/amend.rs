@@ -51,23 +51,27 @@ pub fn amend(change: &Change<'_>, subject: &Subject, facts: &Facts<'_>) -> Amend
         .filter(|p| p.mode() == Mode::Enforce && p.fits(change, subject))
         .filter_map(|p| p.rules().replicas.as_ref().map(|r| (p, r)))
         .collect();
+    let is_automation = subject.is_automation();
     let clamping = |r: &Replicas| r.on_violation() == OnViolation::Clamp;
-    if binding.iter().any(|(_, r)| !clamping(r) && r.violation(old, asked).is_some()) {
+    if binding.iter().any(|(_, r)| !clamping(r) && r.violation(old, asked, is_automation).is_some())
+    {
         return Amendment::default();
     }
     let mut value = asked;
     // Each pass obeys one more policy; after as many passes as policies the value stands or there is none.
     for _ in 0..binding.len() {
         for (_, rule) in &binding {
-            value = rule.violation(old, value).map_or(value, |v| v.nearest);
+            value = rule.violation(old, value, is_automation).map_or(value, |v| v.nearest);
         }
     }
-    if value == asked || binding.iter().any(|(_, r)| r.violation(old, value).is_some()) {
+    if value == asked
+        || binding.iter().any(|(_, r)| r.violation(old, value, is_automation).is_some())
+    {
         return Amendment::default();
     }
     let mut names: Vec<Arc<str>> = binding
         .iter()
-        .filter(|(_, r)| clamping(r) && r.violation(old, asked).is_some())
+        .filter(|(_, r)| clamping(r) && r.violation(old, asked, is_automation).is_some())
         .map(|(p, _)| Arc::clone(p.name()))
         .collect();
     names.sort();

@@ -54,8 +54,9 @@ impl Record {
         let Sight { generation, template } = sight;
         let Some(former) = former else {
             let rolled = match via {
-                Via::Event => Rolled::Never,
-                Via::List => Rolled::BeforeTheWatch,
+                // Seen from its very beginning.
+                Via::Event if generation <= 1 => Rolled::Never,
+                Via::Event | Via::List => Rolled::BeforeTheWatch,
             };
             return Self { generation, template, rolled };
         };

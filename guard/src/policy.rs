@@ -7,7 +7,7 @@ mod index;
 mod kind;
 mod selector;
 
-pub use self::compile::{CompileError, CompiledPolicy, Flaw, compile};
+pub use self::compile::{CompileError, CompiledPolicy, Flaw, blind, compile};
 pub use self::defaults::shipped;
 pub use self::index::{Applied, Index};
 pub use self::kind::{

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use kube_derive::KubeSchema;
 use serde::{Deserialize, Serialize};
 use smartops_change::Change;
+use smartops_common::denial::Rule;
 
 use self::cooldown::{Cooldown, CooldownSpec};
 use self::images::{Images, ImagesSpec};
@@ -46,6 +47,8 @@ pub(crate) struct Rules {
     cooldown: Option<Cooldown>,
     paths: Option<Paths>,
     images: Option<Images>,
+    /// Nothing of the policy but its match can be read: whatever it matches is undecided.
+    is_blind: bool,
 }
 
 /// What a rule looks at.
@@ -65,11 +68,28 @@ impl Rules {
             cooldown: spec.cooldown.as_ref().map(|s| Cooldown::compile(s, flaws)),
             paths: spec.paths.as_ref().map(|s| Paths::compile(s, flaws)),
             images: spec.images.as_ref().map(Images::compile),
+            is_blind: false,
         }
+    }
+
+    /// The rules of a policy that cannot be judged by.
+    pub(crate) fn blind() -> Self {
+        Self { replicas: None, cooldown: None, paths: None, images: None, is_blind: true }
     }
 
     /// Adds what every rule finds in the case.
     pub(crate) fn judge(&self, case: &Case<'_>, found: &mut Vec<Finding>) -> Result<(), Needs> {
+        if self.is_blind {
+            found.push(Finding {
+                rule: Rule::Undecided,
+                path: String::new(),
+                message: "the policy cannot be judged by as it is written; its condition Accepted says why: \
+                          have an operator correct it"
+                    .to_owned(),
+                retry_after: None,
+                refuses: true,
+            });
+        }
         if let Some(rule) = &self.images {
             rule.judge(case, found);
         }

@@ -1,6 +1,7 @@
 //! Who asks, as the API server authenticated them.
 
 use smartops_common::config::SmartOpsConfigSpec;
+use smartops_common::names;
 
 /// Whoever asks for a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,26 +12,25 @@ pub struct Subject {
     is_control_plane: bool,
 }
 
-/// Users the control plane writes as.
-const CONTROL_PLANE_USERS: [&str; 2] = ["system:kube-controller-manager", "system:kube-scheduler"];
-/// ServiceAccounts of the control plane's own controllers: garbage collector, namespace controller, HPA and so on.
-const CONTROL_PLANE_SERVICE_ACCOUNTS: &str = "system:serviceaccount:kube-system:";
-/// The kubelets.
-const NODES: &str = "system:nodes";
-
 impl Subject {
     /// Sorts a user, with the groups the review names, by what the configuration says.
     pub fn new<S: AsRef<str>>(config: &SmartOpsConfigSpec, username: &str, groups: &[S]) -> Self {
         let is_automation = config.is_automation(username, groups);
-        let is_control_plane = CONTROL_PLANE_USERS.contains(&username)
-            || username.starts_with(CONTROL_PLANE_SERVICE_ACCOUNTS)
-            || groups.iter().any(|group| group.as_ref() == NODES);
+        let is_control_plane = names::is_control_plane(username);
         Self {
             username: username.to_owned(),
             groups: groups.iter().map(|group| group.as_ref().to_owned()).collect(),
             is_automation,
             is_control_plane,
         }
+    }
+
+    /// The same, counted as automation whatever the configuration says: for whoever automation's registration
+    /// picked, because the API server has decided by the same list already.
+    #[must_use]
+    pub fn as_automation(mut self) -> Self {
+        self.is_automation = true;
+        self
     }
 
     /// The authenticated name.
@@ -70,8 +70,8 @@ mod tests {
             ("system:kube-scheduler", &[], true),
             ("system:serviceaccount:kube-system:generic-garbage-collector", &[], true),
             ("system:serviceaccount:kube-system-2:x", &[], false),
-            ("system:node:a", &["system:nodes"], true),
-            ("system:node:a", &[], false),
+            ("system:serviceaccount:kube-system:helm-controller", &[], false),
+            ("system:node:a", &["system:nodes"], false),
             ("alice", &["system:masters"], false),
         ] {
             assert_eq!(subject(user, groups).is_control_plane(), expected, "{user}");

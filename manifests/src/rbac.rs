@@ -394,22 +394,50 @@ fn subject(program: Program) -> Subject {
 mod tests {
     use super::*;
 
-    /// The contract's verbs, for Kubernetes' own workload kinds.
-    const CONTRACT: [(&str, &str, &[&str]); 4] = [
-        ("apps", "deployments", &["get", "list", "watch", "patch"]),
-        ("apps", "deployments/scale", &["get", "patch"]),
-        ("", "pods", &["get", "list"]),
-        ("", "events", &["list", "watch", "create"]),
+    /// The contract's verbs, and those of the Kubernetes kinds that authenticate and tell: everything outside
+    /// SmartOps' own group.
+    const CONTROLLER: [(&str, &str, &str, &str); 20] = [
+        ("target-namespaces", "apps", "deployments", "get"),
+        ("target-namespaces", "apps", "deployments", "list"),
+        ("target-namespaces", "apps", "deployments", "watch"),
+        ("target-namespaces", "apps", "deployments", "patch"),
+        ("target-namespaces", "apps", "deployments/scale", "get"),
+        ("target-namespaces", "apps", "deployments/scale", "patch"),
+        ("target-namespaces", "", "pods", "get"),
+        ("target-namespaces", "", "pods", "list"),
+        ("target-namespaces", "", "events", "list"),
+        ("target-namespaces", "", "events", "watch"),
+        ("target-namespaces", "", "events", "create"),
+        ("target-namespaces", "events.k8s.io", "events", "create"),
+        ("target-namespaces", "events.k8s.io", "events", "patch"),
+        ("target-namespaces", "smartops.dev", "remediations", "create"),
+        ("target-namespaces", "smartops.dev", "remediations/status", "update"),
+        ("cluster", "smartops.dev", "remediations", "get"),
+        ("cluster", "smartops.dev", "remediations", "list"),
+        ("cluster", "smartops.dev", "remediations", "watch"),
+        ("cluster", "", "namespaces", "get"),
+        ("cluster", "authentication.k8s.io", "tokenreviews", "create"),
     ];
 
     #[test]
-    fn the_controller_holds_exactly_the_contracts_verbs_on_workload_kinds() {
-        let held: Vec<_> = controller_grants()
+    fn the_controller_holds_exactly_the_contracts_verbs_and_the_extras_listed_here() {
+        let mut held = Vec::new();
+        for grant in controller_grants() {
+            let scope = serde_json::to_value(grant.scope).unwrap();
+            for resource in grant.resources {
+                for verb in grant.verbs {
+                    let scope = scope.as_str().unwrap().to_owned();
+                    held.push((scope, grant.group, *resource, *verb));
+                }
+            }
+        }
+        let last = ("cluster", "authorization.k8s.io", "subjectaccessreviews", "create");
+        let expected: Vec<_> = CONTROLLER
             .into_iter()
-            .filter(|g| ["", "apps"].contains(&g.group) && g.scope == Scope::TargetNamespaces)
-            .map(|g| (g.group, g.resources[0], g.verbs))
+            .chain([last])
+            .map(|(scope, group, resource, verb)| (scope.to_owned(), group, resource, verb))
             .collect();
-        assert_eq!(held, CONTRACT);
+        assert_eq!(held, expected);
     }
 
     #[test]

@@ -204,12 +204,16 @@ fn by_people(config: &SmartOpsConfigSpec) -> Vec<MatchCondition> {
         condition("not-by-automation", format!("!({})", is_automation(config))),
         condition(
             "not-by-the-control-plane",
-            "!(request.userInfo.username in ['system:kube-controller-manager', \
-             'system:kube-scheduler', 'system:apiserver'] || \
-             request.userInfo.username.startsWith('system:serviceaccount:kube-system:'))"
-                .to_owned(),
+            format!("!(request.userInfo.username in {})", cel_list(control_plane())),
         ),
     ]
+}
+
+/// Everybody the guard, too, takes for the control plane.
+fn control_plane() -> impl Iterator<Item = String> {
+    let accounts = names::CONTROL_PLANE_SERVICE_ACCOUNTS
+        .map(|name| names::service_account_user("kube-system", name));
+    names::CONTROL_PLANE_USERS.map(str::to_owned).into_iter().chain(accounts)
 }
 
 /// A CEL expression that holds for automation's users: the same list the webhook decides by.

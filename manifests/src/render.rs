@@ -53,7 +53,11 @@ pub fn crds() -> Result<Vec<Value>> {
 
 /// The shipped policies.
 pub fn policies() -> Result<Vec<Value>> {
-    policy::shipped().iter().map(to_value).collect()
+    let labelled = policy::shipped().into_iter().map(|mut policy| {
+        policy.metadata.labels = Some(rbac::labels());
+        to_value(&policy)
+    });
+    labelled.collect()
 }
 
 /// The SmartOpsConfig.

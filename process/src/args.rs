@@ -60,9 +60,13 @@ impl CommonArgs {
         if self.grace_seconds > 3600 {
             problems.push(format!("--grace-seconds {} must be at most 3600", self.grace_seconds));
         }
-        if self.namespace.is_empty() {
-            problems
-                .push("--namespace must not be empty: name the namespace SmartOps runs in".into());
+        if self.namespace != names::SYSTEM_NAMESPACE {
+            // Who the controller is, and which namespace the baseline leaves alone, is told by this very name.
+            problems.push(format!(
+                "--namespace {:?} is not supported: SmartOps runs in {}",
+                self.namespace,
+                names::SYSTEM_NAMESPACE
+            ));
         }
     }
 

@@ -37,11 +37,6 @@ impl Shutdown {
         self.stopping.is_cancelled()
     }
 
-    /// Waits for the drain to begin.
-    pub async fn draining(&self) {
-        self.draining.cancelled().await;
-    }
-
     /// Waits for the stop to begin.
     pub async fn stopping(&self) {
         self.stopping.cancelled().await;

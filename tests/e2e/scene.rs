@@ -165,15 +165,6 @@ impl Scene {
         })
     }
 
-    /// Waits until no Remediation of the namespace is open.
-    pub(crate) fn all_ended(&self) -> Result<Vec<Value>> {
-        eventually(REMEDY, "every Remediation has ended", || {
-            let all = self.remediations()?;
-            let open = all.iter().filter(|r| !r["status"]["outcome"].is_object()).count();
-            Ok(if open == 0 { Seen::Done(all) } else { Seen::NotYet(format!("{open} are open")) })
-        })
-    }
-
     /// Waits until the webhook has taken a policy in.
     pub(crate) fn policy_accepted(&self, name: &str) -> Result<()> {
         let condition = "--for=condition=Accepted";

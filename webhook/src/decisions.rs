@@ -181,7 +181,7 @@ macro_rules! line {
 fn log(decision: &Decision<'_>, request: &Request<'_>, verdict: &'static str) {
     if decision.answer.denial.is_some() {
         line!(warn, decision, request, verdict, "denied");
-    } else if decision.half == Half::Validating && decision.automation {
+    } else if decision.half == Half::Validating {
         line!(info, decision, request, verdict, "allowed");
     } else if decision.answer.patch.is_some() {
         line!(info, decision, request, verdict, "clamped");

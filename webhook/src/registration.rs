@@ -26,6 +26,16 @@ use crate::metrics::WebhookMetrics;
 const CALL: Duration = Duration::from_secs(5);
 /// The pause after a patch failed.
 const RETRY: Duration = Duration::from_secs(2);
+/// The pause after a bundle was written.
+const BETWEEN_WRITES: Duration = Duration::from_millis(500);
+
+/// What a pass over the registrations came to.
+enum Filled {
+    /// Every registration there is holds the bundle.
+    All,
+    /// One does not, or is not known, for this reason.
+    Not(&'static str),
+}
 
 /// The two kinds of registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -132,15 +142,22 @@ impl Filler {
         let mut authority = self.authority.clone();
         loop {
             let wanted = authority.borrow_and_update().clone();
-            let pause = match self.fill_once(wanted.as_deref()).await {
-                Ok(()) if self.filled.is_ready() => None,
-                Ok(()) => Some(RETRY),
+            let filled = self.fill_once(wanted.as_deref()).await;
+            let pause = match &filled {
+                Ok(Filled::All) => None,
+                Ok(Filled::Not(_)) => Some(RETRY),
                 Err(error) => {
                     tracing::warn!(%error, "a CA bundle was not filled in: trying again");
-                    self.filled.not_ready(error.to_string());
                     Some(RETRY)
                 }
             };
+            // Once ready it stays so: a registration that somebody edits takes no healthy webhook out of service.
+            match filled {
+                Ok(Filled::All) => self.filled.ready(),
+                Ok(Filled::Not(why)) if !self.filled.is_ready() => self.filled.not_ready(why),
+                Err(error) if !self.filled.is_ready() => self.filled.not_ready(error.to_string()),
+                Ok(_) | Err(_) => {}
+            }
             let paused = async {
                 match pause {
                     Some(pause) => tokio::time::sleep(pause).await,
@@ -157,28 +174,29 @@ impl Filler {
     }
 
     /// One pass over what is seen.
-    async fn fill_once(&self, wanted: Option<&str>) -> Result<(), client::Error> {
-        let Some(wanted) = wanted else {
-            self.filled.not_ready("no certificate yet");
-            return Ok(());
-        };
+    async fn fill_once(&self, wanted: Option<&str>) -> Result<Filled, client::Error> {
+        let Some(wanted) = wanted else { return Ok(Filled::Not("no certificate yet")) };
         if !self.watched.iter().all(Handle::is_ready) {
-            self.filled.not_ready("the registrations have not been read yet");
-            return Ok(());
+            return Ok(Filled::Not("the registrations have not been read yet"));
         }
-        for (key, operations) in self.registrations.due(wanted) {
+        let due = self.registrations.due(wanted);
+        let wrote = !due.is_empty();
+        for (key, operations) in due {
             if let Some(version) = self.patch(&key, operations).await? {
                 tracing::info!(registration = key.1, kind = ?key.0, "CA bundle filled in");
                 self.metrics.bundles_filled.inc();
                 self.registrations.filled(&key, version, wanted);
             }
         }
-        if self.registrations.due(wanted).is_empty() {
-            self.filled.ready();
-        } else {
-            self.filled.not_ready("a registration changed while it was filled in");
+        if wrote {
+            // Whoever keeps undoing it, another replica with an older CA or a GitOps controller, is not raced.
+            tokio::time::sleep(BETWEEN_WRITES).await;
         }
-        Ok(())
+        Ok(if self.registrations.due(wanted).is_empty() {
+            Filled::All
+        } else {
+            Filled::Not("a registration changed while it was filled in")
+        })
     }
 
     /// Patches one registration: its new resourceVersion, or `None` where it went or changed in between and the

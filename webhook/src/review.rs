@@ -154,6 +154,10 @@ impl Reviewer {
         };
         let user = &request.user_info;
         let subject = Subject::new(&snapshot.config, &user.username, &user.groups);
+        let subject = match asked.audience {
+            Audience::Automation => subject.as_automation(),
+            Audience::People => subject,
+        };
         let uid = change.old().map(|old| old.uid.as_ref()).unwrap_or_default();
         let record = self.histories.record(uid);
         let facts = Facts {

@@ -15,7 +15,7 @@ use kube::ResourceExt;
 use kube::api::ObjectMeta;
 use smartops_common::config::{SmartOpsConfig, SmartOpsConfigSpec};
 use smartops_common::names;
-use smartops_guard::policy::{CompiledPolicy, GuardrailPolicy, Index, compile};
+use smartops_guard::policy::{CompiledPolicy, GuardrailPolicy, Index, blind, compile};
 use smartops_process::watch::Event;
 use tokio::sync::Notify;
 
@@ -216,7 +216,8 @@ impl Board {
             }
             Err(error) => {
                 self.reject(&name, &error.to_string());
-                let good = former.and_then(|former| former.good);
+                let former = former.and_then(|former| former.good);
+                let good = former.or_else(|| Some(Arc::new(blind(&name, &policy.spec))));
                 Policy { generation, conditions, outcome: Err(error.to_string()), good }
             }
         };
@@ -225,7 +226,11 @@ impl Board {
 
     fn reject(&self, policy: &str, error: &str) {
         self.metrics.rejected_policies.inc();
-        tracing::warn!(policy, error, "a policy cannot be judged by: its last good version stays");
+        tracing::warn!(
+            policy,
+            error,
+            "a policy cannot be judged by: its last good version stays, or what it matches is undecided"
+        );
     }
 
     /// Works the snapshot out anew, unless a list is under way or something has never been read.

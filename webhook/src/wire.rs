@@ -212,6 +212,9 @@ async fn who_is_automation_is_read_from_the_user_whatever_the_path_says() {
         let denied = server.review(path, &review(controller, 3, 6)).await;
         assert_eq!(denied["allowed"], false, "a step of three is one too many");
     }
+    // The API server has called somebody automation whom the configuration does not (any more) name.
+    let denied = server.review(path::VALIDATE_AUTOMATION, &review("alice", 3, 6)).await;
+    assert_eq!(denied["allowed"], false, "{denied}");
 }
 
 #[tokio::test]

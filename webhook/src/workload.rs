@@ -1,4 +1,4 @@
-//! What the webhook reads of a Deployment: its metadata, its number of replicas, the digest of its template. Nothing
+//! What the webhook reads of a Deployment: its metadata, its selector, the digest of its template. Nothing
 //! larger is ever kept.
 
 use std::borrow::Cow;
@@ -24,9 +24,6 @@ pub struct Workload {
 /// What is read of a Deployment's spec.
 #[derive(Debug, Clone, Deserialize)]
 pub struct WorkloadSpec {
-    /// Absent means 1.
-    #[serde(default)]
-    pub replicas: Option<i64>,
     /// Which pods are its own.
     #[serde(default)]
     pub selector: Option<LabelSelector>,
@@ -77,7 +74,6 @@ mod tests {
                 {"spec": {"containers": [{"name": "c", "image": image}]}}}});
             serde_json::from_value::<DeserializeGuard<Workload>>(object).unwrap().0.unwrap()
         };
-        assert_eq!(read("a").spec.replicas, Some(3));
         assert_eq!(read("a").spec.template, read("a").spec.template);
         assert_ne!(read("a").spec.template, read("b").spec.template);
     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use smartops_change::{Change, Operation};
 
-use super::kind::{GuardrailPolicySpec, Match, Mode, SubjectSet};
+use super::kind::{GuardrailPolicySpec, Match, Mode, OperationName, SubjectSet};
 use super::selector::Selector;
-use crate::rules::Rules;
+use crate::rules::{Rules, RulesSpec};
 use crate::subject::Subject;
 
 /// A policy that was checked, with its patterns and selectors ready to be asked.
@@ -81,12 +81,41 @@ pub fn compile(name: &str, spec: &GuardrailPolicySpec) -> Result<CompiledPolicy,
     }
     let namespaces = namespaces(&spec.match_, &mut flaws);
     let rules = Rules::compile(&spec.rules, &mut flaws);
+    if flaws.is_empty() {
+        unjudged(spec, &mut flaws);
+    }
     if !flaws.is_empty() {
         return Err(CompileError { policy: name.to_owned(), flaws });
     }
+    Ok(assemble(name, spec, kinds, namespaces, rules))
+}
+
+/// A policy that does not compile, as far as it can be read: every write it matches is undecided, so that a mistake
+/// in a policy locks what it was to guard instead of opening it.
+pub fn blind(name: &str, spec: &GuardrailPolicySpec) -> CompiledPolicy {
+    let mut ignored = Vec::new();
+    let kinds = kinds(&spec.match_, &mut ignored);
+    let namespaces = namespaces(&spec.match_, &mut ignored);
+    let mut policy = assemble(name, spec, kinds, namespaces, Rules::blind());
+    if policy.operations.is_empty() {
+        policy.operations = ALL_OPERATIONS.to_vec();
+    }
+    policy
+}
+
+const ALL_OPERATIONS: [Operation; 4] =
+    [Operation::Create, Operation::Update, Operation::Delete, Operation::Connect];
+
+fn assemble(
+    name: &str,
+    spec: &GuardrailPolicySpec,
+    kinds: Vec<Kind>,
+    namespaces: Option<Namespaces>,
+    rules: Rules,
+) -> CompiledPolicy {
     let operations: Vec<Operation> = spec.match_.operations.iter().map(|o| (*o).into()).collect();
     let subjects = spec.match_.subjects.clone().unwrap_or_default();
-    Ok(CompiledPolicy {
+    CompiledPolicy {
         name: name.into(),
         mode: spec.mode,
         named: named(&kinds, &operations),
@@ -96,7 +125,43 @@ pub fn compile(name: &str, spec: &GuardrailPolicySpec) -> Result<CompiledPolicy,
         include: subjects.include,
         exclude: subjects.exclude,
         rules,
-    })
+    }
+}
+
+/// Kinds of whose replicas, pod template and bounds there is a judgement.
+const JUDGED: [(&str, &str); 3] = [
+    ("apps", "deployments"),
+    ("apps", "deployments/scale"),
+    ("autoscaling", "horizontalpodautoscalers"),
+];
+
+/// A rule that binds nothing of what the policy matches is a mistake: it would look like a guard and be none.
+fn unjudged(spec: &GuardrailPolicySpec, flaws: &mut Vec<Flaw>) {
+    let RulesSpec { replicas, cooldown, paths, images } = &spec.rules;
+    let given = [
+        ("replicas", replicas.is_some()),
+        ("cooldown", cooldown.is_some()),
+        ("images", images.is_some()),
+    ];
+    let given: Vec<&str> = given.into_iter().filter_map(|(rule, is)| is.then_some(rule)).collect();
+    for (place, kind) in spec.match_.kinds.iter().enumerate() {
+        if given.is_empty() || JUDGED.contains(&(kind.group.as_str(), kind.resource.as_str())) {
+            continue;
+        }
+        let reason = format!(
+            "rule {} does not judge {:?} of group {:?}; judged are apps/deployments, apps/deployments/scale and autoscaling/horizontalpodautoscalers: name any other kind in a policy without these rules",
+            given.join(", "),
+            kind.resource,
+            kind.group
+        );
+        flaws.push(Flaw::new(format!("spec.match.kinds[{place}]"), reason));
+    }
+    let unjudged = [OperationName::Delete, OperationName::Connect];
+    let has_rules = !given.is_empty() || paths.is_some();
+    if has_rules && spec.match_.operations.iter().any(|o| unjudged.contains(o)) {
+        let reason = "no rule judges DELETE or CONNECT; name them in a policy without rules";
+        flaws.push(Flaw::new("spec.match.operations", reason));
+    }
 }
 
 fn kinds(match_: &Match, flaws: &mut Vec<Flaw>) -> Vec<Kind> {
@@ -203,7 +268,8 @@ impl CompiledPolicy {
 
     /// Whether the policy names this write for this subject.
     pub(crate) fn names(&self, change: &Change<'_>, subject: &Subject) -> bool {
-        self.is_written_for(subject) && self.fits(change, subject)
+        // What is only observed allows nothing.
+        self.mode == Mode::Enforce && self.is_written_for(subject) && self.fits(change, subject)
     }
 
     /// The writes it names, for messages.
@@ -268,6 +334,30 @@ mod tests {
             ]
         );
         assert!(error.to_string().starts_with("policy bad cannot be judged by: spec.match"));
+    }
+
+    #[test]
+    fn a_rule_that_binds_nothing_of_what_it_matches_is_a_flaw_and_its_absence_is_none() {
+        let kind = |group: &str, resource: &str| KindMatch {
+            group: group.into(),
+            resource: resource.into(),
+        };
+        let mut spec = sample::baseline();
+        for (kind, is_judged) in [
+            (kind("apps", "deployments"), true),
+            (kind("", "deployments"), false),
+            (kind("apps", "statefulsets"), false),
+            (kind("", "configmaps"), false),
+        ] {
+            spec.match_.kinds = vec![kind];
+            assert_eq!(compile("p", &spec).is_ok(), is_judged, "{:?}", spec.match_.kinds);
+        }
+        let mut naming_only = spec.clone();
+        naming_only.rules = RulesSpec::default();
+        assert!(compile("p", &naming_only).is_ok());
+        spec.match_.kinds = vec![kind("apps", "deployments")];
+        spec.match_.operations = vec![OperationName::Delete];
+        assert!(compile("p", &spec).is_err());
     }
 
     #[test]

@@ -86,7 +86,14 @@ impl Replicas {
     }
 
     /// Why `new` replicas are not allowed where there were `old`; a creation has none.
-    pub(crate) fn violation(&self, old: Option<i64>, new: i64) -> Option<Violation> {
+    /// A step binds automation also on the way back into the range, from the range's nearer end on; people come back in
+    /// one step.
+    pub(crate) fn violation(
+        &self,
+        old: Option<i64>,
+        new: i64,
+        is_automation: bool,
+    ) -> Option<Violation> {
         if old == Some(new) {
             return None;
         }
@@ -95,36 +102,45 @@ impl Replicas {
         if new > self.max {
             let worse = was_above.is_none_or(|old| new > old);
             let limit = format!("the maximum is {}", self.max);
-            return worse.then(|| Violation { limit, nearest: self.nearest(old, new) });
+            return worse
+                .then(|| Violation { limit, nearest: self.nearest(old, new, is_automation) });
         }
         if new < self.min {
             let worse = was_below.is_none_or(|old| new < old);
             let limit = format!("the minimum is {}", self.min);
-            return worse.then(|| Violation { limit, nearest: self.nearest(old, new) });
+            return worse
+                .then(|| Violation { limit, nearest: self.nearest(old, new, is_automation) });
         }
-        let bound = old.filter(|_| was_above.is_none() && was_below.is_none())?;
+        let bound = self.step_from(old, is_automation)?;
         (new.abs_diff(bound) > self.step.unsigned_abs()).then(|| Violation {
             limit: format!("one write may move it by at most {}", self.step),
-            nearest: self.nearest(old, new),
+            nearest: self.nearest(old, new, is_automation),
         })
     }
 
     /// The allowed number nearest to `new`.
-    fn nearest(&self, old: Option<i64>, new: i64) -> i64 {
+    fn nearest(&self, old: Option<i64>, new: i64, is_automation: bool) -> i64 {
         let within = new.clamp(self.min, self.max);
-        match old {
+        match (old, self.step_from(old, is_automation)) {
             // Further out than it already is: leave it where it is.
-            Some(old) if (old > self.max && new > old) || (old < self.min && new < old) => old,
-            Some(old) if old >= self.min && old <= self.max => {
-                within.clamp(old.saturating_sub(self.step), old.saturating_add(self.step))
+            (Some(old), _) if (old > self.max && new > old) || (old < self.min && new < old) => old,
+            (_, Some(from)) => {
+                within.clamp(from.saturating_sub(self.step), from.saturating_add(self.step))
             }
             _ => within,
         }
     }
 
+    /// From where the step is measured, if it binds at all.
+    fn step_from(&self, old: Option<i64>, is_automation: bool) -> Option<i64> {
+        let within = old?.clamp(self.min, self.max);
+        (is_automation || Some(within) == old).then_some(within)
+    }
+
     pub(super) fn judge(&self, case: &Case<'_>, found: &mut Vec<Finding>) {
         if let Some((old, Some(new))) = case.change.replicas().map(|r| (r.old, r.new))
-            && let Some(Violation { limit, nearest }) = self.violation(old, new)
+            && let Some(Violation { limit, nearest }) =
+                self.violation(old, new, case.subject.is_automation())
         {
             let moved = moved("spec.replicas", old, new);
             let side = if new > nearest { "most" } else { "least" };
@@ -187,7 +203,7 @@ mod tests {
             (None, 0, Some(1)),
             (None, 1, None),
         ] {
-            let violation = RULE.violation(old, new);
+            let violation = RULE.violation(old, new, false);
             assert_eq!(violation.map(|v| v.nearest), nearest, "{old:?} → {new}");
         }
     }
@@ -196,10 +212,10 @@ mod tests {
     fn what_lies_outside_may_stay_or_move_towards_the_range_by_any_step() {
         for (old, new) in [(50, 50), (50, 49), (50, 12), (50, 10), (50, 1), (0, 0), (0, 1), (0, 10)]
         {
-            assert_eq!(RULE.violation(Some(old), new), None, "{old} → {new}");
+            assert_eq!(RULE.violation(Some(old), new, false), None, "{old} → {new}");
         }
         for (old, new, nearest) in [(50, 51, 50), (50, 0, 1), (0, 11, 10)] {
-            let violation = RULE.violation(Some(old), new);
+            let violation = RULE.violation(Some(old), new, false);
             assert_eq!(violation.map(|v| v.nearest), Some(nearest), "{old} → {new}");
         }
     }
@@ -207,18 +223,35 @@ mod tests {
     #[test]
     fn the_nearest_number_is_always_allowed() {
         for old in (-1..=14).map(|n| (n >= 0).then_some(n)) {
-            for new in 0..=14 {
-                if let Some(violation) = RULE.violation(old, new) {
-                    assert_eq!(RULE.violation(old, violation.nearest), None, "{old:?} → {new}");
+            for (new, strict) in (0..=14).flat_map(|n| [(n, false), (n, true)]) {
+                if let Some(violation) = RULE.violation(old, new, strict) {
+                    let again = RULE.violation(old, violation.nearest, strict);
+                    assert_eq!(again, None, "{old:?} → {new}");
                 }
             }
         }
     }
 
     #[test]
+    fn automation_comes_back_into_the_range_step_by_step() {
+        for (old, new, nearest) in [
+            (50, 12, None),
+            (50, 10, None),
+            (50, 8, None),
+            (50, 7, Some(8)),
+            (50, 1, Some(8)),
+            (0, 3, None),
+            (0, 10, Some(3)),
+        ] {
+            let violation = RULE.violation(Some(old), new, true);
+            assert_eq!(violation.map(|v| v.nearest), nearest, "{old} → {new}");
+        }
+    }
+
+    #[test]
     fn numbers_at_the_edge_of_64_bits_are_judged_like_any_other() {
-        assert!(RULE.violation(Some(i64::MIN), i64::MAX).is_some());
-        assert!(RULE.violation(Some(i64::MAX), i64::MIN).is_some());
+        assert!(RULE.violation(Some(i64::MIN), i64::MAX, false).is_some());
+        assert!(RULE.violation(Some(i64::MAX), i64::MIN, false).is_some());
     }
 
     #[test]
