@@ -73,6 +73,8 @@ fn a_developers_everyday_commands_pass() -> Result<()> {
     ns.allowed("developer", &["rollout", "undo", WEB])?;
     ns.allowed("developer", &["apply", "-f", &file])?;
     ns.allowed("developer", &["apply", "--server-side", "--force-conflicts", "-f", &file])?;
+    // kubectl reads before it replaces, and the Deployment controller writes while a rollout is on its way.
+    ns.rolled_out("web")?;
     ns.allowed("developer", &["replace", "-f", &file])?;
     ns.allowed("developer", &["label", WEB, "team=a"])?;
     ns.allowed("developer", &["delete", WEB])?;

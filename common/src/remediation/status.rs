@@ -157,6 +157,9 @@ pub struct Attempt {
     pub started_at: Time,
     /// After this the attempt may not be written any more.
     pub deadline: Time,
+    /// When it passed its dry run and was about to be sent; absent means that it never left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_at: Option<Time>,
     /// What came of it; absent while it is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<AttemptResult>,

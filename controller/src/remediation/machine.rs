@@ -3,7 +3,8 @@
 //! one is heard.
 //!
 //! At most one write of a Remediation is ever committed: an attempt is written on condition of the resourceVersion it
-//! recorded, and a new attempt is made only after the object was seen to show no earlier one's values.
+//! recorded, that it is about to be sent is recorded too, and where the object has moved on since and does not show the
+//! values, nobody can say what became of it: then it ends as unknown instead of being written again.
 
 mod executing;
 mod pending;
@@ -64,6 +65,8 @@ pub mod reason {
     pub const MALFORMED: &str = "Malformed";
     /// The API server finds the result invalid.
     pub const REJECTED: &str = "Rejected";
+    /// The write was sent and not answered, and the object has moved on: it may have been committed.
+    pub const UNKNOWN: &str = "WriteUnknown";
     /// No attempt was answered.
     pub const UNAVAILABLE: &str = "Unavailable";
 }

@@ -40,6 +40,7 @@ pub fn begin(
         leader: leader.to_owned(),
         started_at: Time(now),
         deadline: Time(now.saturating_add(ATTEMPT_LIMIT).unwrap_or(now)),
+        sent_at: None,
         result: None,
         written_at: None,
         written_generation: None,
@@ -48,6 +49,13 @@ pub fn begin(
     });
     status.phase = Phase::Executing;
     status.verification = None;
+}
+
+/// Notes that the open attempt is about to be sent.
+pub fn send(status: &mut RemediationStatus, now: Timestamp) {
+    if let Some(attempt) = status.attempts.last_mut().filter(|a| a.result.is_none()) {
+        attempt.sent_at = Some(Time(now));
+    }
 }
 
 /// Settles the open attempt.

@@ -12,9 +12,11 @@ use smartops_process::clock::Clock;
 use smartops_process::failpoint;
 use tracing::Instrument;
 
+use crate::action::Write;
 use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::remediation::machine::{self, Facts, Step, Written};
+use crate::remediation::record;
 use crate::remediation::telling::Teller;
 use crate::{action, target};
 
@@ -67,6 +69,14 @@ pub async fn reconcile(seen: Arc<Remediation>, shell: Arc<Shell>) -> Result<Acti
     Box::pin(shell.work(&seen)).instrument(span).await
 }
 
+/// What the dry run of an attempt came to.
+enum Judged {
+    /// There is nothing to send.
+    Settled(Written),
+    /// It may be sent.
+    Ready(Write),
+}
+
 impl Shell {
     /// Takes steps until there is something to wait for. What the watch showed may be old: the first look is fresh.
     async fn work(&self, seen: &Remediation) -> Result<Action, Failure> {
@@ -94,8 +104,16 @@ impl Shell {
                 }
                 Step::Write => {
                     let Some(live) = live else { continue };
-                    let Some(outcome) = self.write(namespace, &remediation, &live).await? else {
-                        return Ok(Action::requeue(AFTER_FAILURE));
+                    let outcome = match self.judged(namespace, &remediation, &live).await? {
+                        Judged::Settled(outcome) => outcome,
+                        Judged::Ready(write) => {
+                            remediation = self.mark_sent(namespace, remediation).await?;
+                            let sent = self.send(namespace, &live, &write).await?;
+                            let Some(outcome) = sent else {
+                                return Ok(Action::requeue(AFTER_FAILURE));
+                            };
+                            outcome
+                        }
                     };
                     let status = machine::after_write(&remediation, outcome, self.clock.now());
                     if remediation.status.as_ref() == Some(&status) {
@@ -154,42 +172,62 @@ impl Shell {
         Ok(recorded)
     }
 
-    /// Has the open attempt judged by a dry run and, unless that is all, written. `None` where the write got no
-    /// answer: what became of it will be seen in the live object.
-    async fn write(
+    /// Has the open attempt judged by a dry run of exactly what would be written.
+    async fn judged(
         &self,
         namespace: &str,
         remediation: &Remediation,
         live: &Deployment,
-    ) -> Result<Option<Written>, Failure> {
+    ) -> Result<Judged, Failure> {
         let status = remediation.status.as_ref();
-        let Some(attempt) = status.and_then(|s| s.attempts.last()) else { return Ok(None) };
-        let name = &remediation.spec.target.name;
+        let Some(attempt) = status.and_then(|s| s.attempts.last()) else {
+            return Ok(Judged::Settled(Written::Expired));
+        };
         let write = match action::write(&attempt.intent, &attempt.target.resource_version) {
             Ok(write) => write,
             Err(error) => {
                 let failure = Failure::Rejected { code: 400, message: error.to_string() };
-                return Ok(Some(Written::Failed(failure)));
+                return Ok(Judged::Settled(Written::Failed(failure)));
             }
         };
         failpoint::hit("before-dry-run");
-        let tried = self.cluster.write(namespace, name, &write, true).await;
+        let tried = self.cluster.write(namespace, target::name(live), &write, true).await;
         failpoint::hit("after-dry-run");
-        let tried = match tried {
-            Ok(tried) => tried,
-            Err(failure) => return self.explain(namespace, live, failure).await.map(Some),
-        };
-        if tried.is_some_and(|t| t.spec == live.spec && has_same_marks(&t, live)) {
-            return Ok(Some(Written::Unchanged(Box::new(live.clone()))));
+        Ok(match tried {
+            Err(failure) => Judged::Settled(self.explain(namespace, live, failure).await?),
+            Ok(Some(tried)) if tried.spec == live.spec && has_same_marks(&tried, live) => {
+                Judged::Settled(Written::Unchanged(Box::new(live.clone())))
+            }
+            Ok(_) if remediation.spec.dry_run => Judged::Settled(Written::Passed),
+            Ok(_) if self.clock.now() >= attempt.deadline.0 => Judged::Settled(Written::Expired),
+            Ok(_) => Judged::Ready(write),
+        })
+    }
+
+    /// Records that the open attempt is about to be sent: after a crash this tells what may have been written from
+    /// what never left.
+    async fn mark_sent(
+        &self,
+        namespace: &str,
+        remediation: Remediation,
+    ) -> Result<Remediation, Failure> {
+        let mut marked = remediation;
+        if let Some(status) = &mut marked.status {
+            record::send(status, self.clock.now());
         }
-        if remediation.spec.dry_run {
-            return Ok(Some(Written::Passed));
-        }
-        if self.clock.now() >= attempt.deadline.0 {
-            return Ok(Some(Written::Expired));
-        }
+        self.cluster.replace_status(namespace, &marked).await
+    }
+
+    /// Writes. `None` where the write got no answer: what became of it will be seen in the live object.
+    async fn send(
+        &self,
+        namespace: &str,
+        live: &Deployment,
+        write: &Write,
+    ) -> Result<Option<Written>, Failure> {
+        let name = target::name(live);
         failpoint::hit("before-write");
-        let written = self.cluster.write(namespace, name, &write, false).await;
+        let written = self.cluster.write(namespace, name, write, false).await;
         failpoint::hit("after-write");
         match written {
             Ok(Some(live)) => Ok(Some(Written::Committed(Box::new(live)))),

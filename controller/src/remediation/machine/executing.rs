@@ -33,6 +33,10 @@ pub(super) fn executing(
             AttemptResult::Unchanged
         };
         written(remediation, &mut status, result, live, facts.now);
+    } else if attempt.sent_at.is_some() && target::generation(live) != attempt.target.generation {
+        let words = "it was sent and got no answer, and the object has moved on: whether it was written cannot be told";
+        record::settle(&mut status, AttemptResult::Expired, Some(words));
+        record::finish(&mut status, Phase::TimedOut, reason::UNKNOWN, words, facts.now);
     } else if facts.now >= attempt.deadline.0 {
         let words = "its deadline passed before it was written";
         record::settle(&mut status, AttemptResult::Expired, Some(words));

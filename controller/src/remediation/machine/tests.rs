@@ -235,6 +235,24 @@ fn killed_after_the_write_the_values_are_recognised_and_not_written_again() {
 }
 
 #[test]
+fn a_write_that_was_sent_and_cannot_be_seen_is_unknown_and_not_repeated() {
+    let sent = |r: &Remediation| {
+        let mut status = r.status.clone().unwrap();
+        record::send(&mut status, at(11));
+        Remediation { status: Some(status), ..r.clone() }
+    };
+    let r = begun(&remediation("a", Action::scale_by(1)), &deployment(3));
+    // Written, and undone by somebody else before anybody looked; or never written. Nobody can tell.
+    let moved = scaled(3);
+    let ended = recorded(&sent(&r), step(&sent(&r), facts(Some(&moved), &[], 12)));
+    assert_eq!((ended.phase(), reason_of(&ended)), (Phase::TimedOut, reason::UNKNOWN));
+    // The twins: one that never left is planned anew, one whose object has not moved is sent again.
+    let again = recorded(&r, step(&r, facts(Some(&moved), &[], 12)));
+    assert_eq!(last(&again).result, Some(AttemptResult::Conflict));
+    assert_eq!(step(&sent(&r), facts(Some(&deployment(3)), &[], 12)), Step::Write);
+}
+
+#[test]
 fn an_object_that_moved_otherwise_is_read_and_decided_anew_with_the_same_values() {
     let r = begun(&remediation("a", Action::scale_by(1)), &deployment(3));
     let moved = edited(2, |d| {
