@@ -35,8 +35,10 @@ use crate::payload;
 const BODY_LIMIT: usize = 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
-/// Requests worked on at once; one that waits for its end counts.
-const MOST_AT_ONCE: usize = 256;
+/// Calls worked on at once; one that waits for its end counts.
+const MOST_CALLS: usize = 128;
+/// Signals worked on at once. A pool of their own: however many callers wait for a rollout, a signal gets in.
+const MOST_SIGNALS: usize = 128;
 
 /// What handlers work with.
 #[derive(Debug)]
@@ -62,12 +64,14 @@ pub struct Api {
 #[derive(Debug, Clone)]
 struct Shared {
     api: Arc<Api>,
-    places: Arc<Semaphore>,
+    calls: Arc<Semaphore>,
+    signals: Arc<Semaphore>,
 }
 
 /// The `/v1` routes; every other path and method is answered as problem+json too.
 pub fn router(api: Arc<Api>) -> Router {
-    let shared = Shared { api, places: Arc::new(Semaphore::new(MOST_AT_ONCE)) };
+    let pool = |places| Arc::new(Semaphore::new(places));
+    let shared = Shared { api, calls: pool(MOST_CALLS), signals: pool(MOST_SIGNALS) };
     Router::new()
         .route("/v1/k8s/scale", post(scale))
         .route("/v1/k8s/restart", post(restart))
@@ -89,31 +93,32 @@ pub fn with_fallbacks(router: Router) -> Router {
 }
 
 async fn scale(State(shared): State<Shared>, request: Request) -> Response {
-    handle(shared, request, "/v1/k8s/scale", actions::scale).await
+    handle(shared.api, shared.calls, request, "/v1/k8s/scale", actions::scale).await
 }
 
 async fn restart(State(shared): State<Shared>, request: Request) -> Response {
-    handle(shared, request, "/v1/k8s/restart", actions::restart).await
+    handle(shared.api, shared.calls, request, "/v1/k8s/restart", actions::restart).await
 }
 
 async fn patch(State(shared): State<Shared>, request: Request) -> Response {
-    handle(shared, request, "/v1/k8s/patch", actions::patch).await
+    handle(shared.api, shared.calls, request, "/v1/k8s/patch", actions::patch).await
 }
 
 async fn execute(State(shared): State<Shared>, request: Request) -> Response {
-    handle(shared, request, "/v1/actions/execute", actions::execute).await
+    handle(shared.api, shared.calls, request, "/v1/actions/execute", actions::execute).await
 }
 
 async fn anomaly(State(shared): State<Shared>, request: Request) -> Response {
-    handle(shared, request, "/v1/signals/anomaly", signals::anomaly).await
+    handle(shared.api, shared.signals, request, "/v1/signals/anomaly", signals::anomaly).await
 }
 
 async fn rca(State(shared): State<Shared>, request: Request) -> Response {
-    handle(shared, request, "/v1/signals/rca", signals::rca).await
+    handle(shared.api, shared.signals, request, "/v1/signals/rca", signals::rca).await
 }
 
 async fn verify(State(shared): State<Shared>, request: Request) -> Response {
-    handle(shared, request, "/v1/verify/deployment", verification::deployment).await
+    handle(shared.api, shared.calls, request, "/v1/verify/deployment", verification::deployment)
+        .await
 }
 
 /// A request as handlers get it.
@@ -125,9 +130,11 @@ pub struct Incoming {
     pub body: Value,
 }
 
-/// Authenticates, reads the body (whatever it is declared to be: curl says form), and lets the handler finish even when the client hangs up.
+/// Authenticates, reads the body (whatever it is declared to be: curl says form), and lets the handler finish even
+/// when the client hangs up.
 async fn handle<F>(
-    shared: Shared,
+    api: Arc<Api>,
+    places: Arc<Semaphore>,
     request: Request,
     endpoint: &'static str,
     handler: impl FnOnce(Arc<Api>, Incoming) -> F + Send + 'static,
@@ -135,10 +142,9 @@ async fn handle<F>(
 where
     F: Future<Output = Result<Response, Problem>> + Send + 'static,
 {
-    let Ok(place) = shared.places.try_acquire_owned() else {
+    let Ok(place) = places.try_acquire_owned() else {
         return Problem::overloaded().into_response();
     };
-    let api = shared.api;
     let invalid = api.metrics.orchestrator.invalid_payloads.with_label_values(&[endpoint]);
     let (parts, body) = request.into_parts();
     let work = async move {

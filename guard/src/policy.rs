@@ -12,5 +12,5 @@ pub use self::defaults::shipped;
 pub use self::index::{Applied, Index};
 pub use self::kind::{
     GuardrailPolicy, GuardrailPolicySpec, GuardrailPolicyStatus, KindMatch, Match, Mode,
-    NamespaceMatch, OperationName, ServiceAccountName, SubjectMatch, SubjectSet, crd,
+    NamespaceMatch, OperationName, SubjectMatch, SubjectSet, crd,
 };

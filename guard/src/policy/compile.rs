@@ -299,8 +299,10 @@ impl SubjectSet {
 
 #[cfg(test)]
 mod tests {
+    use smartops_common::config::ServiceAccount;
+
     use super::*;
-    use crate::policy::kind::{KindMatch, NamespaceMatch, ServiceAccountName, SubjectMatch};
+    use crate::policy::kind::{KindMatch, NamespaceMatch, SubjectMatch};
     use crate::rules::paths::PathsSpec;
     use crate::rules::replicas::ReplicasSpec;
     use crate::sample;
@@ -366,7 +368,7 @@ mod tests {
             automation: false,
             users: vec!["alice".into()],
             groups: vec!["ops".into()],
-            service_accounts: vec![ServiceAccountName { namespace: "a".into(), name: "x".into() }],
+            service_accounts: vec![ServiceAccount { namespace: "a".into(), name: "x".into() }],
         };
         let scale = sample::scale(1, 2);
         let mut spec = sample::baseline();

@@ -7,6 +7,7 @@ use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smartops_change::Operation;
+use smartops_common::config::ServiceAccount;
 
 use crate::rules::RulesSpec;
 
@@ -148,17 +149,7 @@ pub struct SubjectSet {
     /// ServiceAccounts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
-    pub service_accounts: Vec<ServiceAccountName>,
-}
-
-/// A ServiceAccount by namespace and name.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ServiceAccountName {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
+    pub service_accounts: Vec<ServiceAccount>,
 }
 
 /// How strictly a policy is meant.
