@@ -5,6 +5,7 @@ mod admission;
 mod cluster;
 mod crash;
 mod drain;
+mod memory;
 mod outage;
 mod routes;
 mod scene;
