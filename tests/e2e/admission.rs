@@ -290,24 +290,30 @@ fn an_object_already_over_the_limit_may_be_edited_and_scaled_towards_it() -> Res
     let ns = Scene::new("over-limit")?;
     // A policy that arrives when the object is already there.
     ns.deploy("web", 10)?;
-    let policy = json!({
-        "apiVersion": "smartops.dev/v1alpha1", "kind": "GuardrailPolicy",
-        "metadata": {"name": ns.name()},
-        "spec": {
-            "match": {
-                "kinds": [{"group": "apps", "resource": "deployments/scale"}],
-                "operations": ["UPDATE"],
-                "namespaces": {"selector": {"matchLabels": {"kubernetes.io/metadata.name": ns.name()}}},
-            },
-            "rules": {"replicas": {"max": 4}},
-        },
-    });
-    ns.allowed("operator", &["apply", "-f", &ns.file(&policy)?])?;
-    ns.policy_accepted(ns.name())?;
+    ns.limit_replicas(&json!({"max": 4}))?;
     ns.allowed("developer", &["label", WEB, "team=a"])?;
     ns.allowed("developer", &["scale", WEB, "--replicas=8"])?;
     ns.denied("developer", &["scale", WEB, "--replicas=9"], &[ns.name()])?;
     ns.allowed("developer", &["scale", WEB, "--replicas=4"])?;
     ns.denied("developer", &["scale", WEB, "--replicas=5"], &[ns.name(), "4"])?;
+    Ok(())
+}
+
+#[test]
+fn a_clamp_brings_the_number_to_the_limit_and_says_so() -> Result<()> {
+    let ns = Scene::new("clamp")?;
+    ns.deploy("web", 2)?;
+    ns.limit_replicas(&json!({"max": 4, "onViolation": "Clamp"}))?;
+    let scaled = ns.kubectl("developer", &["scale", WEB, "--replicas=9"])?;
+    assert!(scaled.succeeded && scaled.text().contains("Warning"), "{}", scaled.text());
+    assert_eq!(ns.replicas("web")?, 4);
+    ns.allowed("developer", &["scale", WEB, "--replicas=1"])?;
+    let nine = r#"{"spec":{"replicas":9}}"#;
+    let patched = ns.kubectl("developer", &["patch", WEB, "--type=merge", "-p", nine])?;
+    assert!(patched.succeeded && patched.text().contains("Warning"), "{}", patched.text());
+    assert_eq!(ns.replicas("web")?, 4);
+    // What another policy denies is not clamped into being allowed.
+    ns.denied("developer", &["scale", WEB, "--replicas=50"], &["smartops-baseline"])?;
+    ns.allowed("developer", &["scale", WEB, "--replicas=3"])?;
     Ok(())
 }

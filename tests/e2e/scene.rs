@@ -165,8 +165,26 @@ impl Scene {
         })
     }
 
-    /// Waits until the webhook has taken a policy in.
-    pub(crate) fn policy_accepted(&self, name: &str) -> Result<()> {
+    /// Has an operator write a policy for replicas in this namespace alone, and waits until the webhook has taken it in.
+    pub(crate) fn limit_replicas(&self, rule: &Value) -> Result<()> {
+        let name = self.name();
+        let policy = json!({
+            "apiVersion": "smartops.dev/v1alpha1", "kind": "GuardrailPolicy",
+            "metadata": {"name": name},
+            "spec": {
+                "match": {
+                    "kinds": [
+                        {"group": "apps", "resource": "deployments"},
+                        {"group": "apps", "resource": "deployments/scale"},
+                    ],
+                    "operations": ["UPDATE"],
+                    "namespaces": {"selector": {"matchLabels": {"kubernetes.io/metadata.name": name}}},
+                },
+                "rules": {"replicas": rule},
+            },
+        });
+        let file = self.file(&policy)?;
+        self.allowed("operator", &["apply", "-f", &file])?;
         let condition = "--for=condition=Accepted";
         self.allowed("admin", &["wait", condition, &format!("gp/{name}"), "--timeout=10s"])?;
         Ok(())
