@@ -6,6 +6,8 @@ mod tests_command;
 
 #[cfg(test)]
 mod arrows;
+#[cfg(test)]
+mod traps;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
