@@ -30,7 +30,8 @@ use crate::shutdown::Shutdown;
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the head of a request may take, the idle time before it included. Longer than the 90 s after which the
-/// API server closes an idle connection itself: were the server first, a request on its way would be lost.
+/// API server closes an idle connection itself: were the server first, a request on its way would be lost. That goes
+/// for a first request too: Go's client may dial a connection and pool it unused.
 const HEAD_TIMEOUT: Duration = Duration::from_mins(2);
 /// How long a connection without a request in flight is kept once the stop has begun.
 const QUIET_TIMEOUT: Duration = Duration::from_millis(250);
