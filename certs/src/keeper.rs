@@ -17,8 +17,9 @@ use crate::resolver::{self, Resolver};
 use crate::rotate::{Decision, decide};
 use crate::store::{Store, Written};
 
-/// How often the Secret is read and decided about. Reading one object costs less than the right to watch Secrets,
-/// and a certificate another replica issued is trusted alongside ours for longer than this.
+/// How often the Secret is read and decided about. Reading one object costs less than the right to watch Secrets.
+/// For this long after another replica renewed, both certificates are presented; they have the same CA, unless that
+/// was issued anew as well.
 const INTERVAL: Duration = Duration::from_secs(10);
 /// The pause after a failure.
 const RETRY: Duration = Duration::from_secs(2);

@@ -9,8 +9,6 @@ pub const UNGUARDED_NAMESPACES: [&str; 4] =
     ["kube-system", "kube-public", "kube-node-lease", SYSTEM_NAMESPACE];
 /// The namespace a request or a signal means when it names none.
 pub const DEFAULT_TARGET_NAMESPACE: &str = "smartops-dev";
-/// The sample workload of the demo and the default target of examples.
-pub const SAMPLE_DEPLOYMENT: &str = "smartops-erp-simulator";
 /// Prefix tried when a service name is not itself a Deployment's name.
 pub const DEPLOYMENT_PREFIX: &str = "smartops-";
 

@@ -123,8 +123,8 @@ impl Cluster {
         Ok(self.make(call("list_pods", "list", "pods"), api.list(&list)).await?.items)
     }
 
-    /// Sends one write, as a dry run or for good. What comes back is the generation of the result, where the
-    /// answer tells it (the scale subresource does not).
+    /// Sends one write, as a dry run or for good. What comes back is the Deployment as it would be or is now, where the
+    /// answer holds it (the scale subresource's does not).
     pub async fn write(
         &self,
         namespace: &str,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use prometheus::{
-    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder, core::Collector,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder, core::Collector,
 };
 
 pub use prometheus::Error;
@@ -65,11 +65,6 @@ impl Metrics {
     /// A whole-numbered gauge for each set of labels.
     pub fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, Error> {
         self.keep(IntGaugeVec::new(Opts::new(name, help), labels)?)
-    }
-
-    /// A gauge of fractions without labels.
-    pub fn float_gauge(&self, name: &str, help: &str) -> Result<Gauge, Error> {
-        self.keep(Gauge::new(name, help)?)
     }
 
     /// A gauge of fractions for each set of labels.

@@ -6,8 +6,8 @@ pub mod envelope;
 pub mod http;
 pub mod reply;
 
-/// Whose writes a registration sends, as its URL path says. It decides what undecidable means, never who the user
-/// is: that is read from the review and the SmartOpsConfig.
+/// Whose writes a registration sends, as its URL path says. Whoever comes by automation's path is automation; whoever
+/// comes by the other is what the SmartOpsConfig says of the review's user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
     /// Automation: fails closed.

@@ -203,7 +203,7 @@ async fn a_person_may_scale_within_the_range_and_not_beyond_it() {
 }
 
 #[tokio::test]
-async fn who_is_automation_is_read_from_the_user_whatever_the_path_says() {
+async fn who_is_automation_is_told_by_the_user_and_by_automations_path() {
     let server = start(full_board).await;
     let controller = "system:serviceaccount:smartops-system:smartops-orchestrator";
     for path in [path::VALIDATE_PEOPLE, path::VALIDATE_AUTOMATION] {
