@@ -44,10 +44,22 @@ pub enum Rule {
     Images,
     /// Replicas outside minimum and maximum, or a step too large.
     Replicas,
+    /// Requests or limits raised too far at once.
+    Resources,
     /// A path that is forbidden or not on the safelist.
     Paths,
+    /// A deletion of what must not be deleted.
+    Deletion,
+    /// A rule of the policy's own, in CEL.
+    Custom,
     /// A restart or scale too soon after the last observed one.
     Cooldown,
+    /// More changes than a target or a namespace may have in a while.
+    Budget,
+    /// A write while changes are frozen.
+    Freeze,
+    /// A relabelling that takes an object or a namespace out of a policy.
+    Selection,
     /// No policy names this write, and automation may do only what is named.
     Unnamed,
     /// The review could not be decided in time, and the audience fails closed.
@@ -56,16 +68,34 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule, in the order in which causes are listed.
-    pub const ALL: [Self; 6] =
-        [Self::Images, Self::Replicas, Self::Paths, Self::Cooldown, Self::Unnamed, Self::Undecided];
+    pub const ALL: [Self; 12] = [
+        Self::Images,
+        Self::Replicas,
+        Self::Resources,
+        Self::Paths,
+        Self::Deletion,
+        Self::Custom,
+        Self::Cooldown,
+        Self::Budget,
+        Self::Freeze,
+        Self::Selection,
+        Self::Unnamed,
+        Self::Undecided,
+    ];
 
     /// The rule's name in policies, metrics and causes.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Images => "images",
             Self::Replicas => "replicas",
+            Self::Resources => "resources",
             Self::Paths => "paths",
+            Self::Deletion => "deletion",
+            Self::Custom => "custom",
             Self::Cooldown => "cooldown",
+            Self::Budget => "budget",
+            Self::Freeze => "freeze",
+            Self::Selection => "selection",
             Self::Unnamed => "unnamed",
             Self::Undecided => "undecided",
         }

@@ -11,6 +11,6 @@ pub use self::compile::{CompileError, CompiledPolicy, Flaw, blind, compile};
 pub use self::defaults::shipped;
 pub use self::index::{Applied, Index};
 pub use self::kind::{
-    GuardrailPolicy, GuardrailPolicySpec, GuardrailPolicyStatus, KindMatch, Match, Mode,
-    NamespaceMatch, OperationName, SubjectMatch, SubjectSet, crd,
+    ConditionSpec, GuardrailPolicy, GuardrailPolicySpec, GuardrailPolicyStatus, KindMatch, Match,
+    Mode, NamespaceMatch, OperationName, SubjectMatch, SubjectSet, crd,
 };

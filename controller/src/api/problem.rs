@@ -125,6 +125,7 @@ impl Problem {
         let (status, kind, title) = match rule {
             Some(Rule::Paths) => (StatusCode::BAD_REQUEST, "paths", "Forbidden path"),
             Some(Rule::Cooldown) => (StatusCode::TOO_MANY_REQUESTS, "cooldown", "Cooldown"),
+            Some(Rule::Budget) => (StatusCode::TOO_MANY_REQUESTS, "budget", "Budget spent"),
             Some(Rule::Undecided) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "undecided", "The webhook could not decide")
             }
@@ -271,6 +272,8 @@ mod tests {
         let table = [
             (Rule::Paths, 400),
             (Rule::Cooldown, 429),
+            (Rule::Budget, 429),
+            (Rule::Freeze, 422),
             (Rule::Replicas, 422),
             (Rule::Images, 422),
             (Rule::Unnamed, 422),

@@ -311,7 +311,11 @@ mod tests {
     fn everything_wrong_is_told_at_once() {
         let mut spec = sample::baseline();
         spec.match_.operations.clear();
-        spec.match_.kinds = vec![KindMatch { group: "apps".into(), resource: "*/*".into() }];
+        spec.match_.kinds = vec![KindMatch {
+            group: "apps".into(),
+            resource: "*/*".into(),
+            ..KindMatch::default()
+        }];
         spec.match_.namespaces = Some(NamespaceMatch {
             selector: serde_json::from_str(
                 r#"{"matchExpressions":[{"key":"a","operator":"Like"}]}"#,
@@ -343,6 +347,7 @@ mod tests {
         let kind = |group: &str, resource: &str| KindMatch {
             group: group.into(),
             resource: resource.into(),
+            ..KindMatch::default()
         };
         let mut spec = sample::baseline();
         for (kind, is_judged) in [

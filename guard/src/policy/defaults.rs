@@ -54,6 +54,8 @@ fn automation() -> GuardrailPolicySpec {
                 include: Some(SubjectSet { automation: true, ..SubjectSet::default() }),
                 exclude: None,
             }),
+            objects: None,
+            conditions: Vec::new(),
         },
         mode: Mode::Enforce,
         rules: RulesSpec {
@@ -83,7 +85,9 @@ fn baseline() -> GuardrailPolicySpec {
             ],
             operations: vec![OperationName::Create, OperationName::Update],
             namespaces: Some(NamespaceMatch { guarded: true, ..NamespaceMatch::default() }),
+            objects: None,
             subjects: None,
+            conditions: Vec::new(),
         },
         mode: Mode::Enforce,
         rules: RulesSpec {
@@ -94,7 +98,7 @@ fn baseline() -> GuardrailPolicySpec {
 }
 
 fn kind(group: &str, resource: &str) -> KindMatch {
-    KindMatch { group: group.to_owned(), resource: resource.to_owned() }
+    KindMatch { group: group.to_owned(), resource: resource.to_owned(), replicas_path: None }
 }
 
 #[cfg(test)]

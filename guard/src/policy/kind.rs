@@ -60,13 +60,22 @@ pub struct Match {
     /// In which namespaces. Absent means everywhere, cluster-scoped objects included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespaces: Option<NamespaceMatch>,
+    /// Of which objects, by label. Absent means all. The labels before or after the write may fit; a Scale fits by its
+    /// object's labels, an owned object also by its owners', an autoscaler also by its target's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<LabelSelector>,
     /// By whom. Absent means everybody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subjects: Option<SubjectMatch>,
+    /// Under which further conditions, in CEL: all must hold. One that cannot be evaluated counts as holding, so that
+    /// an error never loosens a policy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub conditions: Vec<ConditionSpec>,
 }
 
 /// A kind by its resource, as a review names it.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KindMatch {
     /// The API group, empty for the core group.
@@ -76,6 +85,23 @@ pub struct KindMatch {
     /// The plural, with the subresource where one is meant: `deployments`, `deployments/scale`.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9.-]+(/[a-z0-9]+)?$"))]
     pub resource: String,
+    /// Where a custom resource keeps its number of replicas, as `spec.size`: its definition's `specReplicasPath`. The
+    /// kinds of Kubernetes need none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub replicas_path: Option<String>,
+}
+
+/// A condition in CEL.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ConditionSpec {
+    /// What it is called in messages.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
+    pub name: String,
+    /// An expression that is true or false, over `object`, `oldObject` and `request`.
+    #[schemars(length(min = 1, max = 2048))]
+    pub expression: String,
 }
 
 /// What a write does to the object.
