@@ -67,7 +67,7 @@ impl<'a> Differences<'a> {
         self.total > self.list.len()
     }
 
-    /// Whether anything at or below `spec.template` differs, listed or not.
+    /// Whether anything of the pod template differs, listed or not.
     pub(crate) fn touches_template(&self) -> bool {
         self.template
     }
@@ -76,18 +76,20 @@ impl<'a> Differences<'a> {
 /// Depth below which differing bytes are a difference and are not looked into.
 const DEEPEST: usize = 64;
 
-/// Compares two versions of an object.
+/// Compares two versions of an object whose pod template, if it has one, stands at `template`.
 pub(crate) fn between<'a>(
     old: &Object<'a>,
     new: &Object<'a>,
     context: Context,
+    template: Option<&'static [&'static str]>,
 ) -> Result<Differences<'a>, Error> {
-    let mut walk = Walk { path: Vec::new(), found: Differences::default() };
+    let mut walk = Walk { template, path: Vec::new(), found: Differences::default() };
     walk.objects(context, old, new)?;
     Ok(walk.found)
 }
 
 struct Walk<'a> {
+    template: Option<&'static [&'static str]>,
     path: Vec<Segment>,
     found: Differences<'a>,
 }
@@ -102,7 +104,10 @@ enum Side {
 impl<'a> Walk<'a> {
     fn report(&mut self, kind: DifferenceKind, old: Option<&'a str>, new: Option<&'a str>) {
         self.found.total += 1;
-        self.found.template |= starts_with(&self.path, &["spec", "template"]);
+        self.found.template |= self.template.is_some_and(|keys| {
+            // What differs above the template as a whole differs in it too.
+            starts_with(&self.path, keys.get(..self.path.len()).unwrap_or(keys))
+        });
         if self.found.list.len() < Differences::LISTED {
             let path = Path::new(self.path.clone());
             self.found.list.push(Difference { path, kind, old, new });

@@ -20,8 +20,17 @@ pub struct ImageChange {
     pub new: Option<String>,
 }
 
-/// The lists of a pod spec whose items carry images.
-const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
+/// One image that an object uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageUse {
+    /// Where: `spec.template.spec.containers[web].image`.
+    pub path: Path,
+    /// The image, as written.
+    pub image: String,
+}
+
+/// The lists of a pod spec whose items are containers.
+pub(crate) const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
 
 /// One carrier of an image: its name and the image, each as far as it is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +55,33 @@ pub(crate) fn between(
     Ok(changes)
 }
 
-fn place(at: &[&str], list: &str) -> Vec<Segment> {
+/// All images a pod spec uses, `at` being its path.
+pub(crate) fn all(spec: &Object<'_>, at: &[&str]) -> Result<Vec<ImageUse>, Error> {
+    let mut uses = Vec::new();
+    for list in CONTAINERS {
+        collect(&mut uses, &place(at, list), containers(spec, list)?, &["image"]);
+    }
+    collect(&mut uses, &place(at, "volumes"), volumes(spec)?, &["image", "reference"]);
+    Ok(uses)
+}
+
+fn collect(uses: &mut Vec<ImageUse>, list: &[Segment], carriers: Vec<Carrier>, tail: &[&str]) {
+    for Carrier { name, image } in carriers {
+        if let Some(image) = image {
+            uses.push(ImageUse { path: item(list, &name, tail), image });
+        }
+    }
+}
+
+/// The path of a named item of a list, or of a part of it.
+pub(crate) fn item(list: &[Segment], name: &str, tail: &[&str]) -> Path {
+    let tail = tail.iter().map(|key| Segment::Key((*key).to_owned()));
+    let item = Segment::Item(name.to_owned());
+    Path::new(list.iter().cloned().chain([item]).chain(tail).collect())
+}
+
+/// The path of a list of the pod spec at `at`.
+pub(crate) fn place(at: &[&str], list: &str) -> Vec<Segment> {
     at.iter().chain([&list]).map(|key| Segment::Key((*key).to_owned())).collect()
 }
 
@@ -96,16 +131,11 @@ fn compare(
     image: &[&str],
 ) {
     let (in_old, in_new) = (places_of(old), places_of(new));
-    let item = |name: &str, tail: &[&str]| {
-        let tail = tail.iter().map(|key| Segment::Key((*key).to_owned()));
-        let item = Segment::Item(name.to_owned());
-        Path::new(list.iter().cloned().chain([item]).chain(tail).collect())
-    };
     let mut places = Vec::new();
     for before in old {
         match in_new.get(before.name.as_str()).copied() {
             None => changes.push(ImageChange {
-                path: item(&before.name, &[]),
+                path: item(list, &before.name, &[]),
                 kind: DifferenceKind::Removed,
                 old: before.image.clone(),
                 new: None,
@@ -114,7 +144,7 @@ fn compare(
                 places.push(i);
                 if new[i].image != before.image {
                     changes.push(ImageChange {
-                        path: item(&before.name, image),
+                        path: item(list, &before.name, image),
                         kind: DifferenceKind::Changed,
                         old: before.image.clone(),
                         new: new[i].image.clone(),
@@ -125,7 +155,7 @@ fn compare(
     }
     for after in new.iter().filter(|c| !in_old.contains_key(c.name.as_str())) {
         changes.push(ImageChange {
-            path: item(&after.name, &[]),
+            path: item(list, &after.name, &[]),
             kind: DifferenceKind::Added,
             old: None,
             new: after.image.clone(),

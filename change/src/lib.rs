@@ -1,18 +1,23 @@
 //! The vocabulary of difference between two versions of a Kubernetes object.
 //!
-//! Lives here: paths and path patterns, the semantic difference of two borrowed JSON texts, quantities, the view of
-//! a review that the guard judges, the digest of a pod template. Does not live here: any judgement, policy, I/O,
-//! clock, or Kubernetes type. The parser is private: no signature hands out a parsed document.
+//! Lives here: paths and path patterns, the semantic difference of two borrowed JSON texts, quantities, the kinds
+//! whose content rules know, the view of a review that the guard judges, the digest of a pod template. Does not live
+//! here: any judgement, policy, I/O, clock, or Kubernetes type. The parser is private: no signature hands out a parsed
+//! document.
 
 mod context;
 mod diff;
 mod digest;
 mod images;
+mod kind;
+mod metadata;
+mod numbers;
 mod path;
 mod pattern;
 mod quantity;
 mod raw;
 mod request;
+mod resources;
 mod review;
 
 #[cfg(test)]
@@ -20,9 +25,16 @@ mod properties;
 
 pub use self::diff::{Difference, DifferenceKind, Differences};
 pub use self::digest::TemplateDigest;
-pub use self::images::ImageChange;
+pub use self::images::{ImageChange, ImageUse};
+pub use self::kind::Kind;
+pub use self::metadata::{Labels, Metadata, Owner};
+pub use self::numbers::{
+    Bounds, BoundsChange, NumberPath, NumberPathError, ReplicasChange, ScaleTarget,
+    ScaleTargetChange,
+};
 pub use self::path::{Path, Segment};
 pub use self::pattern::{Pattern, PatternError};
 pub use self::raw::Error;
 pub use self::request::{Operation, Request, Resource};
-pub use self::review::{Bounds, BoundsChange, Change, Metadata, ReplicasChange};
+pub use self::resources::{Growth, Ratio, ResourceIncrease};
+pub use self::review::Change;

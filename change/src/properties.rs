@@ -13,7 +13,7 @@ use crate::raw::Object;
 fn found(old: &Value, new: &Value) -> Vec<(String, DifferenceKind)> {
     let (old, new) = (old.to_string(), new.to_string());
     let (old, new) = (Object::read(&old).unwrap(), Object::read(&new).unwrap());
-    diff::between(&old, &new, Context::Structure)
+    diff::between(&old, &new, Context::Structure, None)
         .unwrap()
         .listed()
         .iter()

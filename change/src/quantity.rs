@@ -33,6 +33,11 @@ impl Quantity {
         let nano = times_power_of_ten(digits.checked_mul(factor)?, power - places + 9)?;
         Some(Self(if negative { -nano } else { nano }))
     }
+
+    /// The quantity in billionths.
+    pub(crate) const fn nano(self) -> i128 {
+        self.0
+    }
 }
 
 /// The factor and the power of ten a suffix stands for.

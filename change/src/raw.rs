@@ -24,7 +24,7 @@ pub enum Error {
     #[error("{field} is {found}; it must be {expected}")]
     Field {
         /// The field's path.
-        field: &'static str,
+        field: String,
         /// What stands there, shortened.
         found: String,
         /// What may stand there.
@@ -33,8 +33,8 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn field(field: &'static str, found: &str, expected: &'static str) -> Self {
-        Self::Field { field, found: found.chars().take(40).collect(), expected }
+    pub(crate) fn field(field: &str, found: &str, expected: &'static str) -> Self {
+        Self::Field { field: field.to_owned(), found: found.chars().take(40).collect(), expected }
     }
 }
 
@@ -99,6 +99,27 @@ impl<'a> Object<'a> {
         Some(self.members[found].1).filter(|text| shape(text) != Shape::Null)
     }
 
+    /// The text at the end of these keys; absent where it, or a part on the way to it, is absent or null.
+    pub(crate) fn find<'k>(
+        &self,
+        keys: impl IntoIterator<Item = &'k str>,
+    ) -> Result<Option<&'a str>, Error> {
+        let mut keys = keys.into_iter();
+        let Some(mut found) = keys.next().and_then(|key| self.get(key)) else { return Ok(None) };
+        for key in keys {
+            match Self::read(found)?.get(key) {
+                Some(text) => found = text,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// Reads the object at the end of these keys; absent and null are an object without members.
+    pub(crate) fn object_at(&self, keys: &[&str]) -> Result<Self, Error> {
+        self.find(keys.iter().copied())?.map_or_else(|| Ok(Self::default()), Self::read)
+    }
+
     /// The members, sorted by key.
     pub(crate) fn members(&self) -> &[(Cow<'a, str>, &'a str)] {
         &self.members
@@ -118,7 +139,7 @@ pub(crate) fn string(text: &str) -> Result<Cow<'_, str>, Error> {
 }
 
 /// A whole number within 64 bits.
-pub(crate) fn integer(text: &str, field: &'static str) -> Result<i64, Error> {
+pub(crate) fn integer(text: &str, field: &str) -> Result<i64, Error> {
     serde_json::from_str(text).map_err(|_| Error::field(field, text, "a whole number of 64 bits"))
 }
 

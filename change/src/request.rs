@@ -66,19 +66,6 @@ impl std::fmt::Display for Resource<'_> {
     }
 }
 
-/// The kinds whose content rules know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// apps Deployment.
-    Deployment,
-    /// The Scale of an apps Deployment.
-    DeploymentScale,
-    /// autoscaling HorizontalPodAutoscaler.
-    HorizontalPodAutoscaler,
-    /// Any other.
-    Other,
-}
-
 /// The parts of a review a change is read from, all borrowed.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
@@ -94,16 +81,4 @@ pub struct Request<'a> {
     pub old: Option<&'a str>,
     /// The JSON text of `object`; `null` counts as none.
     pub new: Option<&'a str>,
-}
-
-impl Resource<'_> {
-    /// Which of the kinds that rules know.
-    pub(crate) fn kind(&self) -> Kind {
-        match (self.group, self.resource, self.subresource) {
-            ("apps", "deployments", "") => Kind::Deployment,
-            ("apps", "deployments", "scale") => Kind::DeploymentScale,
-            ("autoscaling", "horizontalpodautoscalers", "") => Kind::HorizontalPodAutoscaler,
-            _ => Kind::Other,
-        }
-    }
 }

@@ -1,68 +1,32 @@
 //! A review as the guard sees it: what is asked, of what, and what differs. Read once from borrowed bytes; whatever
-//! cannot be read is an error here and never a guess later.
-
-use std::borrow::Cow;
+//! cannot be read is an error here and never a guess later. What only some rules ask for is read when they ask.
 
 use crate::context::Context;
-use crate::diff::{self, Differences};
-use crate::images::{self, ImageChange};
-use crate::raw::{self, Error, Object};
-use crate::request::{Kind, Operation, Request, Resource};
-
-/// What is read of an object's metadata.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Metadata<'a> {
-    /// Its uid; for a Scale, its Deployment's. Empty where none is given.
-    pub uid: Cow<'a, str>,
-    /// Its generation; a Scale has none.
-    pub generation: Option<i64>,
-    /// RFC 3339.
-    pub creation_timestamp: Option<Cow<'a, str>>,
-    /// Whether it is being deleted.
-    pub is_deleting: bool,
-}
-
-/// The number of replicas before and after.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReplicasChange {
-    /// Before; `None` on CREATE.
-    pub old: Option<i64>,
-    /// After; `None` on DELETE.
-    pub new: Option<i64>,
-}
-
-/// The bounds of a HorizontalPodAutoscaler.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
-    /// `spec.minReplicas`, 1 where absent.
-    pub min: i64,
-    /// `spec.maxReplicas`.
-    pub max: i64,
-}
-
-/// The bounds of a HorizontalPodAutoscaler before and after.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BoundsChange {
-    /// Before; `None` on CREATE.
-    pub old: Option<Bounds>,
-    /// After; `None` on DELETE.
-    pub new: Option<Bounds>,
-}
+use crate::diff::{self, Difference, Differences};
+use crate::images::{self, ImageChange, ImageUse};
+use crate::kind::Kind;
+use crate::metadata::{self, Labels, Metadata, Owner};
+use crate::numbers::{self, BoundsChange, NumberPath, ReplicasChange, ScaleTargetChange};
+use crate::path::{Segment, starts_with};
+use crate::raw::{Error, Object};
+use crate::request::{Operation, Request, Resource};
+use crate::resources::{self, ResourceIncrease};
 
 /// A write under review: what is asked and what differs.
 #[derive(Debug, Clone)]
 pub struct Change<'a> {
     request: Request<'a>,
     kind: Kind,
+    before: Option<Object<'a>>,
+    after: Option<Object<'a>>,
     old: Option<Metadata<'a>>,
+    new: Option<Metadata<'a>>,
     differences: Differences<'a>,
     replicas: Option<ReplicasChange>,
     bounds: Option<BoundsChange>,
+    scale_target: Option<ScaleTargetChange<'a>>,
     images: Vec<ImageChange>,
-    has_spec: bool,
 }
-
-const POD_SPEC: [&str; 3] = ["spec", "template", "spec"];
 
 impl<'a> Change<'a> {
     /// Reads the change a review asks for.
@@ -71,57 +35,61 @@ impl<'a> Change<'a> {
     /// Where a text is no JSON object, a key stands twice, an object the operation carries is missing, or a field
     /// that rules read holds what it may not.
     pub fn read(request: Request<'a>) -> Result<Self, Error> {
-        let kind = request.resource.kind();
-        let mut change = Self {
-            request,
-            kind,
-            old: None,
-            differences: Differences::default(),
-            replicas: None,
-            bounds: None,
-            images: Vec::new(),
-            has_spec: false,
-        };
-        let (old, new) = match request.operation {
+        let (before, after) = match request.operation {
             // The object of CONNECT is its options, not the thing connected to.
-            Operation::Connect => return Ok(change),
+            Operation::Connect => (None, None),
             Operation::Create => (None, Some(required(request.new, "object")?)),
             Operation::Update => {
                 (Some(required(request.old, "oldObject")?), Some(required(request.new, "object")?))
             }
             Operation::Delete => (optional(request.old)?, None),
         };
-        change.old = old.as_ref().map(metadata).transpose()?;
-        change.has_spec = new.as_ref().is_some_and(|object| object.get("spec").is_some());
-        if let (Some(old), Some(new)) = (&old, &new) {
-            let status = request.resource.subresource == "status";
-            change.differences = diff::between(old, new, Context::Root { status })?;
-            if kind == Kind::Deployment && change.differences.touches_template() {
-                change.images = images::between(&pod_spec(old)?, &pod_spec(new)?, &POD_SPEC)?;
-            }
-        }
-        change.read_numbers(old.as_ref(), new.as_ref())?;
+        let metadata = |object: &Object<'a>| metadata::read(&object.object("metadata")?);
+        let mut change = Self {
+            kind: request.resource.kind(),
+            old: before.as_ref().map(metadata).transpose()?,
+            new: after.as_ref().map(metadata).transpose()?,
+            request,
+            before,
+            after,
+            differences: Differences::default(),
+            replicas: None,
+            bounds: None,
+            scale_target: None,
+            images: Vec::new(),
+        };
+        change.compare()?;
+        change.read_numbers()?;
         Ok(change)
     }
 
-    fn read_numbers(
-        &mut self,
-        old: Option<&Object<'a>>,
-        new: Option<&Object<'a>>,
-    ) -> Result<(), Error> {
-        match self.kind {
-            Kind::Deployment | Kind::DeploymentScale => {
-                // The API server fills in 1 for a Deployment; a Scale omits its number when it is 0.
-                let absent = i64::from(self.kind == Kind::Deployment);
-                let read = |object| replicas(object, absent);
-                let (old, new) = (old.map(read).transpose()?, new.map(read).transpose()?);
-                self.replicas = Some(ReplicasChange { old, new });
-            }
-            Kind::HorizontalPodAutoscaler => {
-                let (old, new) = (old.map(bounds).transpose()?, new.map(bounds).transpose()?);
-                self.bounds = Some(BoundsChange { old, new });
-            }
-            Kind::Other => {}
+    fn compare(&mut self) -> Result<(), Error> {
+        let (Some(old), Some(new)) = (&self.before, &self.after) else { return Ok(()) };
+        let status = self.request.resource.subresource == "status";
+        let template = self.kind.template();
+        self.differences = diff::between(old, new, Context::Root { status }, template)?;
+        if let Some(at) = self.kind.pod_spec()
+            && self.differences.touches_template()
+        {
+            self.images = images::between(&old.object_at(at)?, &new.object_at(at)?, at)?;
+        }
+        Ok(())
+    }
+
+    fn read_numbers(&mut self) -> Result<(), Error> {
+        let (old, new) = (self.before.as_ref(), self.after.as_ref());
+        if let Some(number) = self.kind.number() {
+            let read = |object| numbers::replicas(object, number);
+            let (old, new) = (old.map(read).transpose()?, new.map(read).transpose()?);
+            self.replicas = Some(ReplicasChange { old, new });
+        }
+        if self.kind == Kind::HorizontalPodAutoscaler {
+            let target = |object: Option<&Object<'a>>| {
+                object.map(numbers::scale_target).transpose().map(Option::flatten)
+            };
+            self.scale_target = Some(ScaleTargetChange { old: target(old)?, new: target(new)? });
+            let (old, new) = (old.map(numbers::bounds), new.map(numbers::bounds));
+            self.bounds = Some(BoundsChange { old: old.transpose()?, new: new.transpose()? });
         }
         Ok(())
     }
@@ -136,6 +104,11 @@ impl<'a> Change<'a> {
         self.request.resource
     }
 
+    /// The kind of the object, as far as rules know its content.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Where; `None` for cluster-scoped kinds.
     pub fn namespace(&self) -> Option<&'a str> {
         self.request.namespace
@@ -146,9 +119,51 @@ impl<'a> Change<'a> {
         self.request.name
     }
 
-    /// Metadata before the write.
+    /// Metadata before the write; `None` where no old object is carried.
     pub fn old(&self) -> Option<&Metadata<'a>> {
         self.old.as_ref()
+    }
+
+    /// Metadata after the write; `None` where no new object is carried.
+    #[expect(clippy::new_ret_no_self, reason = "the counterpart of `old`, not a constructor")]
+    pub fn new(&self) -> Option<&Metadata<'a>> {
+        self.new.as_ref()
+    }
+
+    /// The JSON text of the object before the write, as sent.
+    pub fn old_text(&self) -> Option<&'a str> {
+        text(self.request.old)
+    }
+
+    /// The JSON text of the object after the write, as sent; of CONNECT, its options.
+    pub fn new_text(&self) -> Option<&'a str> {
+        text(self.request.new)
+    }
+
+    /// The labels before the write; none where there is no old object, which [`Self::old`] tells apart.
+    ///
+    /// # Errors
+    /// Where they are no map of strings.
+    pub fn labels_before(&self) -> Result<Labels<'a>, Error> {
+        self.before.as_ref().map_or_else(|| Ok(Labels::default()), metadata::labels)
+    }
+
+    /// The labels after the write; none where there is no new object, which [`Self::new`] tells apart.
+    ///
+    /// # Errors
+    /// Where they are no map of strings.
+    pub fn labels_after(&self) -> Result<Labels<'a>, Error> {
+        self.after.as_ref().map_or_else(|| Ok(Labels::default()), metadata::labels)
+    }
+
+    /// The object that controls this one: before the write or, where none did, after it.
+    pub fn controller(&self) -> Option<&Owner<'a>> {
+        self.old.as_ref().and_then(|m| m.controller.as_ref()).or_else(|| self.controller_after())
+    }
+
+    /// The object that controls this one after the write.
+    pub fn controller_after(&self) -> Option<&Owner<'a>> {
+        self.new.as_ref()?.controller.as_ref()
     }
 
     /// What differs between old and new object; nothing for operations that do not have both.
@@ -156,9 +171,34 @@ impl<'a> Change<'a> {
         &self.differences
     }
 
-    /// The number of replicas, for a Deployment and its Scale.
+    /// The number of replicas, for every kind that keeps one; a Job's and a CronJob's is its parallelism.
     pub fn replicas(&self) -> Option<ReplicasChange> {
         self.replicas
+    }
+
+    /// Where the number of replicas stands: `spec.replicas`.
+    pub fn replicas_path(&self) -> Option<&'static str> {
+        Some(self.kind.number()?.path)
+    }
+
+    /// The same place as a JSON pointer.
+    pub fn replicas_pointer(&self) -> Option<&'static str> {
+        Some(self.kind.number()?.pointer)
+    }
+
+    /// The number at a path, for custom resources. Absent on one side it is 0 there; absent on both there is none.
+    ///
+    /// # Errors
+    /// Where something else than a whole number stands there.
+    pub fn number_at(&self, path: &NumberPath) -> Result<Option<ReplicasChange>, Error> {
+        let read = |object: &Object<'a>| numbers::number_at(object, path);
+        let old = self.before.as_ref().map(read).transpose()?;
+        let new = self.after.as_ref().map(read).transpose()?;
+        if matches!((old, new), (None | Some(None), None | Some(None))) {
+            return Ok(None);
+        }
+        let number = |side: Option<Option<i64>>| side.map(Option::unwrap_or_default);
+        Ok(Some(ReplicasChange { old: number(old), new: number(new) }))
     }
 
     /// The bounds, for a HorizontalPodAutoscaler.
@@ -166,69 +206,91 @@ impl<'a> Change<'a> {
         self.bounds
     }
 
-    /// Whether the write makes a new ReplicaSet: the two templates differ.
-    pub fn rolls_pods(&self) -> bool {
-        self.kind == Kind::Deployment && self.differences.touches_template()
+    /// What is scaled, for a HorizontalPodAutoscaler.
+    pub fn scale_target(&self) -> Option<&ScaleTargetChange<'a>> {
+        self.scale_target.as_ref()
     }
 
-    /// The images that come, go or move with an update of a Deployment.
+    /// Whether the write replaces running pods: the two templates of a Deployment, StatefulSet or DaemonSet differ.
+    pub fn rolls_pods(&self) -> bool {
+        self.kind.rolls() && self.template_changed()
+    }
+
+    /// Whether the pod template of any kind that has one differs; of a Pod, its spec.
+    pub fn template_changed(&self) -> bool {
+        self.differences.touches_template()
+    }
+
+    /// The images that come, go or move with an update of any kind that has a pod template, Pods included.
     pub fn images(&self) -> &[ImageChange] {
         &self.images
     }
 
+    /// Every image the new object would use; none for kinds without a pod template.
+    ///
+    /// # Errors
+    /// Where a container or volume is not of the shape those have.
+    pub fn images_after(&self) -> Result<Vec<ImageUse>, Error> {
+        match (self.kind.pod_spec(), &self.after) {
+            (Some(at), Some(object)) => images::all(&object.object_at(at)?, at),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// The requests and limits an update raises; none for kinds without a pod template.
+    ///
+    /// # Errors
+    /// Where a request or limit is no quantity.
+    pub fn resource_increases(&self) -> Result<Vec<ResourceIncrease>, Error> {
+        match (self.kind.pod_spec(), &self.before, &self.after) {
+            (Some(at), Some(old), Some(new)) if self.template_changed() => {
+                resources::increases(&old.object_at(at)?, &new.object_at(at)?, at)
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
     /// Whether the new object has a `spec` to write into.
     pub fn has_spec(&self) -> bool {
-        self.has_spec
+        self.after.as_ref().is_some_and(|object| object.get("spec").is_some())
+    }
+
+    /// Whether this is an update of nothing but metadata and status.
+    pub fn only_metadata_changes(&self) -> bool {
+        self.request.operation == Operation::Update && self.differ_only(&["metadata", "status"])
     }
 
     /// Whether the object is being deleted and only its metadata changes, as when a finaliser lets go.
     pub fn is_finalising(&self) -> bool {
-        self.old.as_ref().is_some_and(|old| old.is_deleting)
-            && !self.differences.is_truncated()
-            && self.differences.listed().iter().all(|d| d.path.starts_with(&["metadata"]))
+        self.old.as_ref().is_some_and(|old| old.is_deleting) && self.differ_only(&["metadata"])
+    }
+
+    fn differ_only(&self, below: &[&str]) -> bool {
+        let lies_below = |d: &Difference<'_>| below.iter().any(|key| d.path.starts_with(&[key]));
+        !self.differences.is_truncated()
+            && self.differences.listed().iter().all(|d| lies_below(d) && !self.is_spec(d))
+    }
+
+    /// Whether a difference under metadata is one of the spec: `autoscaling/v1` carries an autoscaler's metrics and
+    /// behaviour as annotations.
+    fn is_spec(&self, difference: &Difference<'_>) -> bool {
+        let segments = difference.path.segments();
+        self.kind == Kind::HorizontalPodAutoscaler
+            && starts_with(segments, &["metadata", "annotations"])
+            && matches!(segments.get(2), Some(Segment::Key(key)) if key.starts_with("autoscaling.alpha.kubernetes.io/"))
     }
 }
 
-fn optional(text: Option<&str>) -> Result<Option<Object<'_>>, Error> {
-    text.map(str::trim).filter(|text| *text != "null").map(Object::read).transpose()
+fn text(text: Option<&str>) -> Option<&str> {
+    text.map(str::trim).filter(|text| *text != "null")
 }
 
-fn required<'a>(text: Option<&'a str>, what: &'static str) -> Result<Object<'a>, Error> {
-    optional(text)?.ok_or(Error::Missing(what))
+fn optional(side: Option<&str>) -> Result<Option<Object<'_>>, Error> {
+    text(side).map(Object::read).transpose()
 }
 
-fn metadata<'a>(object: &Object<'a>) -> Result<Metadata<'a>, Error> {
-    let metadata = object.object("metadata")?;
-    Ok(Metadata {
-        uid: metadata.string("uid")?.unwrap_or_default(),
-        generation: metadata
-            .get("generation")
-            .map(|text| raw::integer(text, "metadata.generation"))
-            .transpose()?,
-        creation_timestamp: metadata.string("creationTimestamp")?,
-        is_deleting: metadata.get("deletionTimestamp").is_some(),
-    })
-}
-
-fn pod_spec<'a>(object: &Object<'a>) -> Result<Object<'a>, Error> {
-    object.object("spec")?.object("template")?.object("spec")
-}
-
-fn replicas(object: &Object<'_>, absent: i64) -> Result<i64, Error> {
-    match object.object("spec")?.get("replicas") {
-        Some(text) => raw::integer(text, "spec.replicas"),
-        None => Ok(absent),
-    }
-}
-
-fn bounds(object: &Object<'_>) -> Result<Bounds, Error> {
-    let spec = object.object("spec")?;
-    let number = |key, field| spec.get(key).map(|text| raw::integer(text, field)).transpose();
-    Ok(Bounds {
-        min: number("minReplicas", "spec.minReplicas")?.unwrap_or(1),
-        max: number("maxReplicas", "spec.maxReplicas")?
-            .ok_or_else(|| Error::field("spec.maxReplicas", "absent", "a whole number"))?,
-    })
+fn required<'a>(side: Option<&'a str>, what: &'static str) -> Result<Object<'a>, Error> {
+    optional(side)?.ok_or(Error::Missing(what))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::*;
 
 fn differences(old: &str, new: &str) -> Vec<String> {
     let (old, new) = (Object::read(old).unwrap(), Object::read(new).unwrap());
-    between(&old, &new, Context::Root { status: false })
+    between(&old, &new, Context::Root { status: false }, None)
         .unwrap()
         .listed()
         .iter()
@@ -87,8 +87,8 @@ fn ports_are_told_apart_by_number_and_protocol() {
 fn more_differences_than_are_listed_are_told() {
     let many: Vec<_> = (0..300).map(|i| format!(r#""k{i}":1"#)).collect();
     let new = format!("{{{}}}", many.join(","));
-    let found =
-        between(&Object::default(), &Object::read(&new).unwrap(), Context::Structure).unwrap();
+    let found = between(&Object::default(), &Object::read(&new).unwrap(), Context::Structure, None)
+        .unwrap();
     assert_eq!(found.listed().len(), Differences::LISTED);
     assert!(found.is_truncated());
 }

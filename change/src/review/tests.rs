@@ -1,6 +1,7 @@
 //! Reviews as the API server sends them, and as it should not.
 
 use super::*;
+use crate::numbers::Bounds;
 
 const DEPLOYMENTS: Resource<'_> =
     Resource { group: "apps", version: "v1", resource: "deployments", subresource: "" };

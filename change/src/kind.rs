@@ -1,0 +1,178 @@
+//! The kinds whose content rules know, and where their pod template and their number stand. Nothing here reads an
+//! object.
+
+use crate::request::Resource;
+
+/// The kinds whose content rules know, as the object under review has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// apps Deployment.
+    Deployment,
+    /// apps StatefulSet.
+    StatefulSet,
+    /// apps DaemonSet.
+    DaemonSet,
+    /// apps ReplicaSet.
+    ReplicaSet,
+    /// ReplicationController.
+    ReplicationController,
+    /// batch Job.
+    Job,
+    /// batch CronJob.
+    CronJob,
+    /// Pod, also as `pods/ephemeralcontainers` and `pods/resize`, whose object is the Pod.
+    Pod,
+    /// autoscaling HorizontalPodAutoscaler.
+    HorizontalPodAutoscaler,
+    /// The Scale of anything, custom resources included.
+    Scale,
+    /// Namespace.
+    Namespace,
+    /// Any other, and every other subresource: the object of `pods/exec` or `pods/eviction` is no Pod, and the spec
+    /// in a `status` update is not stored.
+    Other,
+}
+
+/// Where a kind keeps its number of replicas, and what its absence means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Number {
+    pub(crate) keys: &'static [&'static str],
+    pub(crate) path: &'static str,
+    pub(crate) pointer: &'static str,
+    pub(crate) absent: i64,
+}
+
+impl Kind {
+    /// The keys from the object's root to its pod template; for a Pod, to its spec.
+    pub(crate) const fn template(self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::Deployment
+            | Self::StatefulSet
+            | Self::DaemonSet
+            | Self::ReplicaSet
+            | Self::ReplicationController
+            | Self::Job => Some(&["spec", "template"]),
+            Self::CronJob => Some(&["spec", "jobTemplate", "spec", "template"]),
+            Self::Pod => Some(&["spec"]),
+            Self::HorizontalPodAutoscaler | Self::Scale | Self::Namespace | Self::Other => None,
+        }
+    }
+
+    /// The keys from the object's root to its pod spec.
+    pub(crate) const fn pod_spec(self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::Deployment
+            | Self::StatefulSet
+            | Self::DaemonSet
+            | Self::ReplicaSet
+            | Self::ReplicationController
+            | Self::Job => Some(&["spec", "template", "spec"]),
+            Self::CronJob => Some(&["spec", "jobTemplate", "spec", "template", "spec"]),
+            Self::Pod => Some(&["spec"]),
+            Self::HorizontalPodAutoscaler | Self::Scale | Self::Namespace | Self::Other => None,
+        }
+    }
+
+    /// Whether its controller replaces running pods where the template differs. Of the others, what runs keeps running
+    /// as it is.
+    pub(crate) const fn rolls(self) -> bool {
+        matches!(self, Self::Deployment | Self::StatefulSet | Self::DaemonSet)
+    }
+
+    /// Where the number of replicas stands. The API server fills in 1 for an object; a Scale omits its number when
+    /// it is 0.
+    pub(crate) const fn number(self) -> Option<Number> {
+        Some(match self {
+            Self::Deployment
+            | Self::StatefulSet
+            | Self::ReplicaSet
+            | Self::ReplicationController => Number {
+                keys: &["spec", "replicas"],
+                path: "spec.replicas",
+                pointer: "/spec/replicas",
+                absent: 1,
+            },
+            Self::Scale => Number {
+                keys: &["spec", "replicas"],
+                path: "spec.replicas",
+                pointer: "/spec/replicas",
+                absent: 0,
+            },
+            Self::Job => Number {
+                keys: &["spec", "parallelism"],
+                path: "spec.parallelism",
+                pointer: "/spec/parallelism",
+                absent: 1,
+            },
+            Self::CronJob => Number {
+                keys: &["spec", "jobTemplate", "spec", "parallelism"],
+                path: "spec.jobTemplate.spec.parallelism",
+                pointer: "/spec/jobTemplate/spec/parallelism",
+                absent: 1,
+            },
+            Self::DaemonSet
+            | Self::Pod
+            | Self::HorizontalPodAutoscaler
+            | Self::Namespace
+            | Self::Other => return None,
+        })
+    }
+}
+
+impl Resource<'_> {
+    /// The kind of the object that a review of this resource carries.
+    pub fn kind(&self) -> Kind {
+        match (self.group, self.resource, self.subresource) {
+            (_, _, "scale") => Kind::Scale,
+            ("apps", "deployments", "") => Kind::Deployment,
+            ("apps", "statefulsets", "") => Kind::StatefulSet,
+            ("apps", "daemonsets", "") => Kind::DaemonSet,
+            ("apps", "replicasets", "") => Kind::ReplicaSet,
+            ("", "replicationcontrollers", "") => Kind::ReplicationController,
+            ("batch", "jobs", "") => Kind::Job,
+            ("batch", "cronjobs", "") => Kind::CronJob,
+            ("", "pods", "" | "ephemeralcontainers" | "resize") => Kind::Pod,
+            ("autoscaling", "horizontalpodautoscalers", "") => Kind::HorizontalPodAutoscaler,
+            ("", "namespaces", "") => Kind::Namespace,
+            _ => Kind::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subresource_has_the_kind_of_the_object_it_carries() {
+        for (group, resource, subresource, expected) in [
+            ("apps", "deployments", "", Kind::Deployment),
+            ("apps", "deployments", "scale", Kind::Scale),
+            ("apps", "deployments", "status", Kind::Other),
+            ("", "replicationcontrollers", "", Kind::ReplicationController),
+            ("", "replicationcontrollers", "scale", Kind::Scale),
+            ("example.com", "widgets", "scale", Kind::Scale),
+            ("example.com", "deployments", "", Kind::Other),
+            ("", "pods", "", Kind::Pod),
+            ("", "pods", "ephemeralcontainers", Kind::Pod),
+            ("", "pods", "resize", Kind::Pod),
+            ("", "pods", "eviction", Kind::Other),
+            ("", "pods", "exec", Kind::Other),
+            ("", "pods", "binding", Kind::Other),
+            ("", "namespaces", "", Kind::Namespace),
+            ("", "namespaces", "finalize", Kind::Other),
+        ] {
+            let resource = Resource { group, version: "v1", resource, subresource };
+            assert_eq!(resource.kind(), expected, "{resource}");
+        }
+    }
+
+    #[test]
+    fn the_path_and_the_pointer_of_a_number_are_its_keys() {
+        for kind in [Kind::Deployment, Kind::Scale, Kind::Job, Kind::CronJob] {
+            let number = kind.number().unwrap();
+            assert_eq!(number.path, number.keys.join("."));
+            assert_eq!(number.pointer, format!("/{}", number.keys.join("/")));
+        }
+    }
+}
