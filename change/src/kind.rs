@@ -43,6 +43,34 @@ pub(crate) struct Number {
 }
 
 impl Kind {
+    /// The kind's name in its group, as owner references and an autoscaler's target spell it; `None` where this type
+    /// stands for more than one.
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Deployment => "Deployment",
+            Self::StatefulSet => "StatefulSet",
+            Self::DaemonSet => "DaemonSet",
+            Self::ReplicaSet => "ReplicaSet",
+            Self::ReplicationController => "ReplicationController",
+            Self::Job => "Job",
+            Self::CronJob => "CronJob",
+            Self::Pod => "Pod",
+            Self::HorizontalPodAutoscaler => "HorizontalPodAutoscaler",
+            Self::Namespace => "Namespace",
+            Self::Scale | Self::Other => return None,
+        })
+    }
+
+    /// Whether it keeps a number of replicas; a Job's and a CronJob's is its parallelism.
+    pub const fn has_number(self) -> bool {
+        self.number().is_some()
+    }
+
+    /// Whether it holds a pod template, or is a Pod.
+    pub const fn has_template(self) -> bool {
+        self.template().is_some()
+    }
+
     /// The keys from the object's root to its pod template; for a Pod, to its spec.
     pub(crate) const fn template(self) -> Option<&'static [&'static str]> {
         match self {

@@ -30,7 +30,6 @@ pub use self::kind::Kind;
 pub use self::metadata::{Labels, Metadata, Owner};
 pub use self::numbers::{
     Bounds, BoundsChange, NumberPath, NumberPathError, ReplicasChange, ScaleTarget,
-    ScaleTargetChange,
 };
 pub use self::path::{Path, Segment};
 pub use self::pattern::{Pattern, PatternError};

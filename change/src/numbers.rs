@@ -48,15 +48,6 @@ pub struct ScaleTarget<'a> {
     pub name: Cow<'a, str>,
 }
 
-/// What a HorizontalPodAutoscaler scales, before and after.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ScaleTargetChange<'a> {
-    /// Before; `None` on CREATE or where it named nothing.
-    pub old: Option<ScaleTarget<'a>>,
-    /// After; `None` on DELETE or where it names nothing.
-    pub new: Option<ScaleTarget<'a>>,
-}
-
 /// Where a custom resource keeps its number of replicas: `spec.size`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NumberPath {

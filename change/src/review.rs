@@ -6,7 +6,7 @@ use crate::diff::{self, Difference, Differences};
 use crate::images::{self, ImageChange, ImageUse};
 use crate::kind::Kind;
 use crate::metadata::{self, Labels, Metadata, Owner};
-use crate::numbers::{self, BoundsChange, NumberPath, ReplicasChange, ScaleTargetChange};
+use crate::numbers::{self, BoundsChange, NumberPath, ReplicasChange, ScaleTarget};
 use crate::path::{Segment, starts_with};
 use crate::raw::{Error, Object};
 use crate::request::{Operation, Request, Resource};
@@ -24,7 +24,8 @@ pub struct Change<'a> {
     differences: Differences<'a>,
     replicas: Option<ReplicasChange>,
     bounds: Option<BoundsChange>,
-    scale_target: Option<ScaleTargetChange<'a>>,
+    scale_target_before: Option<ScaleTarget<'a>>,
+    scale_target_after: Option<ScaleTarget<'a>>,
     images: Vec<ImageChange>,
 }
 
@@ -55,7 +56,8 @@ impl<'a> Change<'a> {
             differences: Differences::default(),
             replicas: None,
             bounds: None,
-            scale_target: None,
+            scale_target_before: None,
+            scale_target_after: None,
             images: Vec::new(),
         };
         change.compare()?;
@@ -84,10 +86,9 @@ impl<'a> Change<'a> {
             self.replicas = Some(ReplicasChange { old, new });
         }
         if self.kind == Kind::HorizontalPodAutoscaler {
-            let target = |object: Option<&Object<'a>>| {
-                object.map(numbers::scale_target).transpose().map(Option::flatten)
-            };
-            self.scale_target = Some(ScaleTargetChange { old: target(old)?, new: target(new)? });
+            let target = |object| numbers::scale_target(object).transpose();
+            self.scale_target_before = old.and_then(target).transpose()?;
+            self.scale_target_after = new.and_then(target).transpose()?;
             let (old, new) = (old.map(numbers::bounds), new.map(numbers::bounds));
             self.bounds = Some(BoundsChange { old: old.transpose()?, new: new.transpose()? });
         }
@@ -140,20 +141,29 @@ impl<'a> Change<'a> {
         text(self.request.new)
     }
 
-    /// The labels before the write; none where there is no old object, which [`Self::old`] tells apart.
+    /// The labels before the write; `None` where no old object is carried, or none that has labels of its own.
     ///
     /// # Errors
     /// Where they are no map of strings.
-    pub fn labels_before(&self) -> Result<Labels<'a>, Error> {
-        self.before.as_ref().map_or_else(|| Ok(Labels::default()), metadata::labels)
+    pub fn labels_before(&self) -> Result<Option<Labels<'a>>, Error> {
+        self.labels(self.before.as_ref())
     }
 
-    /// The labels after the write; none where there is no new object, which [`Self::new`] tells apart.
+    /// The labels after the write; `None` where no new object is carried, or none that has labels of its own.
     ///
     /// # Errors
     /// Where they are no map of strings.
-    pub fn labels_after(&self) -> Result<Labels<'a>, Error> {
-        self.after.as_ref().map_or_else(|| Ok(Labels::default()), metadata::labels)
+    pub fn labels_after(&self) -> Result<Option<Labels<'a>>, Error> {
+        self.labels(self.after.as_ref())
+    }
+
+    /// A Scale says nothing of its parent's labels, and what is created under a subresource (an Eviction, a Binding)
+    /// only what its creator likes.
+    fn labels(&self, object: Option<&Object<'a>>) -> Result<Option<Labels<'a>>, Error> {
+        let is_created_below = self.request.operation == Operation::Create
+            && !self.request.resource.subresource.is_empty();
+        let object = object.filter(|_| self.kind != Kind::Scale && !is_created_below);
+        object.map(metadata::labels).transpose()
     }
 
     /// The object that controls this one: before the write or, where none did, after it.
@@ -206,9 +216,14 @@ impl<'a> Change<'a> {
         self.bounds
     }
 
-    /// What is scaled, for a HorizontalPodAutoscaler.
-    pub fn scale_target(&self) -> Option<&ScaleTargetChange<'a>> {
-        self.scale_target.as_ref()
+    /// What a HorizontalPodAutoscaler scales before the write.
+    pub fn scale_target_before(&self) -> Option<&ScaleTarget<'a>> {
+        self.scale_target_before.as_ref()
+    }
+
+    /// What a HorizontalPodAutoscaler scales after the write.
+    pub fn scale_target_after(&self) -> Option<&ScaleTarget<'a>> {
+        self.scale_target_after.as_ref()
     }
 
     /// Whether the write replaces running pods: the two templates of a Deployment, StatefulSet or DaemonSet differ.
