@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use smartops_change::{Change, Operation, Request, Resource, TemplateDigest};
 use smartops_common::config::SmartOpsConfigSpec;
 
-use crate::facts::{Facts, Revisions, Watched};
+use crate::facts::{Facts, Related, Revisions, Watched};
 use smartops_common::denial::Rule;
 
-use crate::history::{Record, Rolled};
+use crate::history::{Recent, Record, Rolled};
 use crate::judge::{Judgement, judge};
 use crate::policy::{Applied, GuardrailPolicySpec, compile, shipped};
 use crate::subject::Subject;
@@ -125,12 +125,19 @@ pub(crate) fn shipped_policies() -> Vec<Applied> {
 }
 
 /// A workload seen at generation 7 that never rolled.
-pub(crate) const QUIET: Record =
-    Record { generation: 7, template: TemplateDigest::NOTHING, rolled: Rolled::Never };
+pub(crate) const QUIET: Record = Record {
+    generation: 7,
+    template: TemplateDigest::NOTHING,
+    replicas: Some(3),
+    rolled: Rolled::Never,
+    scaled: Rolled::Never,
+    recent: Recent::new(),
+};
+static SEEN_QUIET: Record = QUIET;
 
 /// Facts about a workload that never rolled.
 pub(crate) fn facts(policies: &[Applied]) -> Facts<'_> {
-    Facts { policies, watched: Watched::Seen(&QUIET), revisions: Revisions::NotAsked }
+    Facts { policies, watched: Watched::Seen(&SEEN_QUIET), revisions: Revisions::NotAsked }
 }
 
 /// The verdict, where nothing is missing to reach it.

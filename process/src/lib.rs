@@ -9,6 +9,7 @@ pub mod client;
 pub mod clock;
 pub mod failpoint;
 pub mod health;
+pub mod lease;
 pub mod metrics;
 pub mod serve;
 pub mod shutdown;

@@ -34,7 +34,7 @@ impl Histories {
 
     /// What was seen of the object of this uid.
     pub fn record(&self, uid: &str) -> Option<Record> {
-        self.kept.read().unwrap_or_else(PoisonError::into_inner).records.get(uid).copied()
+        self.kept.read().unwrap_or_else(PoisonError::into_inner).records.get(uid).cloned()
     }
 
     /// An event of the watch of Deployments.
@@ -70,6 +70,7 @@ impl Kept {
         let sight = Sight {
             generation: workload.metadata.generation.unwrap_or_default(),
             template: workload.spec.template,
+            replicas: None,
         };
         let record = Record::after(self.records.get(&uid), sight, via, now);
         self.records.insert(uid, record);
