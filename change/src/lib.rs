@@ -19,6 +19,7 @@ mod raw;
 mod request;
 mod resources;
 mod review;
+mod scan;
 
 #[cfg(test)]
 mod properties;
@@ -33,6 +34,7 @@ pub use self::numbers::{
 };
 pub use self::path::{Path, Segment};
 pub use self::pattern::{Pattern, PatternError};
+pub use self::quantity::Quantity;
 pub use self::raw::Error;
 pub use self::request::{Operation, Request, Resource};
 pub use self::resources::{Growth, Ratio, ResourceIncrease};

@@ -4,7 +4,7 @@
 /// A quantity in billionths of its unit, the finest Kubernetes keeps. Finer values round away from zero, as the
 /// API server rounds them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Quantity(i128);
+pub struct Quantity(i128);
 
 /// Longest text that is read as a quantity.
 const LONGEST: usize = 64;
@@ -12,7 +12,7 @@ const LONGEST: usize = 64;
 impl Quantity {
     /// Reads a quantity: digits with an optional sign and fraction, then a suffix (`n u m k M G T P E`,
     /// `Ki Mi Gi Ti Pi Ei`) or a decimal exponent (`e3`, `E-2`). `None` where the text is none.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         if text.len() > LONGEST {
             return None;
         }

@@ -2,11 +2,8 @@
 //! Kubernetes.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use crate::scan::{Quoted, Scanner};
 
 /// Why a review could not be read as a change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,10 +35,6 @@ impl Error {
     }
 }
 
-fn unreadable(expected: &'static str, error: &serde_json::Error) -> Error {
-    Error::Unreadable(format!("expected {expected}: {error}"))
-}
-
 /// What a JSON text is, told by its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
@@ -69,9 +62,24 @@ pub(crate) struct Object<'a> {
 impl<'a> Object<'a> {
     /// Reads the members of an object.
     pub(crate) fn read(text: &'a str) -> Result<Self, Error> {
-        let Members(mut members) =
-            serde_json::from_str(text).map_err(|e| unreadable("an object", &e))?;
-        members.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut scanner = Scanner::new(text);
+        scanner.expect(b'{')?;
+        let mut members = Vec::with_capacity(8);
+        if !scanner.take(b'}') {
+            loop {
+                let key = unquoted(&scanner.string()?)?;
+                scanner.expect(b':')?;
+                members.push((key, scanner.value()?));
+                if !scanner.take(b',') {
+                    break;
+                }
+            }
+            scanner.expect(b'}')?;
+        }
+        scanner.end()?;
+        if !members.is_sorted_by(|a, b| a.0 < b.0) {
+            members.sort_by(|a, b| a.0.cmp(&b.0));
+        }
         match members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             Some(pair) => Err(Error::DuplicateKey(pair[0].0.chars().take(60).collect())),
             None => Ok(Self { members }),
@@ -128,63 +136,42 @@ impl<'a> Object<'a> {
 
 /// The items of a list, unparsed.
 pub(crate) fn list(text: &str) -> Result<Vec<&str>, Error> {
-    let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|e| unreadable("a list", &e))?;
-    Ok(items.into_iter().map(RawValue::get).collect())
+    let mut scanner = Scanner::new(text);
+    scanner.expect(b'[')?;
+    let mut items = Vec::new();
+    if !scanner.take(b']') {
+        loop {
+            items.push(scanner.value()?);
+            if !scanner.take(b',') {
+                break;
+            }
+        }
+        scanner.expect(b']')?;
+    }
+    scanner.end()?;
+    Ok(items)
 }
 
 /// A string, borrowed where it holds no escapes.
 pub(crate) fn string(text: &str) -> Result<Cow<'_, str>, Error> {
-    let Text(string) = serde_json::from_str(text).map_err(|e| unreadable("a string", &e))?;
-    Ok(string)
+    let mut scanner = Scanner::new(text);
+    let quoted = scanner.string()?;
+    scanner.end()?;
+    unquoted(&quoted)
+}
+
+fn unquoted<'a>(quoted: &Quoted<'a>) -> Result<Cow<'a, str>, Error> {
+    let inner = quoted.inner;
+    if !quoted.has_escapes && !inner.bytes().any(|b| b < b' ') {
+        return Ok(Cow::Borrowed(inner));
+    }
+    let read: Result<String, _> = serde_json::from_str(&format!("\"{inner}\""));
+    read.map(Cow::Owned).map_err(|e| Error::Unreadable(format!("expected a string: {e}")))
 }
 
 /// A whole number within 64 bits.
 pub(crate) fn integer(text: &str, field: &str) -> Result<i64, Error> {
     serde_json::from_str(text).map_err(|_| Error::field(field, text, "a whole number of 64 bits"))
-}
-
-/// A string that borrows from the text where it can.
-struct Text<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Text<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Borrowing;
-        impl<'de> Visitor<'de> for Borrowing {
-            type Value = Text<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(Borrowing)
-    }
-}
-
-struct Members<'a>(Vec<(Cow<'a, str>, &'a str)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OneLevel;
-        impl<'de> Visitor<'de> for OneLevel {
-            type Value = Members<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::with_capacity(8);
-                while let Some((Text(key), value)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
-                    members.push((key, value.get()));
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(OneLevel)
-    }
 }
 
 #[cfg(test)]
