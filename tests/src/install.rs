@@ -33,6 +33,15 @@ spec:
 
 /// Installs everything and returns when both programs are ready and the sample has rolled out.
 pub fn install(cluster: &mut Cluster, tell: &dyn Fn(&str)) -> Result<()> {
+    install_base(cluster, tell)?;
+    start_programs(cluster, tell)?;
+    tell("rolling out the sample workload");
+    let developer = cluster.kubectl("developer");
+    sample::roll_out(&developer, sample::NAMESPACE, sample::DEPLOYMENT, sample::REPLICAS)
+}
+
+/// Installs what both programs need, and the actors: CRDs, RBAC, policies, kubeconfigs. Nothing is registered yet.
+pub fn install_base(cluster: &mut Cluster, tell: &dyn Fn(&str)) -> Result<()> {
     prepare(cluster)?;
     let admin = cluster.kubectl("admin");
     tell("installing CRDs, RBAC, policies, actors");
@@ -43,7 +52,12 @@ pub fn install(cluster: &mut Cluster, tell: &dyn Fn(&str)) -> Result<()> {
     arguments.extend(kinds.iter().map(String::as_str));
     admin.run(&arguments)?.ok()?;
     admin.apply(&render(cluster, "policies")?)?;
-    identities::create(cluster)?;
+    identities::create(cluster)
+}
+
+/// Starts both programs, registers the webhook, and returns when both are ready.
+pub fn start_programs(cluster: &Cluster, tell: &dyn Fn(&str)) -> Result<()> {
+    let admin = cluster.kubectl("admin");
     tell("starting the webhook");
     Program::Webhook.start(cluster, &[])?;
     // They fail closed, so nothing may be registered before its server listens.
@@ -51,9 +65,7 @@ pub fn install(cluster: &mut Cluster, tell: &dyn Fn(&str)) -> Result<()> {
     wait_registered(cluster)?;
     tell("starting the controller");
     Program::Controller.start(cluster, &[])?;
-    tell("rolling out the sample workload");
-    let developer = cluster.kubectl("developer");
-    sample::roll_out(&developer, sample::NAMESPACE, sample::DEPLOYMENT, sample::REPLICAS)
+    Ok(())
 }
 
 /// Chooses ports and makes the API key. Ports are kept when programs start again: registrations name them.

@@ -39,6 +39,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Record what a real API server asks, into tests/fixtures/reviews.
+    Record {
+        /// Passed on; `cargo xtask record --help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Generate CRDs, RBAC, registrations and default policies.
     Codegen {
         /// Write nothing; fail when a file is stale.
@@ -61,6 +67,10 @@ fn main() -> Result<()> {
         Command::Cluster { arguments } => {
             run::build()?;
             run::program("smartops-cluster", arguments)
+        }
+        Command::Record { arguments } => {
+            run::build()?;
+            run::program("smartops-record", arguments)
         }
         Command::Codegen { check } => {
             run::build()?;
