@@ -3,9 +3,8 @@
 //! so that they can never disagree.
 
 use std::borrow::Cow;
-use std::hash::Hash;
 
-use crate::quantity::Quantity;
+use crate::quantity::{Format, Quantity};
 use crate::raw::{self, Error, Object, Shape};
 
 /// What the members of an object mean.
@@ -48,6 +47,9 @@ impl Context {
             },
             Self::Annotations => match key {
                 "deployment.kubernetes.io/revision"
+                | "deprecated.daemonset.template.generation"
+                | "autoscaling.alpha.kubernetes.io/conditions"
+                | "autoscaling.alpha.kubernetes.io/current-metrics"
                 | "kubectl.kubernetes.io/last-applied-configuration" => None,
                 _ => Some(Self::Strings),
             },
@@ -78,6 +80,8 @@ impl Context {
                     | "spec"
                     | "status"
                     | "template"
+                    | "jobTemplate"
+                    | "updateStrategy"
                     | "strategy"
                     | "resources"
                     | "annotations"
@@ -110,8 +114,18 @@ pub(crate) fn present(text: &str) -> Option<&str> {
     (!blank).then_some(text)
 }
 
+/// What makes two quantities equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Notation {
+    /// Their values.
+    ByValue,
+    /// Their values in the form in which the API server writes them: `1Gi` and `1073741824` are two, `1Gi` and
+    /// `1024Mi` one. A StatefulSet and a DaemonSet compare their templates so.
+    AsWritten,
+}
+
 /// A scalar in the form in which equal values are equal.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Scalar<'a> {
     Null,
     Bool(bool),
@@ -120,11 +134,12 @@ pub(crate) enum Scalar<'a> {
     Float(u64),
     Text(Cow<'a, str>),
     Quantity(Quantity),
+    Written(Quantity, Format),
 }
 
 impl<'a> Scalar<'a> {
     /// Reads a scalar's text.
-    pub(crate) fn read(text: &'a str, context: Context) -> Result<Self, Error> {
+    pub(crate) fn read(text: &'a str, context: Context, notation: Notation) -> Result<Self, Error> {
         let scalar = match text.as_bytes().first() {
             Some(b'"') => Self::Text(raw::string(text)?),
             Some(b't') => Self::Bool(true),
@@ -132,22 +147,28 @@ impl<'a> Scalar<'a> {
             Some(b'n') => Self::Null,
             _ => number(text)?,
         };
-        Ok(scalar.normalised(context))
+        Ok(scalar.normalised(context, notation))
     }
 
     /// The same value, as a quantity where the context says that it is one.
-    pub(crate) fn normalised(self, context: Context) -> Self {
+    pub(crate) fn normalised(self, context: Context, notation: Notation) -> Self {
         if context != Context::Quantities {
             return self;
         }
-        let quantity = match &self {
-            Self::Text(text) => Quantity::parse(text),
-            Self::Signed(n) => Quantity::parse(&n.to_string()),
-            Self::Unsigned(n) => Quantity::parse(&n.to_string()),
-            Self::Float(bits) => Quantity::parse(&f64::from_bits(*bits).to_string()),
-            Self::Null | Self::Bool(_) | Self::Quantity(_) => None,
+        let text = match &self {
+            Self::Text(text) => Cow::Borrowed(text.as_ref()),
+            Self::Signed(n) => Cow::Owned(n.to_string()),
+            Self::Unsigned(n) => Cow::Owned(n.to_string()),
+            Self::Float(bits) => Cow::Owned(f64::from_bits(*bits).to_string()),
+            Self::Null | Self::Bool(_) | Self::Quantity(_) | Self::Written(..) => return self,
         };
-        quantity.map_or(self, Self::Quantity)
+        match (Quantity::parse(&text), notation) {
+            (None, _) => self,
+            (Some(quantity), Notation::ByValue) => Self::Quantity(quantity),
+            (Some(quantity), Notation::AsWritten) => {
+                Self::Written(quantity, Format::of(quantity, &text))
+            }
+        }
     }
 }
 
@@ -164,14 +185,17 @@ fn number(text: &str) -> Result<Scalar<'static>, Error> {
 }
 
 /// What tells the items of the list under `key` apart; `None` where only their place does.
-pub(crate) fn item_name(context: Context, key: &str, item: &str) -> Result<Option<String>, Error> {
+pub(crate) fn item_name<'a>(
+    context: Context,
+    key: &str,
+    item: &'a str,
+) -> Result<Option<Cow<'a, str>>, Error> {
     if context != Context::Structure {
         return Ok(None);
     }
     let fields: &[&str] = match key {
         "finalizers" => {
-            let is_text = item.starts_with('"');
-            return if is_text { Ok(Some(raw::string(item)?.into_owned())) } else { Ok(None) };
+            return if item.starts_with('"') { raw::string(item).map(Some) } else { Ok(None) };
         }
         "containers"
         | "initContainers"
@@ -182,7 +206,9 @@ pub(crate) fn item_name(context: Context, key: &str, item: &str) -> Result<Optio
         | "resourceClaims"
         | "claims"
         | "schedulingGates" => &["name"],
-        "ports" => &["containerPort", "port"],
+        // Claims have no merge key, but the API server wants their names distinct.
+        "volumeClaimTemplates" => return claim_name(item),
+        "ports" => return port_name(item),
         "volumeMounts" => &["mountPath"],
         "volumeDevices" => &["devicePath"],
         "hostAliases" => &["ip"],
@@ -191,28 +217,35 @@ pub(crate) fn item_name(context: Context, key: &str, item: &str) -> Result<Optio
         "ownerReferences" => &["uid"],
         _ => return Ok(None),
     };
-    if raw::shape(item) != Shape::Object {
-        return Ok(None);
-    }
-    let object = Object::read(item)?;
-    if key == "ports" {
-        return port_name(&object, fields);
-    }
-    let mut name = String::new();
+    let Some(object) = object(item)? else { return Ok(None) };
+    let mut name: Option<Cow<'_, str>> = None;
     for field in fields {
         let Some(part) = object.get(field) else { return Ok(None) };
-        if !name.is_empty() {
-            name.push('/');
-        }
-        name.push_str(&scalar_text(part)?);
+        let part = scalar_text(part)?;
+        name = Some(match name {
+            None => part,
+            Some(former) => Cow::Owned(format!("{former}/{part}")),
+        });
     }
-    Ok(Some(name))
+    Ok(name)
 }
 
-fn port_name(object: &Object<'_>, numbers: &[&str]) -> Result<Option<String>, Error> {
-    let Some(number) = numbers.iter().find_map(|field| object.get(field)) else { return Ok(None) };
-    let protocol = object.string("protocol")?.unwrap_or(Cow::Borrowed("TCP"));
-    Ok(Some(format!("{}/{protocol}", scalar_text(number)?)))
+fn object(item: &str) -> Result<Option<Object<'_>>, Error> {
+    (raw::shape(item) == Shape::Object).then(|| Object::read(item)).transpose()
+}
+
+fn claim_name(item: &str) -> Result<Option<Cow<'_, str>>, Error> {
+    let Some(claim) = object(item)? else { return Ok(None) };
+    claim.object("metadata")?.string("name")
+}
+
+fn port_name(item: &str) -> Result<Option<Cow<'_, str>>, Error> {
+    let Some(port) = object(item)? else { return Ok(None) };
+    let Some(number) = port.get("containerPort").or_else(|| port.get("port")) else {
+        return Ok(None);
+    };
+    let protocol = port.string("protocol")?.unwrap_or(Cow::Borrowed("TCP"));
+    Ok(Some(Cow::Owned(format!("{}/{protocol}", scalar_text(number)?))))
 }
 
 fn scalar_text(text: &str) -> Result<Cow<'_, str>, Error> {

@@ -1,9 +1,10 @@
 //! The semantic difference of two objects. Equal bytes are equal and never parsed; only subtrees that differ are
 //! read, one level at a time.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use crate::context::{Context, Scalar, item_name, present};
+use crate::context::{Context, Notation, Scalar, item_name, present};
 use crate::path::{Path, Segment, starts_with};
 use crate::raw::{self, Error, Object, Shape};
 
@@ -76,12 +77,19 @@ impl<'a> Differences<'a> {
 /// Depth below which differing bytes are a difference and are not looked into.
 const DEEPEST: usize = 64;
 
-/// Compares two versions of an object whose pod template, if it has one, stands at `template`.
+/// Where an object's pod template stands, and how its controller compares two.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Template {
+    pub(crate) keys: &'static [&'static str],
+    pub(crate) notation: Notation,
+}
+
+/// Compares two versions of an object.
 pub(crate) fn between<'a>(
     old: &Object<'a>,
     new: &Object<'a>,
     context: Context,
-    template: Option<&'static [&'static str]>,
+    template: Option<Template>,
 ) -> Result<Differences<'a>, Error> {
     let mut walk = Walk { template, path: Vec::new(), found: Differences::default() };
     walk.objects(context, old, new)?;
@@ -89,7 +97,7 @@ pub(crate) fn between<'a>(
 }
 
 struct Walk<'a> {
-    template: Option<&'static [&'static str]>,
+    template: Option<Template>,
     path: Vec<Segment>,
     found: Differences<'a>,
 }
@@ -104,9 +112,9 @@ enum Side {
 impl<'a> Walk<'a> {
     fn report(&mut self, kind: DifferenceKind, old: Option<&'a str>, new: Option<&'a str>) {
         self.found.total += 1;
-        self.found.template |= self.template.is_some_and(|keys| {
+        self.found.template |= self.template.is_some_and(|template| {
             // What differs above the template as a whole differs in it too.
-            starts_with(&self.path, keys.get(..self.path.len()).unwrap_or(keys))
+            starts_with(&self.path, template.keys.get(..self.path.len()).unwrap_or(template.keys))
         });
         if self.found.list.len() < Differences::LISTED {
             let path = Path::new(self.path.clone());
@@ -219,7 +227,7 @@ impl<'a> Walk<'a> {
                 self.lists(context, key, &raw::list(old)?, &raw::list(new)?)
             }
             (Shape::Null | Shape::Scalar, Shape::Null | Shape::Scalar)
-                if Scalar::read(old, context)? == Scalar::read(new, context)? =>
+                if self.is_same(context, old, new)? =>
             {
                 Ok(())
             }
@@ -230,6 +238,15 @@ impl<'a> Walk<'a> {
         }
     }
 
+    fn is_same(&self, context: Context, old: &str, new: &str) -> Result<bool, Error> {
+        let notation = match self.template {
+            Some(template) if starts_with(&self.path, template.keys) => template.notation,
+            _ => Notation::ByValue,
+        };
+        let read = |text| Scalar::read(text, context, notation);
+        Ok(read(old)? == read(new)?)
+    }
+
     fn lists(
         &mut self,
         context: Context,
@@ -238,6 +255,12 @@ impl<'a> Walk<'a> {
         new: &[&'a str],
     ) -> Result<(), Error> {
         match (names(context, key, old)?, names(context, key, new)?) {
+            (Some(old_names), Some(new_names)) if old_names == new_names => {
+                for ((name, old), new) in old_names.iter().zip(old).zip(new) {
+                    self.item(context, name, old, new)?;
+                }
+                Ok(())
+            }
             (Some(old_names), Some(new_names)) => {
                 self.named(context, (old, &old_names), (new, &new_names))
             }
@@ -245,36 +268,54 @@ impl<'a> Walk<'a> {
         }
     }
 
+    fn item(
+        &mut self,
+        context: Context,
+        name: &str,
+        old: &'a str,
+        new: &'a str,
+    ) -> Result<(), Error> {
+        if old == new {
+            return Ok(());
+        }
+        self.path.push(Segment::Item(name.to_owned()));
+        self.pair(context, "", old, new)?;
+        self.path.pop();
+        Ok(())
+    }
+
     fn named(
         &mut self,
         context: Context,
-        (old, old_names): (&[&'a str], &[String]),
-        (new, new_names): (&[&'a str], &[String]),
+        (old, old_names): (&[&'a str], &[Cow<'_, str>]),
+        (new, new_names): (&[&'a str], &[Cow<'_, str>]),
     ) -> Result<(), Error> {
         let places: HashMap<&str, usize> =
-            new_names.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
-        let former: HashSet<&str> = old_names.iter().map(String::as_str).collect();
+            new_names.iter().enumerate().map(|(i, name)| (name.as_ref(), i)).collect();
+        let former: HashSet<&str> = old_names.iter().map(AsRef::as_ref).collect();
         let common: Vec<usize> =
-            old_names.iter().filter_map(|name| places.get(name.as_str()).copied()).collect();
+            old_names.iter().filter_map(|name| places.get(name.as_ref()).copied()).collect();
         if !common.is_sorted() {
             self.report(DifferenceKind::Reordered, None, None);
         }
         for (name, text) in old_names.iter().zip(old) {
-            self.path.push(Segment::Item(name.clone()));
-            match places.get(name.as_str()) {
-                Some(place) => self.pair(context, "", text, new[*place])?,
-                None => self.report_one_sided(Side::Old, text),
+            match places.get(name.as_ref()) {
+                Some(place) => self.item(context, name, text, new[*place])?,
+                None => self.one_sided_item(Side::Old, name, text),
             }
-            self.path.pop();
         }
         for (name, text) in new_names.iter().zip(new) {
-            if !former.contains(name.as_str()) {
-                self.path.push(Segment::Item(name.clone()));
-                self.report_one_sided(Side::New, text);
-                self.path.pop();
+            if !former.contains(name.as_ref()) {
+                self.one_sided_item(Side::New, name, text);
             }
         }
         Ok(())
+    }
+
+    fn one_sided_item(&mut self, side: Side, name: &str, text: &'a str) {
+        self.path.push(Segment::Item(name.to_owned()));
+        self.report_one_sided(side, text);
+        self.path.pop();
     }
 
     fn by_place(
@@ -298,7 +339,11 @@ impl<'a> Walk<'a> {
 }
 
 /// The names of all items, where each has one and no two share one.
-fn names(context: Context, key: &str, items: &[&str]) -> Result<Option<Vec<String>>, Error> {
+fn names<'a>(
+    context: Context,
+    key: &str,
+    items: &[&'a str],
+) -> Result<Option<Vec<Cow<'a, str>>>, Error> {
     let mut names = Vec::with_capacity(items.len());
     for item in items {
         match item_name(context, key, item)? {
@@ -306,7 +351,7 @@ fn names(context: Context, key: &str, items: &[&str]) -> Result<Option<Vec<Strin
             None => return Ok(None),
         }
     }
-    let mut sorted: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut sorted: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
     sorted.sort_unstable();
     Ok(sorted.windows(2).all(|pair| pair[0] != pair[1]).then_some(names))
 }

@@ -32,6 +32,11 @@ pub struct ImageUse {
 /// The lists of a pod spec whose items are containers.
 pub(crate) const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
 
+/// Whether the items of this list of a pod spec carry images.
+pub(crate) fn is_list(key: &str) -> bool {
+    key == "volumes" || CONTAINERS.contains(&key)
+}
+
 /// One carrier of an image: its name and the image, each as far as it is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Carrier {

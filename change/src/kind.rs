@@ -107,6 +107,12 @@ impl Kind {
         matches!(self, Self::Deployment | Self::StatefulSet | Self::DaemonSet)
     }
 
+    /// Whether its controller compares templates as written, where `1Gi` and `1073741824` are two. A Deployment's
+    /// compares values.
+    pub(crate) const fn compares_as_written(self) -> bool {
+        matches!(self, Self::StatefulSet | Self::DaemonSet)
+    }
+
     /// Where the number of replicas stands. The API server fills in 1 for an object; a Scale omits its number when
     /// it is 0.
     pub(crate) const fn number(self) -> Option<Number> {

@@ -15,6 +15,7 @@ mod numbers;
 mod path;
 mod pattern;
 mod quantity;
+mod ratio;
 mod raw;
 mod request;
 mod resources;
@@ -25,7 +26,7 @@ mod scan;
 mod properties;
 
 pub use self::diff::{Difference, DifferenceKind, Differences};
-pub use self::digest::TemplateDigest;
+pub use self::digest::{TemplateDigest, TemplateDigestError};
 pub use self::images::{ImageChange, ImageUse};
 pub use self::kind::Kind;
 pub use self::metadata::{Labels, Metadata, Owner};
@@ -35,7 +36,8 @@ pub use self::numbers::{
 pub use self::path::{Path, Segment};
 pub use self::pattern::{Pattern, PatternError};
 pub use self::quantity::Quantity;
+pub use self::ratio::Ratio;
 pub use self::raw::Error;
 pub use self::request::{Operation, Request, Resource};
-pub use self::resources::{Growth, Ratio, ResourceIncrease};
+pub use self::resources::{Growth, ResourceIncrease};
 pub use self::review::Change;

@@ -144,3 +144,31 @@ pub(crate) fn scale_target<'a>(object: &Object<'a>) -> Result<Option<ScaleTarget
     };
     Ok((!named.name.is_empty()).then_some(named))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_of_a_number_is_plain_keys_below_spec() {
+        let path: NumberPath = "spec.worker-pool.size_max".parse().unwrap();
+        assert_eq!(path.to_string(), "spec.worker-pool.size_max");
+        assert_eq!(path.pointer(), "/spec/worker-pool/size_max");
+        let long = format!("spec{}", ".a".repeat(16));
+        for text in [
+            "",
+            "spec",
+            ".spec.size",
+            "spec.",
+            "spec..a",
+            "status.size",
+            "specs.a",
+            "spec.a[0]",
+            "spec.a/b",
+            &long,
+        ] {
+            let error = text.parse::<NumberPath>().unwrap_err().to_string();
+            assert!(error.contains("as in spec.size"), "{text}: {error}");
+        }
+    }
+}

@@ -4,16 +4,23 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::context::Context;
-use crate::diff::{self, DifferenceKind};
+use crate::context::{Context, Notation};
+use crate::diff::{self, DifferenceKind, Template};
 use crate::digest::TemplateDigest;
 use crate::quantity::Quantity;
 use crate::raw::Object;
+use crate::request::{Operation, Request, Resource};
+use crate::review::Change;
+use crate::review::tests::kinds::kinds;
 
 fn found(old: &Value, new: &Value) -> Vec<(String, DifferenceKind)> {
+    found_by(None, old, new)
+}
+
+fn found_by(template: Option<Template>, old: &Value, new: &Value) -> Vec<(String, DifferenceKind)> {
     let (old, new) = (old.to_string(), new.to_string());
     let (old, new) = (Object::read(&old).unwrap(), Object::read(&new).unwrap());
-    diff::between(&old, &new, Context::Structure, None)
+    diff::between(&old, &new, Context::Structure, template)
         .unwrap()
         .listed()
         .iter()
@@ -27,7 +34,14 @@ fn digest(template: &Value) -> TemplateDigest {
 
 fn container() -> impl Strategy<Value = Value> {
     let env = btree_map("[A-C]", "[0-9]{0,2}", 0..3);
-    let limit = prop_oneof![Just("1"), Just("1000m"), Just("1Gi"), Just("1024Mi"), Just("2")];
+    let limit = prop_oneof![
+        Just("1"),
+        Just("1000m"),
+        Just("1Gi"),
+        Just("1024Mi"),
+        Just("1073741824"),
+        Just("2")
+    ];
     let extra = prop_oneof![
         Just(Value::Null),
         Just(json!({})),
@@ -78,7 +92,93 @@ fn of_several() -> impl Strategy<Value = Value> {
     })
 }
 
+/// A value as JSON, each object's keys backwards and white space wherever it may stand.
+fn spaced(value: &Value) -> String {
+    match value {
+        Value::Object(members) => {
+            let members: Vec<_> = members
+                .iter()
+                .rev()
+                .map(|(key, value)| format!("{} :\n{}", json!(key), spaced(value)))
+                .collect();
+            format!("{{ {} }}", members.join(" ,\t"))
+        }
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().map(spaced).collect();
+            format!("[\r\n{} ]", items.join(", "))
+        }
+        scalar => scalar.to_string(),
+    }
+}
+
+/// What is told of an update, in no order.
+fn told(resource: Resource<'_>, old: &str, new: &str) -> Vec<String> {
+    let change = Change::read(Request {
+        operation: Operation::Update,
+        resource,
+        namespace: None,
+        name: "x",
+        old: Some(old),
+        new: Some(new),
+    })
+    .unwrap();
+    let listed = change.differences().listed().iter();
+    let mut told: Vec<String> = listed.map(|d| format!("{} {}", d.path, d.kind.as_str())).collect();
+    told.extend(change.images().iter().map(|i| format!("{} {:?} {:?}", i.path, i.old, i.new)));
+    told.extend(change.images_after().unwrap().iter().map(|i| format!("{} {}", i.path, i.image)));
+    let increases = change.resource_increases().unwrap_or_default();
+    told.extend(increases.iter().map(|i| format!("{} {:?}", i.path, i.growth)));
+    told.push(format!("{} {}", change.template_changed(), change.rolls_pods()));
+    told.sort();
+    told
+}
+
 proptest! {
+    #[test]
+    fn key_order_and_white_space_change_nothing_for_any_kind(x in template(), y in template()) {
+        for (resource, around) in kinds() {
+            let plain = |template: &Value| around(&template.to_string());
+            let odd = |template: &Value| around(&spaced(template));
+            let told_plainly = told(resource, &plain(&x), &plain(&y));
+            prop_assert_eq!(&told_plainly, &told(resource, &odd(&x), &odd(&y)), "{}", resource);
+            prop_assert_eq!(&told_plainly, &told(resource, &odd(&x), &plain(&y)), "{}", resource);
+        }
+    }
+
+    #[test]
+    fn permuting_both_objects_alike_changes_nothing_for_any_kind(x in of_several(), y in of_several(), by in 1_usize..4) {
+        let (mut old, mut new) = (distinct(&x), distinct(&y));
+        let shared = old.len().min(new.len());
+        old.truncate(shared);
+        new.truncate(shared);
+        let pair = |old: &[Value], new: &[Value]| {
+            (with_containers(&x, old.to_vec()).to_string(), with_containers(&y, new.to_vec()).to_string())
+        };
+        let (a, b) = pair(&old, &new);
+        old.rotate_left(by % shared);
+        new.rotate_left(by % shared);
+        let (c, d) = pair(&old, &new);
+        for (resource, around) in kinds() {
+            let before = told(resource, &around(&a), &around(&b));
+            prop_assert_eq!(before, told(resource, &around(&c), &around(&d)), "{}", resource);
+        }
+    }
+
+    #[test]
+    fn a_digest_as_written_differs_exactly_when_a_difference_as_written_is_found(x in template(), y in template()) {
+        let as_written = Template { keys: &[], notation: Notation::AsWritten };
+        let digest = |template: &Value| TemplateDigest::as_written(template).unwrap();
+        prop_assert_eq!(found_by(Some(as_written), &x, &y).is_empty(), digest(&x) == digest(&y));
+    }
+
+    #[test]
+    fn what_was_read_is_read_again_and_what_is_cut_short_is_refused(x in template(), cut in any::<prop::sample::Index>()) {
+        let text = spaced(&x);
+        prop_assert!(Object::read(&text).is_ok());
+        let cut = cut.index(text.len());
+        prop_assert!(text.get(..cut).is_none_or(|part| Object::read(part).is_err()));
+    }
+
     #[test]
     fn nothing_differs_from_itself(x in template()) {
         prop_assert_eq!(found(&x, &x), vec![]);

@@ -40,6 +40,39 @@ impl Quantity {
     }
 }
 
+/// In which units the API server writes a quantity back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// By powers of ten: `1500m`, `2k`.
+    Decimal,
+    /// By powers of two: `1Gi`.
+    Binary,
+    /// As an exponent: `1e3`.
+    Exponent,
+}
+
+impl Format {
+    /// The format of a quantity given as `text`. Below 1024 and with a fraction nothing is written in powers of two.
+    pub(crate) fn of(quantity: Quantity, text: &str) -> Self {
+        let is_whole = quantity.0 % ONE == 0;
+        if quantity.0 == 0 {
+            Self::Decimal
+        } else if text.ends_with('i') {
+            let is_large = quantity.0.unsigned_abs() >= 1024 * ONE.unsigned_abs();
+            if is_whole && is_large { Self::Binary } else { Self::Decimal }
+        } else if text.bytes().last().is_some_and(|b| b.is_ascii_digit())
+            && text.contains(['e', 'E'])
+        {
+            Self::Exponent
+        } else {
+            Self::Decimal
+        }
+    }
+}
+
+/// One unit in billionths.
+const ONE: i128 = 1_000_000_000;
+
 /// The factor and the power of ten a suffix stands for.
 fn scale(suffix: &str) -> Option<(i128, i32)> {
     Some(match suffix {

@@ -66,7 +66,8 @@ impl std::fmt::Display for Resource<'_> {
     }
 }
 
-/// The parts of a review a change is read from, all borrowed.
+/// The parts of a review a change is read from, all borrowed. The two texts are cut from a review that was parsed: a
+/// change checks again only the parts it looks into.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     /// What is done.

@@ -1,12 +1,12 @@
 //! Which requests and limits a change raises, and by how much: of every container and of the pod as a whole.
 //! Quantities are no secrets and may stand in messages.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use crate::images::{CONTAINERS, item, place};
 use crate::path::{Path, Segment};
 use crate::quantity::Quantity;
+use crate::ratio::{NANO, Ratio, nano};
 use crate::raw::{self, Error, Object, Shape};
 
 /// A request or limit that an update raises.
@@ -31,37 +31,6 @@ pub enum Growth {
     FromNothing,
     /// Without bound: a limit is gone, or is the zero that means none.
     Unbounded,
-}
-
-/// An exact ratio of two quantities, above one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ratio {
-    new: u128,
-    old: u128,
-}
-
-impl Ratio {
-    /// Whether it is above `limit`, a number as policies write it (`1.9` is nineteen tenths). Exact. Everything is above
-    /// what is no number or negative.
-    pub fn exceeds(self, limit: f64) -> bool {
-        let Some(limit) = nano(limit) else { return true };
-        compare((self.new, self.old), (limit, NANO)).is_gt()
-    }
-}
-
-impl std::fmt::Display for Ratio {
-    /// Rounded up to hundredths, without trailing zeros: `2`, `1.5`, `1.34`.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (whole, rest) = (self.new / self.old, self.new % self.old);
-        // The rest is below the divisor: a hundredfold overflows only where both are beyond any real quantity.
-        let hundredths = rest.saturating_mul(100).div_ceil(self.old).min(100);
-        let (whole, hundredths) = (whole + hundredths / 100, hundredths % 100);
-        match (hundredths / 10, hundredths % 10) {
-            (0, 0) => write!(f, "{whole}"),
-            (tenths, 0) => write!(f, "{whole}.{tenths}"),
-            _ => write!(f, "{whole}.{hundredths:02}"),
-        }
-    }
 }
 
 impl ResourceIncrease {
@@ -103,26 +72,6 @@ fn written(nano: u128, unit: &str) -> String {
         // Bytes have no thousandths worth telling.
         Some(size) if size > NANO => format!("{}", nano / NANO),
         _ => format!("{}m", nano / (NANO / 1000)),
-    }
-}
-
-const NANO: u128 = 1_000_000_000;
-
-/// A ratio in billionths; `None` for what is no number or negative.
-fn nano(ratio: f64) -> Option<u128> {
-    u128::try_from(Quantity::parse(&ratio.to_string())?.nano()).ok()
-}
-
-/// Compares two fractions without overflow: whole parts first, then what is left, turned over.
-fn compare((a, b): (u128, u128), (c, d): (u128, u128)) -> Ordering {
-    match (a / b).cmp(&(c / d)) {
-        Ordering::Equal => match (a % b, c % d) {
-            (0, 0) => Ordering::Equal,
-            (0, _) => Ordering::Less,
-            (_, 0) => Ordering::Greater,
-            (left, right) => compare((d, right), (b, left)),
-        },
-        decided => decided,
     }
 }
 
@@ -225,7 +174,7 @@ fn growth(from: u128, to: u128) -> Option<Growth> {
     match (from, to) {
         (from, to) if to <= from => None,
         (0, _) => Some(Growth::FromNothing),
-        (old, new) => Some(Growth::Times(Ratio { new, old })),
+        (old, new) => Some(Growth::Times(Ratio::of(new, old))),
     }
 }
 
@@ -255,3 +204,6 @@ fn amount(section: &Object<'_>, name: &str) -> Result<Option<Amount>, Error> {
     })?;
     Ok(Some(Amount { text, nano }))
 }
+
+#[cfg(test)]
+mod tests;

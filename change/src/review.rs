@@ -1,7 +1,7 @@
 //! A review as the guard sees it: what is asked, of what, and what differs. Read once from borrowed bytes; whatever
 //! cannot be read is an error here and never a guess later. What only some rules ask for is read when they ask.
 
-use crate::context::Context;
+use crate::context::{Context, Notation};
 use crate::diff::{self, Difference, Differences};
 use crate::images::{self, ImageChange, ImageUse};
 use crate::kind::Kind;
@@ -68,14 +68,40 @@ impl<'a> Change<'a> {
     fn compare(&mut self) -> Result<(), Error> {
         let (Some(old), Some(new)) = (&self.before, &self.after) else { return Ok(()) };
         let status = self.request.resource.subresource == "status";
-        let template = self.kind.template();
+        let template = self.kind.template().map(|keys| diff::Template {
+            keys,
+            notation: if self.kind.compares_as_written() {
+                Notation::AsWritten
+            } else {
+                Notation::ByValue
+            },
+        });
         self.differences = diff::between(old, new, Context::Root { status }, template)?;
         if let Some(at) = self.kind.pod_spec()
-            && self.differences.touches_template()
+            && self.may_exchange_images(at)
         {
             self.images = images::between(&old.object_at(at)?, &new.object_at(at)?, at)?;
         }
         Ok(())
+    }
+
+    /// Whether a difference stands where images do: a list that holds them, an item of one, or an item's image.
+    fn may_exchange_images(&self, pod_spec: &[&str]) -> bool {
+        let stands_there = |d: &Difference<'_>| {
+            let segments = d.path.segments();
+            let keys = pod_spec.get(..segments.len()).unwrap_or(pod_spec);
+            starts_with(segments, keys)
+                && match segments.get(keys.len()..) {
+                    Some([Segment::Key(list), Segment::Item(_), Segment::Key(part), ..]) => {
+                        images::is_list(list) && part == "image"
+                    }
+                    Some([Segment::Key(list), ..]) => images::is_list(list),
+                    _ => true,
+                }
+        };
+        self.differences.touches_template()
+            && (self.differences.is_truncated()
+                || self.differences.listed().iter().any(stands_there))
     }
 
     fn read_numbers(&mut self) -> Result<(), Error> {
@@ -309,4 +335,4 @@ fn required<'a>(side: Option<&'a str>, what: &'static str) -> Result<Object<'a>,
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,6 +3,9 @@
 use super::*;
 use crate::numbers::Bounds;
 
+pub(crate) mod kinds;
+mod metadata;
+
 const DEPLOYMENTS: Resource<'_> =
     Resource { group: "apps", version: "v1", resource: "deployments", subresource: "" };
 
@@ -108,4 +111,11 @@ fn an_autoscaler_without_a_minimum_has_one() {
     let change = read(autoscalers, Operation::Create, None, Some(new)).unwrap();
     let bounds = BoundsChange { old: None, new: Some(Bounds { min: 1, max: 5 }) };
     assert_eq!(change.bounds(), Some(bounds));
+}
+
+#[test]
+fn the_texts_are_handed_out_as_they_came_and_null_is_none() {
+    let change = read(DEPLOYMENTS, Operation::Create, Some("null"), Some(" {} ")).unwrap();
+    assert_eq!((change.old_text(), change.new_text()), (None, Some("{}")));
+    assert!(change.old().is_none() && change.new().is_some());
 }
