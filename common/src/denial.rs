@@ -60,6 +60,8 @@ pub enum Rule {
     Freeze,
     /// A relabelling that takes an object or a namespace out of a policy.
     Selection,
+    /// A policy or configuration, as it would be written, that cannot be judged by.
+    Invalid,
     /// No policy names this write, and automation may do only what is named.
     Unnamed,
     /// The review could not be decided in time, and the audience fails closed.
@@ -68,7 +70,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule, in the order in which causes are listed.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Images,
         Self::Replicas,
         Self::Resources,
@@ -79,6 +81,7 @@ impl Rule {
         Self::Budget,
         Self::Freeze,
         Self::Selection,
+        Self::Invalid,
         Self::Unnamed,
         Self::Undecided,
     ];
@@ -96,6 +99,7 @@ impl Rule {
             Self::Budget => "budget",
             Self::Freeze => "freeze",
             Self::Selection => "selection",
+            Self::Invalid => "invalid",
             Self::Unnamed => "unnamed",
             Self::Undecided => "undecided",
         }

@@ -3,12 +3,17 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::Serialize;
-use smartops_change::Change;
+use smartops_change::{Change, ReplicasChange};
 use smartops_common::denial::Rule;
 
+use crate::cel::Inputs;
 use crate::facts::Facts;
-use crate::policy::{CompiledPolicy, Mode};
+use crate::judge::Needs;
+use crate::policy::{CompiledPolicy, Fit, Mode, NamedKind};
+use crate::rules::Case;
+use crate::rules::evidence::Evidence;
 use crate::rules::replicas::{OnViolation, Replicas};
 use crate::subject::Subject;
 use crate::verdict::{Effect, Outcome};
@@ -25,62 +30,81 @@ pub struct Amendment {
 }
 
 /// One operation of a JSON Patch (RFC 6902).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PatchOp {
     /// `add`, which replaces a member that is there.
     pub op: &'static str,
     /// A JSON pointer.
-    pub path: &'static str,
+    pub path: String,
     /// The number to stand there.
     pub value: i64,
 }
 
+/// A policy that says how many replicas there may be.
+struct Binding<'p> {
+    policy: &'p CompiledPolicy,
+    rule: &'p Replicas,
+}
+
 /// What is to be amended in a change before it is judged. Nothing where any policy refuses the number asked for:
 /// a clamp never turns a refusal into something smaller.
-pub fn amend(change: &Change<'_>, subject: &Subject, facts: &Facts<'_>) -> Amendment {
-    let Some((old, Some(asked))) = change.replicas().map(|r| (r.old, r.new)) else {
-        return Amendment::default();
-    };
+///
+/// # Errors
+/// What is lacking to say so.
+pub fn amend(
+    change: &Change<'_>,
+    subject: &Subject,
+    facts: &Facts<'_>,
+    now: Timestamp,
+) -> Result<Amendment, Needs> {
     if subject.is_control_plane() || !change.has_spec() {
-        return Amendment::default();
+        return Ok(Amendment::default());
     }
-    let binding: Vec<(&Arc<CompiledPolicy>, &Replicas)> = facts
-        .policies
-        .iter()
-        .map(|a| &a.policy)
-        .filter(|p| p.mode() == Mode::Enforce && p.fits(change, subject))
-        .filter_map(|p| p.rules().replicas.as_ref().map(|r| (p, r)))
-        .collect();
-    let is_automation = subject.is_automation();
-    let clamping = |r: &Replicas| r.on_violation() == OnViolation::Clamp;
-    if binding.iter().any(|(_, r)| !clamping(r) && r.violation(old, asked, is_automation).is_some())
-    {
-        return Amendment::default();
+    let inputs = Inputs::new(change, subject);
+    let case = Case { change, subject, facts, inputs: &inputs, now };
+    let (binding, number) = binding(&case)?;
+    let Some((ReplicasChange { old, new: Some(asked) }, pointer)) = number else {
+        return Ok(Amendment::default());
+    };
+    let old = old.or_else(|| case.predecessor().and_then(|record| record.replicas));
+    let record = match binding.iter().any(|b| b.rule.has_window()) {
+        true => case.evidence()?,
+        false => Evidence::Nothing,
+    };
+    let violation = |rule: &Replicas, number: i64| {
+        let is_automation = subject.is_automation();
+        let over_time = || match record {
+            Evidence::Whole(record) => {
+                rule.window_violation(record, now, old, number, is_automation)
+            }
+            _ => None,
+        };
+        rule.violation(old, number, is_automation).or_else(over_time)
+    };
+    let clamping = |b: &Binding<'_>| b.rule.on_violation() == OnViolation::Clamp;
+    if binding.iter().any(|b| !clamping(b) && violation(b.rule, asked).is_some()) {
+        return Ok(Amendment::default());
     }
     let mut value = asked;
     // Each pass obeys one more policy; after as many passes as policies the value stands or there is none.
     for _ in 0..binding.len() {
-        for (_, rule) in &binding {
-            value = rule.violation(old, value, is_automation).map_or(value, |v| v.nearest);
+        for Binding { rule, .. } in &binding {
+            value = violation(rule, value).map_or(value, |v| v.nearest);
         }
     }
-    if value == asked
-        || binding.iter().any(|(_, r)| r.violation(old, value, is_automation).is_some())
-    {
-        return Amendment::default();
+    if value == asked || binding.iter().any(|b| violation(b.rule, value).is_some()) {
+        return Ok(Amendment::default());
     }
-    let mut names: Vec<Arc<str>> = binding
-        .iter()
-        .filter(|(_, r)| clamping(r) && r.violation(old, asked, is_automation).is_some())
-        .map(|(p, _)| Arc::clone(p.name()))
-        .collect();
+    let clamped = binding.iter().filter(|b| clamping(b) && violation(b.rule, asked).is_some());
+    let mut names: Vec<Arc<str>> = clamped.map(|b| Arc::clone(b.policy.name())).collect();
     names.sort();
-    Amendment {
-        ops: vec![PatchOp { op: "add", path: "/spec/replicas", value }],
+    let field = pointer.trim_start_matches('/').replace('/', ".");
+    Ok(Amendment {
+        ops: vec![PatchOp { op: "add", path: pointer, value }],
         warnings: names
             .iter()
             .map(|name| {
-                let text = format!("{name}/replicas: spec.replicas {asked} was set to {value}");
+                let text = format!("{name}/replicas: {field} {asked} was set to {value}");
                 crate::verdict::shortened(&text, 120)
             })
             .collect(),
@@ -88,7 +112,36 @@ pub fn amend(change: &Change<'_>, subject: &Subject, facts: &Facts<'_>) -> Amend
             .into_iter()
             .map(|policy| Outcome { policy, rule: Rule::Replicas, effect: Effect::Clamp })
             .collect(),
+    })
+}
+
+/// The policies that bind the number, and the number with its JSON pointer.
+#[expect(clippy::type_complexity, reason = "a pair that is taken apart at once")]
+fn binding<'p>(
+    case: &Case<'p>,
+) -> Result<(Vec<Binding<'p>>, Option<(ReplicasChange, String)>), Needs> {
+    let Case { change, subject, facts, inputs, .. } = *case;
+    let mut binding = Vec::new();
+    let mut found = change.replicas().zip(change.replicas_pointer().map(str::to_owned));
+    let mut needs = Needs::default();
+    for policy in facts.policies.iter().map(|a| &a.policy).filter(|p| p.mode() == Mode::Enforce) {
+        let Some(rule) = &policy.rules().replicas else { continue };
+        match policy.fit(change, subject, facts.related, inputs) {
+            Fit::No => continue,
+            Fit::Needs => {
+                needs.related = true;
+                continue;
+            }
+            Fit::Yes { .. } => {}
+        }
+        if let Some(path) = policy.named_kind(change).and_then(NamedKind::number) {
+            // What cannot be read is refused by the judgement.
+            let number = change.number_at(path).ok().flatten();
+            found = found.or_else(|| number.map(|number| (number, path.pointer())));
+        }
+        binding.push(Binding { policy, rule });
     }
+    needs.or_ok().map(|()| (binding, found))
 }
 
 #[cfg(test)]
@@ -114,7 +167,7 @@ mod tests {
         let scale = sample::scale(old, asked);
         let facts = sample::facts(policies);
         let person = sample::person();
-        let amendment = amend(&scale.change(), &person, &facts);
+        let amendment = amend(&scale.change(), &person, &facts, sample::now()).unwrap();
         amendment.ops.iter().map(|op| op.value).collect()
     }
 
@@ -166,7 +219,9 @@ mod tests {
         let new = sample::deployment(r#"{"replicas":30}"#);
         let write = sample::Write::update("", &old, &new);
         let policies = [policy("a", 10, OnViolation::Clamp)];
-        let amendment = amend(&write.change(), &sample::person(), &sample::facts(&policies));
+        let amendment =
+            amend(&write.change(), &sample::person(), &sample::facts(&policies), sample::now())
+                .unwrap();
         let patch = serde_json::to_string(&amendment.ops).unwrap();
         assert_eq!(patch, r#"[{"op":"add","path":"/spec/replicas","value":10}]"#);
         assert_eq!(amendment.warnings, ["a/replicas: spec.replicas 30 was set to 10"]);

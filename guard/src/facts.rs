@@ -1,20 +1,29 @@
 //! What is known besides the review itself. The shell gathers it; what it could not learn is a value here and
 //! never a callback.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
-use crate::history::Record;
-use crate::policy::Applied;
+use crate::history::{NamespaceRecord, Record};
+use crate::policy::{Applied, CompiledPolicy};
 
 /// What is known when a change is judged.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
     /// The policies of the change's namespace, from the [index](crate::policy::Index).
     pub policies: &'a [Applied],
-    /// What the watch saw of the object under review, by its uid.
+    /// Every policy that selects namespaces by label, for relabelled namespaces.
+    pub selecting: &'a [Arc<CompiledPolicy>],
+    /// What the watch saw of the object under review, by its uid; for a Scale, of its object.
     pub watched: Watched<'a>,
-    /// When the ReplicaSets the object owns were created.
+    /// What the watch saw of the whole namespace.
+    pub namespace: Option<&'a NamespaceRecord>,
+    /// When the revisions of the object were made.
     pub revisions: Revisions<'a>,
+    /// What the object belongs to or speaks for.
+    pub related: Related<'a>,
 }
 
 /// What the watch saw of an object.
@@ -22,11 +31,14 @@ pub struct Facts<'a> {
 pub enum Watched<'a> {
     /// The record kept of it.
     Seen(&'a Record),
-    /// Nothing yet: the watch has not caught up with it.
+    /// Of an object that comes into being: the record of the last one of its kind, namespace and name.
+    Replaced(&'a Record),
+    /// Nothing yet: the watch has not caught up with it, or none watches its kind.
     Unseen,
 }
 
-/// The creation times of the ReplicaSets a Deployment owns, which only a live list tells.
+/// The creation times of an object's revisions (the ReplicaSets a Deployment owns, the ControllerRevisions of a
+/// StatefulSet or DaemonSet), which only a live list tells.
 #[derive(Debug, Clone, Copy)]
 pub enum Revisions<'a> {
     /// Not asked for yet; the judgement asks where it needs them.
@@ -35,4 +47,67 @@ pub enum Revisions<'a> {
     Listed(&'a [Timestamp]),
     /// Asked for, and not to be had in time.
     Unavailable,
+}
+
+/// What the object under review belongs to or speaks for.
+#[derive(Debug, Clone, Copy)]
+pub enum Related<'a> {
+    /// Not asked for yet; the judgement asks where it needs it.
+    NotAsked,
+    /// As read.
+    Known {
+        /// The object a subresource is of, the owners of either, the target of an autoscaler.
+        objects: &'a [RelatedObject],
+        /// Where a pod is about to end: when the newest pod of its controller was made.
+        newest_pod: Option<Timestamp>,
+    },
+    /// Asked for, and not to be had in time.
+    Unavailable,
+}
+
+/// An object that another belongs to or speaks for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RelatedObject {
+    /// What it is to the object under review.
+    pub relation: Relation,
+    /// Its API group, empty for core.
+    pub group: String,
+    /// Its kind, as in `Deployment`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its generation when it was read.
+    pub generation: Option<i64>,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// What the watch saw of it.
+    pub record: Option<Record>,
+}
+
+/// What an object is to the one under review.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    /// The one under review is a subresource of it.
+    Parent,
+    /// It owns the one under review, or the owner of that.
+    Owner,
+    /// The autoscaler under review scales it.
+    Target,
+}
+
+impl RelatedObject {
+    /// Whether it is of this kind.
+    pub(crate) fn is_a(&self, group: &str, kind: &str) -> bool {
+        self.group == group && self.kind == kind
+    }
+
+    /// Whether its kind is one of which what was observed is kept.
+    pub(crate) fn has_history(&self) -> bool {
+        matches!(
+            (self.group.as_str(), self.kind.as_str()),
+            ("apps", "Deployment" | "StatefulSet" | "DaemonSet") | ("", "ReplicationController")
+        )
+    }
 }

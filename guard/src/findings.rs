@@ -191,7 +191,7 @@ mod tests {
     use smartops_change::Operation;
 
     use super::*;
-    use crate::facts::{Facts, Revisions, Watched};
+    use crate::facts::{Facts, Watched};
     use crate::history::{Record, Rolled};
     use crate::sample::{self, Write};
 
@@ -248,11 +248,7 @@ mod tests {
         let record =
             Record { rolled: Rolled::At("2026-01-01T11:59:27Z".parse().unwrap()), ..sample::QUIET };
         let policies = sample::shipped_policies();
-        let facts = Facts {
-            policies: &policies,
-            watched: Watched::Seen(&record),
-            revisions: Revisions::NotAsked,
-        };
+        let facts = Facts { watched: Watched::Seen(&record), ..sample::facts(&policies) };
         let verdict = sample::verdict_with(&sample::restart(), &sample::automation(), &facts);
         insta::assert_snapshot!(verdict.denial().unwrap().message, @"SmartOps denies UPDATE of deployments.apps smartops-dev/web by system:serviceaccount:smartops-system:smartops-orchestrator: policy smartops-automation, rule cooldown: the pod template last changed (restarted) 33 s ago and may change again after 120 s; retry in 87 s");
     }

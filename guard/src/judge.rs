@@ -5,9 +5,10 @@ use jiff::Timestamp;
 use smartops_change::Change;
 use smartops_common::denial::Rule;
 
+use crate::cel::Inputs;
 use crate::facts::Facts;
 use crate::findings::{Finding, Findings};
-use crate::policy::{Applied, Mode};
+use crate::policy::{Applied, Fit, Mode};
 use crate::rules::Case;
 use crate::subject::Subject;
 use crate::verdict::Verdict;
@@ -21,12 +22,31 @@ pub enum Judgement {
     Needs(Needs),
 }
 
-/// What a judgement lacks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Needs {
-    /// The creation times of the ReplicaSets the Deployment owns, as [`Facts::revisions`](crate::Facts). Given
-    /// them, or told that they are not to be had, the judgement is final.
-    Revisions,
+/// What a judgement lacks. Given it, or told that it is not to be had, the judgement asks for it no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// When the object's revisions were made, as [`Facts::revisions`](crate::Facts).
+    pub revisions: bool,
+    /// What the object belongs to or speaks for, as [`Facts::related`](crate::Facts).
+    pub related: bool,
+}
+
+impl Needs {
+    pub(crate) const REVISIONS: Self = Self { revisions: true, related: false };
+    pub(crate) const RELATED: Self = Self { revisions: false, related: true };
+
+    /// Takes over what a rule lacks.
+    pub(crate) fn also(&mut self, judged: Result<(), Self>) {
+        if let Err(Self { revisions, related }) = judged {
+            self.revisions |= revisions;
+            self.related |= related;
+        }
+    }
+
+    /// An error where anything is lacking.
+    pub(crate) fn or_ok(self) -> Result<(), Self> {
+        if self == Self::default() { Ok(()) } else { Err(self) }
+    }
 }
 
 /// Judges a change by everything known. All policies that fit apply, their order never matters, and none loosens
@@ -40,31 +60,56 @@ pub fn judge(
     if subject.is_control_plane() || (change.is_finalising() && !subject.is_automation()) {
         return Judgement::Final(Verdict::allow());
     }
-    let case = Case { change, subject, facts, now };
+    let inputs = Inputs::new(change, subject);
+    let case = Case { change, subject, facts, inputs: &inputs, now };
     let mut findings = Findings::default();
-    for applied in facts.policies.iter().filter(|a| a.policy.fits(change, subject)) {
+    let mut needs = Needs::default();
+    let mut is_named = false;
+    for applied in facts.policies {
         let policy = &applied.policy;
+        let fit = policy.fit(change, subject, facts.related, &inputs);
+        let Fit::Yes { reach, .. } = fit else {
+            needs.related |= fit == Fit::Needs;
+            continue;
+        };
+        is_named |= applied.is_certain && policy.names(subject, fit);
         let mut found = Vec::new();
-        if let Err(needs) = policy.rules().judge(&case, &mut found) {
-            return Judgement::Needs(needs);
+        needs.also(policy.rules().judge(&case, reach, policy.named_kind(change), &mut found));
+        if policy.is_left_by(change) {
+            found.push(leaving("object", "spec.match.objects"));
         }
         for finding in found {
             findings.add(policy.name(), policy.mode(), finding);
         }
     }
-    if let Some(finding) = unnamed(change, subject, facts.policies) {
-        findings.add(&"".into(), Mode::Enforce, finding);
+    if let Err(needs) = needs.or_ok() {
+        return Judgement::Needs(needs);
+    }
+    for policy in facts.selecting.iter().filter(|p| p.is_left_by_namespace(change, subject)) {
+        let finding = leaving("namespace", "spec.match.namespaces.selector");
+        findings.add(policy.name(), policy.mode(), finding);
+    }
+    if subject.is_automation() && !is_named {
+        findings.add(&"".into(), Mode::Enforce, unnamed(change, subject, facts.policies));
     }
     Judgement::Final(findings.verdict(change, subject))
 }
 
-/// Automation may do only what a policy names that was written for it.
-fn unnamed(change: &Change<'_>, subject: &Subject, policies: &[Applied]) -> Option<Finding> {
-    if !subject.is_automation()
-        || policies.iter().any(|a| a.is_certain && a.policy.names(change, subject))
-    {
-        return None;
+/// That a write takes its object out of what a policy selects by label.
+fn leaving(what: &str, selector: &str) -> Finding {
+    Finding {
+        rule: Rule::Selection,
+        path: "metadata.labels".to_owned(),
+        message: format!(
+            "these labels take the {what} out of the policy ({selector}); leave them as they are, or have the policy changed or an exclusion made by whoever owns it"
+        ),
+        retry_after: None,
+        refuses: true,
     }
+}
+
+/// That automation may do only what a policy names that was written for it.
+fn unnamed(change: &Change<'_>, subject: &Subject, policies: &[Applied]) -> Finding {
     let named: Vec<String> = policies
         .iter()
         .filter(|a| a.policy.is_written_for(subject))
@@ -78,7 +123,7 @@ fn unnamed(change: &Change<'_>, subject: &Subject, policies: &[Applied]) -> Opti
     } else {
         named.join("; ")
     };
-    Some(Finding {
+    Finding {
         rule: Rule::Unnamed,
         path: String::new(),
         message: format!(
@@ -88,7 +133,7 @@ fn unnamed(change: &Change<'_>, subject: &Subject, policies: &[Applied]) -> Opti
         ),
         retry_after: None,
         refuses: true,
-    })
+    }
 }
 
 #[cfg(test)]

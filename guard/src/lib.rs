@@ -8,11 +8,14 @@
 #![allow(unreachable_pub, reason = "kube's KubeSchema expands to pub copies inside functions")]
 
 mod amend;
+mod cel;
 mod facts;
 mod findings;
 pub mod history;
 mod judge;
+pub mod ledger;
 pub mod policy;
+pub mod registration;
 pub mod rules;
 mod subject;
 mod verdict;
@@ -23,7 +26,7 @@ mod properties;
 mod sample;
 
 pub use self::amend::{Amendment, PatchOp, amend};
-pub use self::facts::{Facts, Revisions, Watched};
+pub use self::facts::{Facts, Related, RelatedObject, Relation, Revisions, Watched};
 pub use self::judge::{Judgement, Needs, judge};
 pub use self::subject::Subject;
 pub use self::verdict::{Decision, Effect, Outcome, Verdict};

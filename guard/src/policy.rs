@@ -2,13 +2,19 @@
 //! What a rule says lives in `rules`.
 
 mod compile;
+mod coverage;
 mod defaults;
+mod fit;
 mod index;
 mod kind;
 mod selector;
+mod unjudged;
 
 pub use self::compile::{CompileError, CompiledPolicy, Flaw, blind, compile};
+pub use self::coverage::Covered;
+pub(crate) use self::coverage::{NamedKind, Reach, ends_pods};
 pub use self::defaults::shipped;
+pub(crate) use self::fit::Fit;
 pub use self::index::{Applied, Index};
 pub use self::kind::{
     ConditionSpec, GuardrailPolicy, GuardrailPolicySpec, GuardrailPolicyStatus, KindMatch, Match,

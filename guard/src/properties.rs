@@ -4,8 +4,14 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use smartops_common::denial::Rule;
+
+use crate::amend::amend;
 use crate::judge::{Judgement, judge};
-use crate::policy::{Applied, GuardrailPolicySpec, Mode, OperationName, SubjectMatch, SubjectSet};
+use crate::policy::{
+    Applied, GuardrailPolicySpec, KindMatch, Mode, OperationName, SubjectMatch, SubjectSet,
+};
+use crate::rules::RulesSpec;
 use crate::rules::images::{ImageRule, ImagesSpec};
 use crate::rules::paths::PathsSpec;
 use crate::rules::replicas::{OnViolation, ReplicasSpec};
@@ -27,6 +33,29 @@ fn object() -> Value {
         "spec": {"containers": [{"name": "web", "image": "shop:1"}, {"name": "log", "image": "log:1"}]}}}})
 }
 
+/// The text of a value with the keys of every object backwards.
+fn backwards(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let members = map.iter().rev().map(|(k, v)| format!("{}:{}", json!(k), backwards(v)));
+            format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+        }
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(backwards).collect::<Vec<_>>().join(", "))
+        }
+        scalar => scalar.to_string(),
+    }
+}
+
+/// The object with its containers the other way round.
+fn turned(object: &Value) -> Value {
+    let mut turned = object.clone();
+    if let Some(containers) = turned["spec"]["template"]["spec"]["containers"].as_array_mut() {
+        containers.reverse();
+    }
+    turned
+}
+
 /// One change of the object, each in a place of its own, so that none undoes another.
 fn edit(which: usize, object: &mut Value) {
     let spec = &mut object["spec"];
@@ -40,10 +69,14 @@ fn edit(which: usize, object: &mut Value) {
         5 => pod["spec"]["containers"][1]["resources"] = json!({"limits": {"cpu": "1"}}),
         6 => pod["spec"]["volumes"] = json!([{"name": "v", "emptyDir": {}}]),
         7 => object["metadata"]["labels"] = json!({"a": "b"}),
+        8 => spec["replicas"] = json!(0),
+        9 => pod["spec"]["containers"][1]["image"] = json!("evil.example/log:latest"),
+        10 => pod["spec"]["initContainers"] = json!([{"name": "i", "image": "init:1"}]),
+        11 => object["spec"]["strategy"] = json!({"type": "Recreate"}),
         _ => pod["spec"]["hostNetwork"] = json!(true),
     }
 }
-const EDITS: usize = 9;
+const EDITS: usize = 13;
 
 fn edited(edits: &[usize]) -> Value {
     let mut object = object();
@@ -56,15 +89,23 @@ fn edited(edits: &[usize]) -> Value {
 fn policy() -> impl Strategy<Value = GuardrailPolicySpec> {
     let mode = prop_oneof![Just(Mode::Enforce), Just(Mode::Warn), Just(Mode::Audit)];
     let on = prop_oneof![Just(OnViolation::Deny), Just(OnViolation::Clamp)];
-    let replicas = (0..5, 5..60, 1..60, on).prop_map(|(min, max, step, on_violation)| {
-        ReplicasSpec { min: Some(min), max: Some(max), max_step: Some(step), on_violation }
-    });
+    let replicas =
+        (0..5, 5..60, 1..60, on).prop_map(|(min, max, step, on_violation)| ReplicasSpec {
+            min: Some(min),
+            max: Some(max),
+            max_step: Some(step),
+            step_window_seconds: None,
+            on_violation,
+        });
     let paths = prop_oneof![
         Just(PathsSpec { allow: Some(vec!["spec".into()]), forbid: vec![] }),
         Just(PathsSpec { allow: None, forbid: vec!["spec.template.spec.volumes".into()] }),
         Just(PathsSpec { allow: Some(vec!["spec.template.metadata".into()]), forbid: vec![] }),
     ];
-    let images = prop_oneof![Just(ImageRule::Deny), Just(ImageRule::Allow)];
+    let images = prop_oneof![
+        Just(ImagesSpec { change: ImageRule::Deny, ..ImagesSpec::default() }),
+        Just(ImagesSpec { forbid_tags: vec!["latest".into()], ..ImagesSpec::default() }),
+    ];
     (
         mode,
         proptest::option::of(replicas),
@@ -76,9 +117,10 @@ fn policy() -> impl Strategy<Value = GuardrailPolicySpec> {
             let mut spec = sample::baseline();
             spec.mode = mode;
             spec.match_.operations = vec![OperationName::Update];
+            spec.match_.kinds.truncate(1);
             spec.rules.replicas = replicas;
             spec.rules.paths = paths;
-            spec.rules.images = images.map(|change| ImagesSpec { change });
+            spec.rules.images = images;
             if for_automation {
                 let include = SubjectSet { automation: true, ..SubjectSet::default() };
                 spec.match_.subjects = Some(SubjectMatch { include: Some(include), exclude: None });
@@ -95,7 +137,69 @@ fn subject() -> impl Strategy<Value = Subject> {
     prop_oneof![Just(sample::person()), Just(sample::automation())]
 }
 
+/// A policy that means nothing of what is judged here.
+fn unrelated() -> Applied {
+    let mut spec = sample::baseline();
+    spec.match_.kinds = vec![KindMatch {
+        group: "apps".into(),
+        resource: "daemonsets".into(),
+        ..KindMatch::default()
+    }];
+    spec.rules = RulesSpec {
+        paths: Some(PathsSpec { allow: Some(vec![]), forbid: vec![] }),
+        ..RulesSpec::default()
+    };
+    spec.match_.operations = vec![OperationName::Update];
+    sample::applied("unrelated", &spec)
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn the_order_of_keys_and_of_items_alike_on_both_sides_never_changes_the_verdict(
+        specs in vec(policy(), 0..5), edits in vec(0..EDITS, 0..5), subject in subject(),
+    ) {
+        let mut policies = applied(&specs);
+        policies.extend(sample::shipped_policies());
+        let (old, new) = (object(), edited(&edits));
+        let plain = verdict(&old, &new, &subject, &policies);
+        let write = Write::update("", &backwards(&turned(&old)), &backwards(&turned(&new)));
+        let turned = sample::verdict_with(&write, &subject, &sample::facts(&policies));
+        prop_assert_eq!(plain, turned);
+    }
+
+    #[test]
+    fn a_policy_about_something_else_never_changes_the_verdict(
+        specs in vec(policy(), 0..5), edits in vec(0..EDITS, 0..5), subject in subject(),
+    ) {
+        let mut policies = applied(&specs);
+        policies.extend(sample::shipped_policies());
+        let before = verdict(&object(), &edited(&edits), &subject, &policies);
+        policies.insert(0, unrelated());
+        prop_assert_eq!(before, verdict(&object(), &edited(&edits), &subject, &policies));
+    }
+
+    #[test]
+    fn what_was_clamped_is_not_clamped_again_and_not_refused_for_its_number(
+        specs in vec(policy(), 1..5), old in 0_i64..70, asked in 0_i64..70, subject in subject(),
+    ) {
+        let policies = applied(&specs);
+        let facts = sample::facts(&policies);
+        let amended = |new: i64| {
+            let write = sample::replicas(old, new);
+            amend(&write.change(), &subject, &facts, sample::now()).unwrap()
+        };
+        let first = amended(asked);
+        if let [op] = first.ops.as_slice() {
+            prop_assert_eq!(amended(op.value).ops, vec![]);
+            let write = sample::replicas(old, op.value);
+            let verdict = sample::verdict_with(&write, &subject, &facts);
+            let refused = verdict.denial().is_some_and(|d| d.causes.iter().any(|c| c.rule == Rule::Replicas));
+            prop_assert!(!refused, "{old} {asked} {}", op.value);
+        }
+    }
+
     #[test]
     fn a_denied_change_never_becomes_allowed_by_adding_another(
         specs in vec(policy(), 0..4), edits in vec(0..EDITS, 1..4), more in 0..EDITS, subject in subject(),

@@ -1,43 +1,72 @@
 //! The guardrails, each in a file of its own: what a policy may say, its check, its judgement. Listed here once.
 
+pub mod budget;
 pub mod cooldown;
+pub mod custom;
+pub mod deletion;
+pub(crate) mod evidence;
+pub mod freeze;
 pub mod images;
 pub mod paths;
 pub mod replicas;
+pub mod resources;
 
 use jiff::Timestamp;
 use kube_derive::KubeSchema;
 use serde::{Deserialize, Serialize};
-use smartops_change::Change;
+use smartops_change::{Change, Operation};
 use smartops_common::denial::Rule;
 
+use self::budget::{Budget, BudgetSpec};
 use self::cooldown::{Cooldown, CooldownSpec};
+use self::custom::{Custom, CustomSpec};
+use self::deletion::{Deletion, DeletionSpec};
+use self::freeze::{Freeze, FreezeSpec};
 use self::images::{Images, ImagesSpec};
 use self::paths::{Paths, PathsSpec};
-use self::replicas::{Replicas, ReplicasSpec};
+use self::replicas::{OnViolation, Replicas, ReplicasSpec};
+use self::resources::{Resources, ResourcesSpec};
+use crate::cel::Inputs;
 use crate::facts::Facts;
 use crate::findings::Finding;
 use crate::judge::Needs;
-use crate::policy::Flaw;
+use crate::policy::{Flaw, NamedKind, Reach};
 use crate::subject::Subject;
 
 /// What the writes a policy means may not do. A rule that is absent binds nothing.
-#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
 #[x_kube(crates(kube_core = "::kube_core"))]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RulesSpec {
     /// How many replicas there may be, and how far one write may move them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<ReplicasSpec>,
-    /// How long to wait between two changes of the pod template.
+    /// How long to wait between two restarts, and between two changes of the number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cooldown: Option<CooldownSpec>,
     /// Which paths an update may change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paths: Option<PathsSpec>,
-    /// Whether an update may change images.
+    /// Which images there may be, and whether an update may change them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<ImagesSpec>,
+    /// How far an update may raise requests and limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourcesSpec>,
+    /// Whether objects may be deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<DeletionSpec>,
+    /// When nothing may change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub freeze: Vec<FreezeSpec>,
+    /// How many changes a target and a namespace may have in a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetSpec>,
+    /// Rules of one's own, in CEL: each must hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub custom: Vec<CustomSpec>,
 }
 
 /// The rules of a policy, checked.
@@ -47,8 +76,14 @@ pub(crate) struct Rules {
     cooldown: Option<Cooldown>,
     paths: Option<Paths>,
     images: Option<Images>,
+    resources: Option<Resources>,
+    deletion: Option<Deletion>,
+    freeze: Freeze,
+    budget: Option<Budget>,
+    custom: Custom,
     /// Nothing of the policy but its match can be read: whatever it matches is undecided.
     is_blind: bool,
+    binds_something: bool,
 }
 
 /// What a rule looks at.
@@ -57,6 +92,7 @@ pub(crate) struct Case<'a> {
     pub(crate) change: &'a Change<'a>,
     pub(crate) subject: &'a Subject,
     pub(crate) facts: &'a Facts<'a>,
+    pub(crate) inputs: &'a Inputs<'a>,
     pub(crate) now: Timestamp,
 }
 
@@ -67,41 +103,93 @@ impl Rules {
             replicas: spec.replicas.as_ref().map(|s| Replicas::compile(s, flaws)),
             cooldown: spec.cooldown.as_ref().map(|s| Cooldown::compile(s, flaws)),
             paths: spec.paths.as_ref().map(|s| Paths::compile(s, flaws)),
-            images: spec.images.as_ref().map(Images::compile),
+            images: spec.images.as_ref().map(|s| Images::compile(s, flaws)),
+            resources: spec.resources.as_ref().map(|s| Resources::compile(s, flaws)),
+            deletion: spec.deletion.as_ref().map(|s| Deletion::compile(s, flaws)),
+            freeze: Freeze::compile(&spec.freeze, flaws),
+            budget: spec.budget.as_ref().map(|s| Budget::compile(s, flaws)),
+            custom: Custom::compile(&spec.custom, flaws),
             is_blind: false,
+            binds_something: *spec != RulesSpec::default(),
         }
     }
 
     /// The rules of a policy that cannot be judged by.
     pub(crate) fn blind() -> Self {
-        Self { replicas: None, cooldown: None, paths: None, images: None, is_blind: true }
+        let nothing = Self::compile(&RulesSpec::default(), &mut Vec::new());
+        Self { is_blind: true, binds_something: true, ..nothing }
     }
 
-    /// Adds what every rule finds in the case.
-    pub(crate) fn judge(&self, case: &Case<'_>, found: &mut Vec<Finding>) -> Result<(), Needs> {
+    /// Whether there is any rule.
+    pub(crate) fn bind_something(&self) -> bool {
+        self.binds_something
+    }
+
+    /// Whether numbers are changed instead of refused.
+    pub(crate) fn clamps(&self) -> bool {
+        self.replicas.is_some_and(|r| r.on_violation() == OnViolation::Clamp)
+    }
+
+    /// Adds what every rule that reaches the write finds in the case. A neighbour of what the policy names is held to
+    /// what the policy says of numbers, pods and time, and not to rules about the shape of another kind.
+    pub(crate) fn judge(
+        &self,
+        case: &Case<'_>,
+        reach: Reach,
+        kind: Option<&NamedKind>,
+        found: &mut Vec<Finding>,
+    ) -> Result<(), Needs> {
         if self.is_blind {
-            found.push(Finding {
-                rule: Rule::Undecided,
-                path: String::new(),
-                message: "the policy cannot be judged by as it is written; its condition Accepted says why: \
-                          have an operator correct it"
-                    .to_owned(),
-                retry_after: None,
-                refuses: true,
-            });
+            found.push(blind());
         }
-        if let Some(rule) = &self.images {
+        let is_named = reach == Reach::Named;
+        let is_update = case.change.operation() == Operation::Update;
+        if is_named || (reach == Reach::ReplicaSet && is_update) {
+            if let Some(rule) = &self.images {
+                rule.judge(case, found);
+            }
+            if let Some(rule) = &self.resources {
+                rule.judge(case, found);
+            }
+        }
+        if let Some(rule) = &self.paths
+            && is_update
+            && reach != Reach::Autoscaler
+        {
             rule.judge(case, found);
         }
+        if is_named {
+            if let Some(rule) = &self.deletion {
+                rule.judge(case, found);
+            }
+            self.custom.judge(case, found);
+        }
+        if !matches!(reach, Reach::Pod | Reach::Recreation) {
+            self.freeze.judge(case, found);
+        }
+        let mut needs = Needs::default();
         if let Some(rule) = &self.replicas {
-            rule.judge(case, found);
+            needs.also(rule.judge(case, kind, found));
         }
-        if let Some(rule) = &self.paths {
-            rule.judge(case, found);
+        if let Some(rule) = &self.cooldown {
+            needs.also(rule.judge(case, reach, found));
         }
-        match &self.cooldown {
-            Some(rule) => rule.judge(case, found),
-            None => Ok(()),
+        if let Some(rule) = &self.budget {
+            needs.also(rule.judge(case, found));
         }
+        needs.or_ok()
+    }
+}
+
+fn blind() -> Finding {
+    Finding {
+        rule: Rule::Undecided,
+        path: String::new(),
+        message:
+            "the policy cannot be judged by as it is written; its condition Accepted says why: \
+                  have an operator correct it"
+                .to_owned(),
+        retry_after: None,
+        refuses: true,
     }
 }

@@ -1,12 +1,13 @@
 //! Writes, subjects and policies that the tests of several modules judge.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
 use smartops_change::{Change, Operation, Request, Resource, TemplateDigest};
 use smartops_common::config::SmartOpsConfigSpec;
 
-use crate::facts::{Facts, Related, Revisions, Watched};
+use crate::facts::{Facts, Related, RelatedObject, Relation, Revisions, Watched};
 use smartops_common::denial::Rule;
 
 use crate::history::{Recent, Record, Rolled};
@@ -135,9 +136,45 @@ pub(crate) const QUIET: Record = Record {
 };
 static SEEN_QUIET: Record = QUIET;
 
-/// Facts about a workload that never rolled.
+/// The Deployment a Scale is of.
+static QUIET_PARENT: LazyLock<[RelatedObject; 1]> = LazyLock::new(|| {
+    [RelatedObject {
+        generation: Some(7),
+        record: Some(QUIET),
+        ..relative(Relation::Parent, "apps", "Deployment")
+    }]
+});
+
+/// Facts about a workload that never changed.
 pub(crate) fn facts(policies: &[Applied]) -> Facts<'_> {
-    Facts { policies, watched: Watched::Seen(&SEEN_QUIET), revisions: Revisions::NotAsked }
+    Facts {
+        policies,
+        selecting: &[],
+        watched: Watched::Seen(&SEEN_QUIET),
+        namespace: None,
+        revisions: Revisions::NotAsked,
+        related: Related::Known { objects: &*QUIET_PARENT, newest_pod: None },
+    }
+}
+
+/// An object that the one under review belongs to, of which nothing is known.
+pub(crate) fn relative(relation: Relation, group: &str, kind: &str) -> RelatedObject {
+    RelatedObject {
+        relation,
+        group: group.to_owned(),
+        kind: kind.to_owned(),
+        name: "web".to_owned(),
+        labels: BTreeMap::new(),
+        generation: None,
+        created: None,
+        record: None,
+    }
+}
+
+/// A write of the number on the object itself.
+pub(crate) fn replicas(old: i64, new: i64) -> Write {
+    let object = |n: i64| deployment(&format!(r#"{{"replicas":{n}}}"#));
+    Write::update("", &object(old), &object(new))
 }
 
 /// The verdict, where nothing is missing to reach it.

@@ -1,24 +1,24 @@
-//! What a review reads from the API server because no watch can answer it: a Deployment as it is now, and when its
-//! ReplicaSets were made. Each read is one call under the review's deadline.
+//! What a review reads from the API server because no watch can answer it: an object's metadata as it is now, when a
+//! workload's revisions were made, when its newest pod was. Each read is one call under the review's deadline.
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::ReplicaSet;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::api::ListParams;
-use kube::core::Selector;
+use kube::api::{ListParams, ObjectMeta};
+use kube::core::{ApiResource, DynamicObject, Selector};
 use kube::{Api, Client, ResourceExt};
 use smartops_process::client::{Error, deadline};
 use tokio::time::Instant;
 
 use crate::metrics::WebhookMetrics;
-use crate::workload::Workload;
 
 /// The longest a single read may take, whatever the review's deadline.
 const LONGEST: Duration = Duration::from_secs(5);
-/// ReplicaSets read at most; a Deployment keeps ten old ones unless told otherwise.
+/// Objects listed at most; a workload keeps ten old revisions unless told otherwise.
 const MOST: u32 = 500;
+/// A pod made so soon after its controller came with it.
+const CAME_WITH_IT: SignedDuration = SignedDuration::from_secs(30);
 
 /// Reads from the API server. Cheap to clone.
 #[derive(Clone)]
@@ -33,47 +33,150 @@ impl std::fmt::Debug for Live {
     }
 }
 
+/// A kind of which revisions are kept, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revisioned {
+    /// Its ReplicaSets are its revisions.
+    Deployment,
+    /// Its ControllerRevisions are.
+    StatefulSet,
+    /// Its ControllerRevisions are.
+    DaemonSet,
+}
+
+impl Revisioned {
+    /// The kind of this name of group apps.
+    pub fn of(group: &str, kind: &str) -> Option<Self> {
+        match (group, kind) {
+            ("apps", "Deployment") => Some(Self::Deployment),
+            ("apps", "StatefulSet") => Some(Self::StatefulSet),
+            ("apps", "DaemonSet") => Some(Self::DaemonSet),
+            _ => None,
+        }
+    }
+
+    fn resource(self) -> ApiResource {
+        match self {
+            Self::Deployment => resource("apps", "v1", "Deployment", "deployments"),
+            Self::StatefulSet => resource("apps", "v1", "StatefulSet", "statefulsets"),
+            Self::DaemonSet => resource("apps", "v1", "DaemonSet", "daemonsets"),
+        }
+    }
+
+    fn revisions(self) -> ApiResource {
+        match self {
+            Self::Deployment => resource("apps", "v1", "ReplicaSet", "replicasets"),
+            Self::StatefulSet | Self::DaemonSet => {
+                resource("apps", "v1", "ControllerRevision", "controllerrevisions")
+            }
+        }
+    }
+}
+
+/// A resource to read.
+pub fn resource(group: &str, version: &str, kind: &str, plural: &str) -> ApiResource {
+    let api_version =
+        if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    ApiResource {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        api_version,
+        kind: kind.to_owned(),
+        plural: plural.to_owned(),
+    }
+}
+
 impl Live {
     /// Reads through this client.
     pub fn new(client: Client, metrics: WebhookMetrics) -> Self {
         Self { client, metrics }
     }
 
-    /// The Deployment as it is now; `None` where there is none.
-    pub async fn deployment(
+    /// The metadata of an object as it is now; `None` where there is none.
+    pub async fn metadata(
         &self,
+        resource: &ApiResource,
         namespace: &str,
         name: &str,
         until: Instant,
-    ) -> Result<Option<Workload>, Error> {
-        let api: Api<Workload> = Api::namespaced(self.client.clone(), namespace);
-        let read = deadline("reading the Deployment", left(until), api.get_opt(name)).await;
-        self.count("deployment", read)
+    ) -> Result<Option<ObjectMeta>, Error> {
+        let api = self.api(resource, namespace);
+        let read = deadline("reading an object", left(until), api.get_metadata_opt(name)).await;
+        Ok(self.count("metadata", read)?.map(|object| object.metadata))
     }
 
-    /// When each of the Deployment's own ReplicaSets was made, in no order; `None` where there are too many to list.
-    pub async fn replica_sets(
+    /// When each of a workload's own revisions was made, in no order; `None` where the workload is not the one of
+    /// this uid any more, or has too many to list.
+    pub async fn revisions(
         &self,
-        deployment: &Workload,
+        kind: Revisioned,
+        namespace: &str,
+        name: &str,
+        uid: &str,
         until: Instant,
     ) -> Result<Option<Vec<Timestamp>>, Error> {
-        let namespace = deployment.namespace().unwrap_or_default();
-        let api: Api<ReplicaSet> = Api::namespaced(self.client.clone(), &namespace);
-        let mut params = ListParams::default().limit(MOST);
-        if let Some(selector) = deployment.spec.selector.clone().and_then(selector) {
-            params = params.labels_from(&selector);
-        }
-        let list = api.list_metadata(&params);
-        let read = deadline("listing the ReplicaSets", left(until), list).await;
-        let sets = self.count("replicasets", read)?;
-        if sets.metadata.continue_.is_some_and(|more| !more.is_empty()) {
+        let api = self.api(&kind.resource(), namespace);
+        let read = deadline("reading the workload", left(until), api.get_opt(name)).await;
+        let Some(workload) = self.count("workload", read)?.filter(|w| w.uid().as_deref() == Some(uid))
+        else {
+            return Ok(None);
+        };
+        let selector: Option<LabelSelector> =
+            serde_json::from_value(workload.data["spec"]["selector"].clone()).ok();
+        let params = selected(selector.and_then(|s| Selector::try_from(s).ok()).as_ref());
+        self.owned(&kind.revisions(), namespace, uid, &params, "revisions", until).await
+    }
+
+    /// When the newest of the pods was made that share a pod's controller, itself included. Those that came with their
+    /// controller replaced none; `made` is when it was made.
+    pub async fn newest_pod(
+        &self,
+        namespace: &str,
+        pod: &ObjectMeta,
+        controller: &str,
+        made: Option<Timestamp>,
+        until: Instant,
+    ) -> Result<Option<Timestamp>, Error> {
+        // The label that pods of one revision share; without one, all pods of the namespace are looked at.
+        let shared = ["pod-template-hash", "controller-revision-hash"];
+        let labels = pod.labels.iter().flatten();
+        let selector: Selector = labels
+            .filter(|(key, _)| shared.contains(&key.as_str()))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        let pods = resource("", "v1", "Pod", "pods");
+        let params = selected(Some(&selector));
+        let all = self.owned(&pods, namespace, controller, &params, "pods", until).await?;
+        let came_with_it = |at: &Timestamp| {
+            made.is_some_and(|made| at.duration_since(made) <= CAME_WITH_IT)
+        };
+        Ok(all.and_then(|all| all.into_iter().filter(|at| !came_with_it(at)).max()))
+    }
+
+    /// When each object was made that the object of this uid controls; `None` where there are too many.
+    async fn owned(
+        &self,
+        resource: &ApiResource,
+        namespace: &str,
+        uid: &str,
+        params: &ListParams,
+        what: &str,
+        until: Instant,
+    ) -> Result<Option<Vec<Timestamp>>, Error> {
+        let api = self.api(resource, namespace);
+        let read = deadline("listing what it owns", left(until), api.list_metadata(params)).await;
+        let list = self.count(what, read)?;
+        if list.metadata.continue_.is_some_and(|more| !more.is_empty()) {
             return Ok(None);
         }
-        let uid = deployment.uid().unwrap_or_default();
-        let own = sets.items.iter().filter(|set| {
-            set.owner_references().iter().any(|o| o.uid == uid && o.controller == Some(true))
+        let own = list.items.iter().filter(|object| {
+            object.owner_references().iter().any(|o| o.uid == uid && o.controller == Some(true))
         });
-        Ok(Some(own.filter_map(|set| set.creation_timestamp().map(|time| time.0)).collect()))
+        Ok(Some(own.filter_map(|o| o.creation_timestamp().map(|time| time.0)).collect()))
+    }
+
+    fn api(&self, resource: &ApiResource, namespace: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, resource)
     }
 
     fn count<T>(&self, what: &str, read: Result<T, Error>) -> Result<T, Error> {
@@ -83,11 +186,14 @@ impl Live {
     }
 }
 
-fn left(until: Instant) -> Duration {
-    until.saturating_duration_since(Instant::now()).min(LONGEST)
+fn selected(selector: Option<&Selector>) -> ListParams {
+    let params = ListParams::default().limit(MOST);
+    match selector {
+        Some(selector) => params.labels_from(selector),
+        None => params,
+    }
 }
 
-/// A selector the API server reads; `None` where it holds something unknown, and everything is listed.
-fn selector(selector: LabelSelector) -> Option<Selector> {
-    Selector::try_from(selector).ok()
+fn left(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now()).min(LONGEST)
 }

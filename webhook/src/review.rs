@@ -7,10 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::ResourceExt;
 use serde_json::value::RawValue;
 use smartops_change::{Change, Operation, Request, Resource};
-use smartops_guard::{Facts, Judgement, Needs, Outcome, Revisions, Subject, Watched, amend, judge};
+use smartops_guard::history::Record;
+use smartops_guard::{
+    Amendment, Facts, Judgement, Needs, Outcome, Related, Revisions, Subject, Watched, amend, judge,
+};
+use smartops_process::client::Error;
 use smartops_process::clock::Clock;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
@@ -20,8 +23,9 @@ use crate::admission::reply::Answer;
 use crate::admission::{Audience, Half};
 use crate::decisions::{self, Decision};
 use crate::history::Histories;
-use crate::live::Live;
+use crate::live::{Live, Revisioned};
 use crate::metrics::WebhookMetrics;
+use crate::relatives::{self, Relatives};
 use crate::snapshot::{Board, Snapshot};
 
 /// Reviews under way at once; what is beyond waits for its turn.
@@ -63,8 +67,15 @@ struct Reviewed {
 /// What one pass of the judgement came to.
 enum Pass {
     Done(Reviewed),
-    /// The creation times of the ReplicaSets of the Deployment of this uid are lacking.
-    NeedsRevisions(String),
+    /// This is lacking.
+    Needs(Needs),
+}
+
+/// What was read because a pass lacked it; `None` inside where it was not to be had in time.
+#[derive(Debug, Default)]
+struct Gathered {
+    relatives: Option<Option<Relatives>>,
+    revisions: Option<Option<Vec<Timestamp>>>,
 }
 
 impl Reviewer {
@@ -110,18 +121,15 @@ impl Reviewer {
         let Some(snapshot) = self.board.snapshot() else {
             return Reviewed::undecided("policies and configuration have not been read yet");
         };
-        let uid = match self.pass(request, asked, &snapshot, Revisions::NotAsked) {
-            Pass::Done(reviewed) => return reviewed,
-            Pass::NeedsRevisions(uid) => uid,
-        };
-        let listed = self.revisions(request, &uid, asked.deadline).await;
-        let revisions = listed.as_deref().map_or(Revisions::Unavailable, Revisions::Listed);
-        match self.pass(request, asked, &snapshot, revisions) {
-            Pass::Done(reviewed) => reviewed,
-            Pass::NeedsRevisions(_) => {
-                Reviewed::undecided("the judgement asked for the same twice")
+        let mut gathered = Gathered::default();
+        // Relatives may have to be known to see that revisions are lacking: three passes at most.
+        for _ in 0..3 {
+            match self.pass(request, asked, &snapshot, &gathered) {
+                Pass::Done(reviewed) => return reviewed,
+                Pass::Needs(needs) => self.gather(request, needs, asked, &mut gathered).await,
             }
         }
+        Reviewed::undecided("the judgement asked for the same twice")
     }
 
     /// One synchronous pass; a panic in it is a denial and ends nothing else.
@@ -130,10 +138,10 @@ impl Reviewer {
         request: &envelope::Request<'_>,
         asked: Asked,
         snapshot: &Snapshot,
-        revisions: Revisions<'_>,
+        gathered: &Gathered,
     ) -> Pass {
         let now = Clock.now();
-        let judgement = || self.judge(request, asked, snapshot, revisions, now);
+        let judgement = || self.judge(request, asked, snapshot, gathered, now);
         shielded(judgement).unwrap_or_else(|| {
             self.metrics.panics.inc();
             Pass::Done(Reviewed::undecided("the judgement broke down"))
@@ -145,7 +153,7 @@ impl Reviewer {
         request: &envelope::Request<'_>,
         asked: Asked,
         snapshot: &Snapshot,
-        revisions: Revisions<'_>,
+        gathered: &Gathered,
         now: Timestamp,
     ) -> Pass {
         let change = match read(request) {
@@ -158,49 +166,123 @@ impl Reviewer {
             Audience::Automation => subject.as_automation(),
             Audience::People => subject,
         };
-        let uid = change.old().map(|old| old.uid.as_ref()).unwrap_or_default();
-        let record = self.histories.record(uid);
+        let past = self.past(&change);
+        let namespace = change.namespace().map(|name| self.histories.namespace(name));
         let facts = Facts {
             policies: snapshot.index.policies(change.namespace()),
-            watched: record.as_ref().map_or(Watched::Unseen, Watched::Seen),
-            revisions,
+            selecting: snapshot.index.selecting(),
+            watched: match (&past, change.operation()) {
+                (None, _) => Watched::Unseen,
+                (Some(record), Operation::Create) => Watched::Replaced(record),
+                (Some(record), _) => Watched::Seen(record),
+            },
+            namespace: namespace.as_deref(),
+            revisions: match &gathered.revisions {
+                None => Revisions::NotAsked,
+                Some(None) => Revisions::Unavailable,
+                Some(Some(revisions)) => Revisions::Listed(revisions),
+            },
+            related: match &gathered.relatives {
+                None => Related::NotAsked,
+                Some(None) => Related::Unavailable,
+                Some(Some(Relatives { objects, newest_pod, .. })) => {
+                    Related::Known { objects, newest_pod: *newest_pod }
+                }
+            },
         };
-        let mut reviewed = match asked.half {
-            Half::Mutating => amended(&change, &subject, &facts),
+        let judged = match asked.half {
+            Half::Mutating => amend(&change, &subject, &facts, now).map(amended),
             Half::Validating => match judge(&change, &subject, &facts, now) {
                 Judgement::Final(verdict) => {
                     let outcomes = verdict.outcomes.clone();
-                    Reviewed { answer: verdict.into(), outcomes, automation: false }
+                    Ok(Reviewed { answer: verdict.into(), outcomes, automation: false })
                 }
-                Judgement::Needs(Needs::Revisions) => return Pass::NeedsRevisions(uid.to_owned()),
+                Judgement::Needs(needs) => Err(needs),
             },
         };
-        reviewed.automation = subject.is_automation();
-        Pass::Done(reviewed)
+        match judged {
+            Ok(reviewed) => {
+                Pass::Done(Reviewed { automation: subject.is_automation(), ..reviewed })
+            }
+            Err(needs) => Pass::Needs(needs),
+        }
     }
 
-    /// When the ReplicaSets of the Deployment under review were made; `None` where that is not to be had in time.
-    async fn revisions(
+    /// What was observed of the object under review, or of the one of its name that was deleted.
+    fn past(&self, change: &Change<'_>) -> Option<Record> {
+        match (change.old(), change.operation(), change.namespace()) {
+            (Some(old), ..) => self.histories.record(&old.uid),
+            (None, Operation::Create, Some(namespace)) => {
+                let Resource { group, resource, subresource, .. } = change.resource();
+                let is_object = subresource.is_empty();
+                is_object
+                    .then(|| self.histories.predecessor(group, resource, namespace, change.name()))
+                    .flatten()
+            }
+            _ => None,
+        }
+    }
+
+    /// Reads what a pass lacked, in half of the time that is left, so that the judgement still has its own when the
+    /// reads had none.
+    async fn gather(
         &self,
         request: &envelope::Request<'_>,
-        uid: &str,
-        until: Instant,
-    ) -> Option<Vec<Timestamp>> {
-        // Half of what is left, so that the judgement still has its time when the reads had none.
+        needs: Needs,
+        asked: Asked,
+        gathered: &mut Gathered,
+    ) {
         let now = Instant::now();
-        let until = now + until.saturating_duration_since(now) / 2;
-        let namespace = request.namespace.as_deref()?;
-        let read = async {
-            let deployment = self.live.deployment(namespace, &request.name, until).await?;
-            match deployment.filter(|d| d.uid().as_deref() == Some(uid)) {
-                Some(deployment) => self.live.replica_sets(&deployment, until).await,
-                None => Ok(None),
-            }
-        };
-        read.await.unwrap_or_else(|error| {
-            tracing::warn!(namespace, name = %request.name, %error, "the revisions cannot be read");
+        let until = now + asked.deadline.saturating_duration_since(now) / 2;
+        let Ok(change) = read(request) else { return };
+        if needs.related && gathered.relatives.is_none() {
+            let read = relatives::read(&change, &self.live, &self.histories, until).await;
+            gathered.relatives = Some(Self::told("relatives", request, read.map(Some)));
+        }
+        if needs.revisions && gathered.revisions.is_none() {
+            let read = self.revisions(&change, gathered, until).await;
+            gathered.revisions = Some(Self::told("revisions", request, read));
+        }
+    }
+
+    /// What was read; an error is told, and is nothing.
+    fn told<T>(
+        what: &str,
+        request: &envelope::Request<'_>,
+        read: Result<Option<T>, Error>,
+    ) -> Option<T> {
+        read.unwrap_or_else(|error| {
+            let namespace = request.namespace.as_deref().unwrap_or_default();
+            tracing::warn!(namespace, name = %request.name, %error, "the {what} cannot be read");
             None
         })
+    }
+
+    /// When the revisions were made of the workload under review, or of the relative whose past matters.
+    async fn revisions(
+        &self,
+        change: &Change<'_>,
+        gathered: &Gathered,
+        until: Instant,
+    ) -> Result<Option<Vec<Timestamp>>, Error> {
+        let Some(namespace) = change.namespace() else { return Ok(None) };
+        let own = change.kind().name().zip(change.old());
+        let workload = own.and_then(|(kind, old)| {
+            let kind = Revisioned::of(change.resource().group, kind)?;
+            Some((kind, change.name().to_owned(), old.uid.to_string()))
+        });
+        let relatives = gathered.relatives.iter().flatten();
+        let mut related = relatives.flat_map(|r| r.objects.iter().zip(&r.uids));
+        let related = related.find_map(|(object, uid)| {
+            let kind = Revisioned::of(&object.group, &object.kind)?;
+            Some((kind, object.name.clone(), uid.clone()))
+        });
+        match workload.or(related) {
+            Some((kind, name, uid)) => {
+                self.live.revisions(kind, namespace, &name, &uid, until).await
+            }
+            None => Ok(None),
+        }
     }
 }
 
@@ -236,8 +318,7 @@ fn read<'a>(request: &'a envelope::Request<'_>) -> Result<Change<'a>, String> {
     .map_err(|error| error.to_string())
 }
 
-fn amended(change: &Change<'_>, subject: &Subject, facts: &Facts<'_>) -> Reviewed {
-    let amendment = amend(change, subject, facts);
+fn amended(amendment: Amendment) -> Reviewed {
     if amendment.ops.is_empty() {
         return Reviewed::default();
     }

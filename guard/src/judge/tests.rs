@@ -1,9 +1,13 @@
 //! Who is judged at all, and by which policies. What each rule finds is tested beside the rule.
 
+use std::sync::Arc;
+
 use smartops_change::Operation;
 use smartops_common::denial::Rule;
 
-use crate::policy::{Applied, Mode};
+use super::{Judgement, Needs, judge};
+use crate::facts::{Facts, Related, RelatedObject, Relation};
+use crate::policy::{Applied, GuardrailPolicySpec, Mode, SubjectMatch, SubjectSet};
 use crate::sample::{self, Write};
 
 #[test]
@@ -114,4 +118,156 @@ fn whom_automations_registration_picked_is_automation_whatever_the_configuration
     let image = Write::of(Operation::Delete, "apps", "deployments");
     assert_eq!(sample::refused(&image, &sample::person()), []);
     assert_eq!(sample::refused(&image, &sample::person().as_automation()), [Rule::Unnamed]);
+}
+
+/// A policy for people on Deployments alone, with the baseline's numbers.
+fn on_deployments(labels: Option<&str>) -> GuardrailPolicySpec {
+    let mut spec = sample::baseline();
+    spec.match_.kinds.truncate(1);
+    spec.match_.objects = labels.map(|json| serde_json::from_str(json).unwrap());
+    spec
+}
+
+fn related(objects: &[RelatedObject]) -> Related<'_> {
+    Related::Known { objects, newest_pod: None }
+}
+
+fn labelled(labels: &str, replicas: i64) -> String {
+    format!(
+        r#"{{"metadata":{{"name":"web","generation":7,"labels":{labels}}},"spec":{{"replicas":{replicas}}}}}"#
+    )
+}
+
+#[test]
+fn what_is_forbidden_on_a_deployment_is_not_reached_through_a_neighbour() {
+    let policies = [sample::applied("p", &on_deployments(None))];
+    let owner = r#""ownerReferences":[{"apiVersion":"apps/v1","kind":"Deployment","name":"web","uid":"d","controller":true}]"#;
+    let set = |owner: &str, n: i64| {
+        let comma = if owner.is_empty() { "" } else { "," };
+        format!(r#"{{"metadata":{{"name":"web-1"{comma}{owner}}},"spec":{{"replicas":{n}}}}}"#)
+    };
+    let bounds = |kind: &str, max: i64| {
+        format!(
+            r#"{{"metadata":{{"name":"web"}},"spec":{{"minReplicas":1,"maxReplicas":{max},"scaleTargetRef":{{"apiVersion":"apps/v1","kind":"{kind}","name":"web"}}}}}}"#
+        )
+    };
+    let number = |n: i64| format!(r#"{{"metadata":{{"name":"web"}},"spec":{{"replicas":{n}}}}}"#);
+    let deployment = [sample::relative(Relation::Owner, "apps", "Deployment")];
+    let stranger = [sample::relative(Relation::Owner, "example.com", "Rollout")];
+    for (resource, old, new, objects, denied) in [
+        ("deployments/scale", number(3), number(11), &deployment, true),
+        ("deployments/scale", number(3), number(10), &deployment, false),
+        ("replicasets", set(owner, 3), set(owner, 11), &deployment, true),
+        ("replicasets", set(owner, 3), set(owner, 10), &deployment, false),
+        ("replicasets", set("", 3), set("", 11), &deployment, false),
+        ("replicasets/scale", number(3), number(11), &deployment, true),
+        ("replicasets/scale", number(3), number(10), &deployment, false),
+        ("replicasets/scale", number(3), number(11), &stranger, false),
+        ("statefulsets/scale", number(3), number(11), &deployment, false),
+        (
+            "horizontalpodautoscalers",
+            bounds("Deployment", 5),
+            bounds("Deployment", 11),
+            &deployment,
+            true,
+        ),
+        (
+            "horizontalpodautoscalers",
+            bounds("Deployment", 5),
+            bounds("Deployment", 10),
+            &deployment,
+            false,
+        ),
+        (
+            "horizontalpodautoscalers",
+            bounds("StatefulSet", 5),
+            bounds("StatefulSet", 11),
+            &deployment,
+            false,
+        ),
+    ] {
+        let group = if resource.starts_with("horizontal") { "autoscaling" } else { "apps" };
+        let mut write = Write::of(Operation::Update, group, resource);
+        (write.old, write.new) = (Some(old), Some(new));
+        let facts = Facts { related: related(objects), ..sample::facts(&policies) };
+        let verdict = sample::verdict_with(&write, &sample::person(), &facts);
+        assert_eq!(verdict.denial().is_some(), denied, "{resource} {:?}", write.new);
+    }
+}
+
+#[test]
+fn a_neighbour_is_never_named_for_automation() {
+    let mut spec = on_deployments(None);
+    spec.match_.subjects = Some(SubjectMatch {
+        include: Some(SubjectSet { automation: true, ..SubjectSet::default() }),
+        exclude: None,
+    });
+    let policies = [sample::applied("p", &spec)];
+    let rules = |write: &Write| {
+        let verdict = sample::verdict_with(write, &sample::automation(), &sample::facts(&policies));
+        verdict.denial().map(|d| d.causes.iter().map(|c| c.rule).collect::<Vec<_>>())
+    };
+    assert_eq!(rules(&sample::replicas(3, 4)), None);
+    assert_eq!(rules(&sample::scale(3, 4)), Some(vec![Rule::Unnamed]));
+}
+
+#[test]
+fn objects_are_selected_by_their_labels_before_or_after_the_write() {
+    let gold = r#"{"matchLabels":{"tier":"gold"}}"#;
+    let policies = [sample::applied("gold", &on_deployments(Some(gold)))];
+    let (is, none) = (r#"{"tier":"gold"}"#, "{}");
+    for (before, after, replicas, expected) in [
+        (is, is, 11, vec![Rule::Replicas]),
+        (is, is, 10, vec![]),
+        (none, none, 11, vec![]),
+        (none, is, 11, vec![Rule::Replicas]),
+        (none, is, 10, vec![]),
+        (is, none, 11, vec![Rule::Replicas, Rule::Selection]),
+        (is, none, 3, vec![Rule::Selection]),
+    ] {
+        let write = Write::update("", &labelled(before, 3), &labelled(after, replicas));
+        let verdict = sample::verdict_with(&write, &sample::person(), &sample::facts(&policies));
+        let rules = verdict.denial().map(|d| d.causes.iter().map(|c| c.rule).collect());
+        assert_eq!(rules.unwrap_or_else(Vec::new), expected, "{before} {after} {replicas}");
+    }
+}
+
+#[test]
+fn a_scale_is_selected_by_the_labels_of_its_object_which_it_asks_for() {
+    let gold = r#"{"matchLabels":{"tier":"gold"}}"#;
+    let policies = [sample::applied("gold", &on_deployments(Some(gold)))];
+    let facts = Facts { related: Related::NotAsked, ..sample::facts(&policies) };
+    let scale = sample::scale(3, 11);
+    let judged = judge(&scale.change(), &sample::person(), &facts, sample::now());
+    assert_eq!(judged, Judgement::Needs(Needs::RELATED));
+    for (labels, denied) in [(&[("tier", "gold")][..], true), (&[], false)] {
+        let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let objects =
+            [RelatedObject { labels, ..sample::relative(Relation::Parent, "apps", "Deployment") }];
+        let facts = Facts { related: related(&objects), ..facts };
+        let verdict = sample::verdict_with(&scale, &sample::person(), &facts);
+        assert_eq!(verdict.denial().is_some(), denied, "{denied}");
+    }
+    // What cannot be learnt counts as selected.
+    let facts = Facts { related: Related::Unavailable, ..facts };
+    assert!(sample::verdict_with(&scale, &sample::person(), &facts).denial().is_some());
+}
+
+#[test]
+fn nobody_takes_a_namespace_out_of_a_policy_by_its_labels() {
+    let mut spec = sample::baseline();
+    spec.match_.namespaces =
+        serde_json::from_str(r#"{"selector":{"matchLabels":{"env":"prod"}}}"#).unwrap();
+    let selecting = [Arc::clone(&sample::applied("prod", &spec).policy)];
+    for (after, expected) in
+        [(r#"{"env":"dev"}"#, vec![Rule::Selection]), (r#"{"env":"prod","x":"y"}"#, vec![])]
+    {
+        let mut write = Write::of(Operation::Update, "", "namespaces");
+        write.old = Some(labelled(r#"{"env":"prod"}"#, 1));
+        write.new = Some(labelled(after, 1));
+        let facts = Facts { selecting: &selecting, ..sample::facts(&[]) };
+        let verdict = sample::verdict_with(&write, &sample::person(), &facts);
+        let rules = verdict.denial().map(|d| d.causes.iter().map(|c| c.rule).collect());
+        assert_eq!(rules.unwrap_or_else(Vec::new), expected, "{after}");
+    }
 }

@@ -63,14 +63,16 @@ fn automation() -> GuardrailPolicySpec {
                 min: Some(1),
                 max: Some(10),
                 max_step: Some(2),
+                step_window_seconds: None,
                 on_violation: OnViolation::Deny,
             }),
-            cooldown: Some(CooldownSpec { restart_seconds: 120 }),
+            cooldown: Some(CooldownSpec { restart_seconds: Some(120), scale_seconds: None }),
             paths: Some(PathsSpec {
                 allow: Some(SAFELIST.map(str::to_owned).to_vec()),
                 forbid: FORBIDDEN.map(str::to_owned).to_vec(),
             }),
-            images: Some(ImagesSpec { change: ImageRule::Deny }),
+            images: Some(ImagesSpec { change: ImageRule::Deny, ..ImagesSpec::default() }),
+            ..RulesSpec::default()
         },
     }
 }
@@ -82,6 +84,9 @@ fn baseline() -> GuardrailPolicySpec {
                 kind("apps", "deployments"),
                 kind("apps", "deployments/scale"),
                 kind("autoscaling", "horizontalpodautoscalers"),
+                kind("apps", "statefulsets"),
+                kind("apps", "replicasets"),
+                kind("", "replicationcontrollers"),
             ],
             operations: vec![OperationName::Create, OperationName::Update],
             namespaces: Some(NamespaceMatch { guarded: true, ..NamespaceMatch::default() }),

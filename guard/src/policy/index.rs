@@ -25,6 +25,8 @@ pub struct Index {
     elsewhere: Vec<Applied>,
     /// For cluster-scoped objects.
     cluster: Vec<Applied>,
+    /// Those that select namespaces by label.
+    selecting: Vec<Arc<CompiledPolicy>>,
 }
 
 impl Index {
@@ -60,7 +62,13 @@ impl Index {
             cluster: cluster
                 .map(|policy| Applied { policy: Arc::clone(policy), is_certain: true })
                 .collect(),
+            selecting: policies.iter().filter(|p| p.selects_namespaces()).cloned().collect(),
         }
+    }
+
+    /// Every policy that selects namespaces by label.
+    pub fn selecting(&self) -> &[Arc<CompiledPolicy>] {
+        &self.selecting
     }
 
     /// The policies of a namespace; `None` means cluster-scoped objects. A namespace not known yet counts as
@@ -88,7 +96,7 @@ fn fits(
     }
     match (&wanted.selector, labels) {
         (None, _) => Some(true),
-        (Some(selector), Some(labels)) => selector.selects(labels).then_some(true),
+        (Some(selector), Some(labels)) => selector.selects_map(labels).then_some(true),
         (Some(_), None) => Some(false),
     }
 }

@@ -44,14 +44,20 @@ impl Selector {
         Ok(Self(requirements))
     }
 
-    /// Whether these labels fit.
-    pub(crate) fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
+    /// Whether labels fit, asked for by key.
+    pub(crate) fn selects<'l>(&self, label: impl Fn(&str) -> Option<&'l str>) -> bool {
+        let holds = |values: &[String], value: &str| values.iter().any(|v| v == value);
         self.0.iter().all(|requirement| match requirement {
-            Requirement::In(key, values) => labels.get(key).is_some_and(|v| values.contains(v)),
-            Requirement::NotIn(key, values) => labels.get(key).is_none_or(|v| !values.contains(v)),
-            Requirement::Exists(key) => labels.contains_key(key),
-            Requirement::DoesNotExist(key) => !labels.contains_key(key),
+            Requirement::In(key, values) => label(key).is_some_and(|v| holds(values, v)),
+            Requirement::NotIn(key, values) => label(key).is_none_or(|v| !holds(values, v)),
+            Requirement::Exists(key) => label(key).is_some(),
+            Requirement::DoesNotExist(key) => label(key).is_none(),
         })
+    }
+
+    /// Whether these labels fit.
+    pub(crate) fn selects_map(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.selects(|key| labels.get(key).map(String::as_str))
     }
 }
 
@@ -77,7 +83,7 @@ mod tests {
             (r#"{"matchExpressions":[{"key":"env","operator":"DoesNotExist"}]}"#, false),
         ] {
             assert_eq!(
-                Selector::compile(&selector(json)).unwrap().selects(&labels),
+                Selector::compile(&selector(json)).unwrap().selects_map(&labels),
                 expected,
                 "{json}"
             );

@@ -1,128 +1,209 @@
-//! How long to wait between two changes of a pod template, from what was observed to be committed. A review based on
-//! a generation the watch has not reached counts as changed just now.
+//! How long to wait between two restarts and between two changes of the number, from what was observed to be
+//! committed. A restart is whatever ends the pods: another template, a number that falls to zero, the end of a pod or
+//! of a ReplicaSet that has some, an object made anew under a name that was deleted.
 
+use jiff::Timestamp;
 use kube_derive::KubeSchema;
 use serde::{Deserialize, Serialize};
+use smartops_change::{Kind, Operation};
 use smartops_common::denial::Rule;
 
 use super::Case;
-use crate::facts::{Revisions, Watched};
+use super::evidence::{Evidence, seconds_up, unknown};
+use crate::facts::{Related, Revisions};
 use crate::findings::Finding;
-use crate::history::{Rolled, rolled_by_revisions};
+use crate::history::{Record, Rolled, rolled_by_revisions};
 use crate::judge::Needs;
-use crate::policy::Flaw;
+use crate::policy::{Flaw, Reach, ends_pods};
 
-/// How long to wait between two changes of the pod template.
-#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
-#[x_kube(crates(kube_core = "::kube_core"))]
+/// How long to wait between two restarts, and between two changes of the number.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
+#[x_kube(
+    crates(kube_core = "::kube_core"),
+    validation = kube_core::Rule::new("has(self.restartSeconds) || has(self.scaleSeconds)").message("give restartSeconds, scaleSeconds or both")
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CooldownSpec {
-    /// Seconds after a change of the template, whoever made it, before another may follow.
+    /// Seconds after the pods were last restarted, whoever did it, before they may be again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 86_400))]
-    pub restart_seconds: i32,
+    pub restart_seconds: Option<i32>,
+    /// Seconds after the number of replicas last changed, whoever changed it, before it may again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86_400))]
+    pub scale_seconds: Option<i32>,
 }
 
 /// The rule, checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cooldown {
-    seconds: u32,
+    restart: Option<u32>,
+    scale: Option<u32>,
 }
-
-/// Seconds until the watch will have caught up, or the list will answer again.
-const SOON: u32 = 1;
 
 const TEMPLATE: &str = "spec.template";
 
 impl Cooldown {
     pub(super) fn compile(spec: &CooldownSpec, flaws: &mut Vec<Flaw>) -> Self {
-        let seconds = u32::try_from(spec.restart_seconds).unwrap_or(0);
-        if !(1..=86_400).contains(&seconds) {
-            let reason = format!("is {}; it must be 1 to 86400 seconds", spec.restart_seconds);
-            flaws.push(Flaw::new("spec.rules.cooldown.restartSeconds", reason));
+        if spec.restart_seconds.is_none() && spec.scale_seconds.is_none() {
+            let reason = "says nothing; give restartSeconds, scaleSeconds or both";
+            flaws.push(Flaw::new("spec.rules.cooldown", reason));
         }
-        Self { seconds }
+        let mut seconds = |field: &str, given: Option<i32>| {
+            let given = given?;
+            let seconds = u32::try_from(given).unwrap_or(0);
+            if !(1..=86_400).contains(&seconds) {
+                let reason = format!("is {given}; it must be 1 to 86400 seconds");
+                flaws.push(Flaw::new(format!("spec.rules.cooldown.{field}"), reason));
+            }
+            Some(seconds)
+        };
+        Self {
+            restart: seconds("restartSeconds", spec.restart_seconds),
+            scale: seconds("scaleSeconds", spec.scale_seconds),
+        }
     }
 
-    pub(super) fn judge(self, case: &Case<'_>, found: &mut Vec<Finding>) -> Result<(), Needs> {
-        if !case.change.rolls_pods() {
+    pub(super) fn judge(
+        self,
+        case: &Case<'_>,
+        reach: Reach,
+        found: &mut Vec<Finding>,
+    ) -> Result<(), Needs> {
+        let restart = self.restart.filter(|_| restarts(case, reach));
+        let scale = self.scale.filter(|_| scales(case));
+        if restart.is_none() && scale.is_none() {
             return Ok(());
         }
-        let old = case.change.old();
-        let based_on = old.and_then(|m| m.generation);
-        let record = match case.facts.watched {
-            Watched::Seen(record) if based_on.is_some_and(|g| g <= record.generation) => record,
-            Watched::Seen(_) | Watched::Unseen => {
-                found.push(just_now(case.subject.is_automation()));
+        let path = if restart.is_some() { TEMPLATE } else { number(case) };
+        let record = match case.evidence()? {
+            Evidence::Whole(record) => Some(record),
+            Evidence::Nothing => None,
+            Evidence::Behind => {
+                found.push(case.just_now(Rule::Cooldown, path));
+                return Ok(());
+            }
+            Evidence::Unknown => {
+                found.push(unknown(path, "what the object belongs to"));
                 return Ok(());
             }
         };
-        let rolled = match (record.rolled, case.facts.revisions) {
-            (Rolled::At(at), _) => Some(at),
-            (Rolled::Never, _) => None,
-            (Rolled::BeforeTheWatch, Revisions::NotAsked) => return Err(Needs::Revisions),
-            (Rolled::BeforeTheWatch, Revisions::Listed(revisions)) => {
-                let created = old.and_then(|m| m.creation_timestamp.as_deref());
-                rolled_by_revisions(created.and_then(|text| text.parse().ok()), revisions)
+        if let Some(seconds) = restart {
+            match last_restart(case, record)? {
+                Ok(Some(at)) => found.extend(too_soon(case, seconds, at, TEMPLATE, RESTARTED)),
+                Ok(None) => {}
+                Err(finding) => found.push(finding),
             }
-            (Rolled::BeforeTheWatch, Revisions::Unavailable) => {
-                found.push(unknown());
-                return Ok(());
-            }
-        };
-        // A roll dated after now (clocks differ) happened now.
-        if let Some(passed) = rolled.map(|at| case.now.duration_since(at).as_millis().max(0)) {
-            let left = i128::from(self.seconds) * 1000 - passed;
-            if left > 0 {
-                found.push(self.too_soon(passed / 1000, left));
-            }
+        }
+        if let (Some(seconds), Some(Rolled::At(at))) = (scale, record.map(|r| r.scaled)) {
+            found.extend(too_soon(case, seconds, at, number(case), SCALED));
         }
         Ok(())
     }
+}
 
-    /// `passed` in whole seconds, `left` in milliseconds, above zero.
-    fn too_soon(self, passed: i128, left: i128) -> Finding {
-        let retry = u32::try_from((left + 999) / 1000).unwrap_or(self.seconds);
-        let message = format!(
-            "the pod template last changed (restarted) {passed} s ago and may change again after {} s; retry in {retry} s",
-            self.seconds
-        );
-        finding(Rule::Cooldown, message, retry)
+const RESTARTED: &str = "the pod template last changed (restarted)";
+const SCALED: &str = "the number of replicas last changed";
+
+/// Whether the write ends pods that run.
+fn restarts(case: &Case<'_>, reach: Reach) -> bool {
+    let change = case.change;
+    let number = change.replicas();
+    let to_zero = number.is_some_and(|n| n.old.is_some_and(|old| old > 0) && n.new == Some(0));
+    match change.kind() {
+        Kind::ReplicaSet if change.operation() == Operation::Delete => {
+            number.and_then(|n| n.old).is_some_and(|old| old > 0)
+        }
+        // What is made anew under a name that was deleted ended the pods of the former.
+        _ if reach == Reach::Recreation => true,
+        Kind::Job | Kind::CronJob => false,
+        _ => {
+            let resource = change.resource();
+            let ends_a_pod = (resource.group, resource.resource) == ("", "pods")
+                && ends_pods(change.operation(), resource.subresource);
+            change.rolls_pods() || to_zero || ends_a_pod
+        }
     }
 }
 
-fn just_now(is_automation: bool) -> Finding {
-    let message = format!(
-        "the object changed just now and the change is still being observed; retry in {SOON} s"
-    );
-    // People are told and not held up: their next write would pass anyway.
-    Finding { refuses: is_automation, ..finding(Rule::Cooldown, message, SOON) }
+/// Whether the write moves the number.
+fn scales(case: &Case<'_>) -> bool {
+    let moves =
+        |n: smartops_change::ReplicasChange| n.old.is_some() && n.new.is_some() && n.old != n.new;
+    !matches!(case.change.kind(), Kind::Job | Kind::CronJob)
+        && case.change.replicas().is_some_and(moves)
 }
 
-fn unknown() -> Finding {
-    let message = format!(
-        "when the pods last rolled could not be learnt in time: its ReplicaSets could not be listed; retry in {SOON} s"
-    );
-    finding(Rule::Undecided, message, SOON)
+fn number(case: &Case<'_>) -> &'static str {
+    case.change.replicas_path().unwrap_or("spec.replicas")
 }
 
-fn finding(rule: Rule, message: String, retry: u32) -> Finding {
-    Finding { rule, path: TEMPLATE.to_owned(), message, retry_after: Some(retry), refuses: true }
+/// When the pods were last restarted; an error is what is to be found instead.
+fn last_restart(
+    case: &Case<'_>,
+    record: Option<&Record>,
+) -> Result<Result<Option<Timestamp>, Finding>, Needs> {
+    // Where a pod is about to end, its siblings tell when one last did.
+    let sibling = match case.facts.related {
+        Related::Known { newest_pod, .. } => newest_pod,
+        Related::NotAsked | Related::Unavailable => None,
+    };
+    let Some(record) = record else { return Ok(Ok(sibling)) };
+    let rolled = match (record.rolled, case.facts.revisions) {
+        (Rolled::At(at), _) => Some(at),
+        (Rolled::Never, _) => None,
+        (Rolled::BeforeTheWatch, Revisions::NotAsked) => return Err(Needs::REVISIONS),
+        (Rolled::BeforeTheWatch, Revisions::Listed(revisions)) => {
+            let old = case.change.old();
+            let created = old.and_then(|m| m.creation_timestamp.as_deref());
+            rolled_by_revisions(created.and_then(|text| text.parse().ok()), revisions)
+        }
+        (Rolled::BeforeTheWatch, Revisions::Unavailable) => {
+            return Ok(Err(unknown(TEMPLATE, "when the pods last rolled: its revisions")));
+        }
+    };
+    Ok(Ok(rolled.max(sibling)))
+}
+
+fn too_soon(
+    case: &Case<'_>,
+    seconds: u32,
+    at: Timestamp,
+    path: &str,
+    what: &str,
+) -> Option<Finding> {
+    let passed = case.passed_since(at);
+    let left = i128::from(seconds) * 1000 - passed;
+    (left > 0).then(|| {
+        let retry = seconds_up(left);
+        let passed = passed / 1000;
+        Finding {
+            rule: Rule::Cooldown,
+            path: path.to_owned(),
+            message: format!(
+                "{what} {passed} s ago and may change again after {seconds} s; retry in {retry} s"
+            ),
+            retry_after: Some(retry),
+            refuses: true,
+        }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::Facts;
-    use crate::history::Record;
+    use crate::facts::{Facts, RelatedObject, Relation, Watched};
     use crate::judge::{Judgement, judge};
-    use crate::sample;
+    use crate::policy::{Applied, OperationName};
+    use crate::rules::RulesSpec;
+    use crate::sample::{self, Write};
     use crate::subject::Subject;
     use crate::verdict::Effect;
 
     /// The verdict on a restart by automation of a workload with this record.
     fn restarted(subject: &Subject, record: Watched<'_>, revisions: Revisions<'_>) -> Judgement {
         let policies = sample::shipped_policies();
-        let facts = Facts { policies: &policies, watched: record, revisions };
+        let facts = Facts { watched: record, revisions, ..sample::facts(&policies) };
         judge(&sample::restart().change(), subject, &facts, sample::now())
     }
 
@@ -163,11 +244,7 @@ mod tests {
     fn a_scale_during_the_cooldown_passes() {
         let record = rolled(Rolled::At(sample::now()));
         let policies = sample::shipped_policies();
-        let facts = Facts {
-            policies: &policies,
-            watched: Watched::Seen(&record),
-            revisions: Revisions::NotAsked,
-        };
+        let facts = Facts { watched: Watched::Seen(&record), ..sample::facts(&policies) };
         let verdict = sample::verdict_with(&sample::scale(3, 4), &sample::automation(), &facts);
         assert_eq!(verdict.denial(), None);
     }
@@ -187,10 +264,9 @@ mod tests {
     #[test]
     fn people_under_a_cooldown_of_their_own_pass_with_a_warning_where_the_watch_lags() {
         let mut spec = sample::baseline();
-        spec.rules.cooldown = Some(crate::rules::cooldown::CooldownSpec { restart_seconds: 60 });
+        spec.rules.cooldown = Some(CooldownSpec { restart_seconds: Some(60), scale_seconds: None });
         let policies = [sample::applied("mine", &spec)];
-        let facts =
-            Facts { policies: &policies, watched: Watched::Unseen, revisions: Revisions::NotAsked };
+        let facts = Facts { watched: Watched::Unseen, ..sample::facts(&policies) };
         let verdict = sample::verdict_with(&sample::restart(), &sample::person(), &facts);
         assert_eq!(verdict.denial(), None);
         assert_eq!(verdict.outcomes[0].effect, Effect::Warn);
@@ -206,7 +282,7 @@ mod tests {
     fn what_rolled_before_the_watch_is_asked_of_the_replica_sets_once() {
         let record = rolled(Rolled::BeforeTheWatch);
         let judge = |revisions| restarted(&sample::automation(), Watched::Seen(&record), revisions);
-        assert_eq!(judge(Revisions::NotAsked), Judgement::Needs(Needs::Revisions));
+        assert_eq!(judge(Revisions::NotAsked), Judgement::Needs(Needs::REVISIONS));
         let first = "2026-01-01T00:00:01Z".parse().unwrap();
         let recent = "2026-01-01T11:59:30Z".parse().unwrap();
         let revisions = [first, recent];
@@ -222,11 +298,7 @@ mod tests {
     fn nothing_is_asked_of_the_cluster_for_a_person_or_a_scale() {
         let record = rolled(Rolled::BeforeTheWatch);
         let policies = sample::shipped_policies();
-        let facts = Facts {
-            policies: &policies,
-            watched: Watched::Seen(&record),
-            revisions: Revisions::NotAsked,
-        };
+        let facts = Facts { watched: Watched::Seen(&record), ..sample::facts(&policies) };
         for (write, subject) in
             [(sample::restart(), sample::person()), (sample::scale(3, 4), sample::automation())]
         {
@@ -234,6 +306,122 @@ mod tests {
                 judge(&write.change(), &subject, &facts, sample::now()),
                 Judgement::Final(_)
             ));
+        }
+    }
+
+    /// A policy for people with this cooldown alone.
+    fn cooling(restart: Option<i32>, scale: Option<i32>) -> Applied {
+        let mut spec = sample::baseline();
+        spec.rules = RulesSpec {
+            cooldown: Some(CooldownSpec { restart_seconds: restart, scale_seconds: scale }),
+            ..RulesSpec::default()
+        };
+        spec.match_.kinds.truncate(1);
+        spec.match_.operations = vec![OperationName::Update];
+        sample::applied("calm", &spec)
+    }
+
+    fn seconds_ago(seconds: i64) -> Rolled {
+        Rolled::At(sample::now() - jiff::SignedDuration::from_secs(seconds))
+    }
+
+    /// The object of a Scale, as it is read.
+    fn parent(record: Record, generation: i64) -> RelatedObject {
+        RelatedObject {
+            generation: Some(generation),
+            record: Some(record),
+            ..sample::relative(Relation::Parent, "apps", "Deployment")
+        }
+    }
+
+    #[test]
+    fn a_number_that_changed_is_left_alone_for_a_while_on_the_object_and_on_its_scale() {
+        let policies = [cooling(None, Some(60))];
+        for (ago, expected) in [(20, Some(40)), (61, None)] {
+            let record = Record { scaled: seconds_ago(ago), ..sample::QUIET };
+            let objects = [parent(record.clone(), 7)];
+            let facts = Facts {
+                watched: Watched::Seen(&record),
+                related: Related::Known { objects: &objects, newest_pod: None },
+                ..sample::facts(&policies)
+            };
+            for write in [sample::scale(3, 4), sample::replicas(3, 4)] {
+                let judged = judge(&write.change(), &sample::person(), &facts, sample::now());
+                assert_eq!(retry_after(judged), expected, "{ago} {}", write.subresource);
+            }
+        }
+    }
+
+    #[test]
+    fn a_scale_asks_for_its_object_and_is_held_to_the_generation_it_is_based_on() {
+        let policies = [cooling(None, Some(60))];
+        let facts = Facts { related: Related::NotAsked, ..sample::facts(&policies) };
+        let scale = sample::scale(3, 4);
+        let judged = judge(&scale.change(), &sample::person(), &facts, sample::now());
+        assert_eq!(judged, Judgement::Needs(Needs::RELATED));
+        for (generation, warned) in [(7, false), (8, true)] {
+            let objects = [parent(sample::QUIET, generation)];
+            let related = Related::Known { objects: &objects, newest_pod: None };
+            let facts = Facts { related, ..facts };
+            let verdict = sample::verdict_with(&scale, &sample::person(), &facts);
+            assert_eq!(!verdict.warnings.is_empty(), warned, "{generation}");
+        }
+    }
+
+    #[test]
+    fn scaling_to_zero_is_a_restart_and_scaling_up_from_zero_is_none() {
+        let policies = [cooling(Some(60), None)];
+        let record = Record { rolled: seconds_ago(20), ..sample::QUIET };
+        let objects = [parent(record, 7)];
+        let facts = Facts {
+            related: Related::Known { objects: &objects, newest_pod: None },
+            ..sample::facts(&policies)
+        };
+        for (old, new, expected) in [(3, 0, Some(40)), (0, 3, None), (3, 1, None)] {
+            let write = sample::scale(old, new);
+            let judged = judge(&write.change(), &sample::person(), &facts, sample::now());
+            assert_eq!(retry_after(judged), expected, "{old} {new}");
+        }
+    }
+
+    #[test]
+    fn a_pod_that_ends_is_a_restart_of_what_owns_it() {
+        let policies = [cooling(Some(60), None)];
+        let mut eviction = Write::of(Operation::Create, "", "pods/eviction");
+        eviction.new = Some(r#"{"metadata":{"name":"web"}}"#.to_owned());
+        for write in [Write::of(Operation::Delete, "", "pods"), eviction] {
+            let ends = |rolled: Rolled, newest_pod: Option<i64>| {
+                let record = Record { rolled, ..sample::QUIET };
+                let objects = [RelatedObject {
+                    generation: Some(7),
+                    record: Some(record),
+                    ..sample::relative(Relation::Owner, "apps", "Deployment")
+                }];
+                let newest_pod =
+                    newest_pod.map(|ago| sample::now() - jiff::SignedDuration::from_secs(ago));
+                let related = Related::Known { objects: &objects, newest_pod };
+                let facts = Facts { related, ..sample::facts(&policies) };
+                retry_after(judge(&write.change(), &sample::person(), &facts, sample::now()))
+            };
+            assert_eq!(ends(seconds_ago(20), None), Some(40));
+            assert_eq!(ends(Rolled::Never, Some(50)), Some(10));
+            assert_eq!(ends(Rolled::Never, Some(61)), None);
+            assert_eq!(ends(Rolled::Never, None), None);
+        }
+    }
+
+    #[test]
+    fn what_is_made_anew_under_the_same_name_inherits_the_cooldown() {
+        let policies = [cooling(Some(60), None)];
+        let create = Write::of(Operation::Create, "apps", "deployments");
+        for (watched, expected) in [
+            (Watched::Replaced(&Record { rolled: seconds_ago(20), ..sample::QUIET }), Some(40)),
+            (Watched::Replaced(&Record { rolled: seconds_ago(61), ..sample::QUIET }), None),
+            (Watched::Unseen, None),
+        ] {
+            let facts = Facts { watched, ..sample::facts(&policies) };
+            let judged = judge(&create.change(), &sample::person(), &facts, sample::now());
+            assert_eq!(retry_after(judged), expected);
         }
     }
 }

@@ -1,52 +1,156 @@
-//! Whether an update may change images: over containers, init containers, ephemeral containers and image volumes,
-//! where renaming, moving, adding or removing a container is a change of image too.
+//! Which images there may be, and whether an update may change them: over containers, init containers, ephemeral
+//! containers and image volumes. Renaming, moving, adding or removing a container is a change of image too. Where images
+//! come from and how they are pinned is asked only of those that are new, so that what runs already may be edited.
+
+mod reference;
 
 use kube_derive::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use smartops_change::ImageChange;
+use smartops_change::{ImageChange, Operation};
 use smartops_common::denial::Rule;
 
+use self::reference::{Place, Reference, is_tag};
 use super::Case;
 use crate::findings::Finding;
+use crate::policy::Flaw;
 use crate::verdict::shortened;
 
-/// Whether an update may change images.
-#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
-#[x_kube(crates(kube_core = "::kube_core"))]
+/// Which images there may be, and whether an update may change them.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
+#[x_kube(
+    crates(kube_core = "::kube_core"),
+    validation = kube_core::Rule::new("self.change == 'Deny' || has(self.registries) || has(self.forbidTags) || (has(self.requireDigest) && self.requireDigest)").message("give change: Deny, registries, requireDigest or forbidTags")
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImagesSpec {
-    /// Whether they may change.
+    /// Whether an update may change them.
+    #[serde(default)]
     pub change: ImageRule,
+    /// New ones come from here only: `host[:port][/path]`. Absent means from anywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub registries: Vec<String>,
+    /// New ones are pinned by a sha256 digest.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_digest: bool,
+    /// New ones have none of these tags; an image with neither tag nor digest has `latest`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub forbid_tags: Vec<String>,
 }
 
 /// Whether images may change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum ImageRule {
     /// No.
     Deny,
     /// As far as this policy is concerned.
+    #[default]
     Allow,
 }
 
 /// The rule, checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Images {
     change: ImageRule,
+    registries: Vec<Place>,
+    /// The registries, for messages.
+    named: String,
+    require_digest: bool,
+    forbid_tags: Vec<String>,
 }
 
-/// Most image changes one policy names in a denial.
-const MOST_CHANGES: usize = 16;
+/// Most images one policy names in a denial.
+const MOST_IMAGES: usize = 16;
 
 impl Images {
-    pub(super) fn compile(spec: &ImagesSpec) -> Self {
-        Self { change: spec.change }
+    pub(super) fn compile(spec: &ImagesSpec, flaws: &mut Vec<Flaw>) -> Self {
+        if *spec == ImagesSpec::default() {
+            let reason = "says nothing; give change: Deny, registries, requireDigest or forbidTags";
+            flaws.push(Flaw::new("spec.rules.images", reason));
+        }
+        let mut registries = Vec::with_capacity(spec.registries.len());
+        for (place, text) in spec.registries.iter().enumerate() {
+            match Place::parse(text) {
+                Ok(registry) => registries.push(registry),
+                Err(reason) => {
+                    flaws.push(Flaw::new(format!("spec.rules.images.registries[{place}]"), reason));
+                }
+            }
+        }
+        for (place, tag) in spec.forbid_tags.iter().enumerate().filter(|(_, tag)| !is_tag(tag)) {
+            let reason = format!("{tag:?} is no tag; write the exact word, as in latest");
+            flaws.push(Flaw::new(format!("spec.rules.images.forbidTags[{place}]"), reason));
+        }
+        Self {
+            change: spec.change,
+            registries,
+            named: shortened(&spec.registries.join(", "), 400),
+            require_digest: spec.require_digest,
+            forbid_tags: spec.forbid_tags.clone(),
+        }
     }
 
-    pub(super) fn judge(self, case: &Case<'_>, found: &mut Vec<Finding>) {
+    pub(super) fn judge(&self, case: &Case<'_>, found: &mut Vec<Finding>) {
+        let change = case.change;
         if self.change == ImageRule::Deny {
-            found.extend(case.change.images().iter().take(MOST_CHANGES).map(refusal));
+            found.extend(change.images().iter().take(MOST_IMAGES).map(refusal));
         }
+        let asks =
+            !self.registries.is_empty() || self.require_digest || !self.forbid_tags.is_empty();
+        if !asks {
+            return;
+        }
+        if change.operation() == Operation::Create {
+            match change.images_after() {
+                Ok(images) => {
+                    let refused = images.iter().filter_map(|u| self.refuse(&u.path, &u.image));
+                    found.extend(refused.take(MOST_IMAGES));
+                }
+                Err(error) => {
+                    let message = format!("the images cannot be read: {error}");
+                    found.push(finding(String::new(), message));
+                }
+            }
+        } else {
+            let new = change.images().iter().filter_map(|c| Some((&c.path, c.new.as_deref()?)));
+            let refused = new.filter_map(|(path, image)| self.refuse(path, image));
+            found.extend(refused.take(MOST_IMAGES));
+        }
+    }
+
+    /// What is wrong with a new image, all of it at once.
+    fn refuse(&self, path: &smartops_change::Path, image: &str) -> Option<Finding> {
+        let mut wrong = Vec::new();
+        match Reference::parse(image) {
+            None => wrong.push(
+                "it is no image reference; write host/path:tag or host/path@sha256:…".to_owned(),
+            ),
+            Some(reference) => {
+                if !self.registries.is_empty()
+                    && !self.registries.iter().any(|registry| reference.is_in(registry))
+                {
+                    wrong.push(format!("it must come from {}", self.named));
+                }
+                if self.require_digest && !reference.has_digest() {
+                    wrong.push("it must be pinned by a digest, as in name@sha256:…".to_owned());
+                }
+                if let Some(tag) = reference.tag()
+                    && self.forbid_tags.iter().any(|forbidden| forbidden == tag)
+                {
+                    wrong.push(format!(
+                        "the tag {tag} is forbidden; give one that stays what it is"
+                    ));
+                }
+            }
+        }
+        if wrong.is_empty() {
+            return None;
+        }
+        let path = shortened(&path.to_string(), 200);
+        let message = format!("{path} {}: {}", shortened(image, 200), wrong.join("; "));
+        Some(finding(path, message))
     }
 }
 
@@ -57,21 +161,22 @@ fn refusal(change: &ImageChange) -> Finding {
         (None, None) => String::new(),
         (old, new) => format!(" ({} → {})", image(old), image(new)),
     };
-    Finding {
-        rule: Rule::Images,
-        message: format!(
-            "{path} {}{exchanged}: images may not change here; deploy the image the way people do",
-            change.kind.as_str()
-        ),
-        path,
-        retry_after: None,
-        refuses: true,
-    }
+    let message = format!(
+        "{path} {}{exchanged}: images may not change here; deploy the image the way people do",
+        change.kind.as_str()
+    );
+    finding(path, message)
+}
+
+fn finding(path: String, message: String) -> Finding {
+    Finding { rule: Rule::Images, path, message, retry_after: None, refuses: true }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::{KindMatch, compile};
+    use crate::rules::RulesSpec;
     use crate::sample::{self, Write};
 
     #[test]
@@ -94,5 +199,132 @@ mod tests {
             let rules = sample::refused(&write, &sample::automation());
             assert_eq!(rules.first(), Some(&Rule::Images), "{rules:?}");
         }
+    }
+
+    fn messages(images: ImagesSpec, write: &Write) -> Vec<String> {
+        let mut spec = sample::baseline();
+        spec.match_.kinds = ["deployments", "daemonsets"]
+            .map(|resource| KindMatch {
+                group: "apps".into(),
+                resource: resource.into(),
+                ..KindMatch::default()
+            })
+            .into();
+        let pods = ["pods", "pods/ephemeralcontainers"]
+            .map(|resource| KindMatch { resource: resource.into(), ..KindMatch::default() });
+        spec.match_.kinds.extend(pods);
+        spec.rules = RulesSpec { images: Some(images), ..RulesSpec::default() };
+        let policies = [sample::applied("p", &spec)];
+        sample::verdict_with(write, &sample::person(), &sample::facts(&policies))
+            .denial()
+            .map_or_else(Vec::new, |d| d.causes.iter().map(|c| c.message.clone()).collect())
+    }
+
+    fn update(old: &str, new: &str) -> Write {
+        let image = |image: &str| sample::pods(&format!(r#"{{"name":"web","image":"{image}"}}"#));
+        Write::update("", &image(old), &image(new))
+    }
+
+    fn create(image: &str) -> Write {
+        let mut write = Write::of(Operation::Create, "apps", "deployments");
+        write.new = Some(sample::pods(&format!(r#"{{"name":"web","image":"{image}"}}"#)));
+        write
+    }
+
+    fn only_from(registry: &str) -> ImagesSpec {
+        ImagesSpec { registries: vec![registry.to_owned()], ..ImagesSpec::default() }
+    }
+
+    #[test]
+    fn new_images_come_from_the_registries_and_old_ones_block_no_edit() {
+        let rule = || only_from("ghcr.io/team");
+        for (write, denied) in [
+            (create("ghcr.io/team/app:1"), 0),
+            (create("ghcr.io/other/app:1"), 1),
+            (create("app:1"), 1),
+            (create("ghcr.io/team/../evil:1"), 1),
+            (update("ghcr.io/team/app:1", "ghcr.io/team/app:2"), 0),
+            (update("ghcr.io/team/app:1", "evil.com/app:2"), 1),
+            (update("app:1", "ghcr.io/team/app:1"), 0),
+            (sample::adds(r#""hostNetwork":true"#), 0),
+            (sample::adds(r#""initContainers":[{"name":"i","image":"evil.com/x"}]"#), 1),
+            (sample::adds(r#""initContainers":[{"name":"i","image":"ghcr.io/team/x"}]"#), 0),
+            (sample::adds(r#""volumes":[{"name":"v","image":{"reference":"x"}}]"#), 1),
+        ] {
+            assert_eq!(messages(rule(), &write).len(), denied, "{:?}", write.new);
+        }
+        assert_eq!(
+            messages(rule(), &create("app:1")),
+            ["spec.template.spec.containers[web].image app:1: it must come from ghcr.io/team"]
+        );
+    }
+
+    #[test]
+    fn an_ephemeral_container_brings_a_new_image_too() {
+        let pod = |ephemeral: &str| {
+            format!(
+                r#"{{"metadata":{{"name":"web","uid":"u1"}},"spec":{{"containers":[{{"name":"web","image":"old"}}],"ephemeralContainers":[{ephemeral}]}}}}"#
+            )
+        };
+        for (image, denied) in [("ghcr.io/team/debug", 0), ("busybox", 1)] {
+            let new = pod(&format!(r#"{{"name":"debug","image":"{image}"}}"#));
+            let write = Write {
+                group: "",
+                resource: "pods",
+                ..Write::update("ephemeralcontainers", &pod(""), &new)
+            };
+            assert_eq!(messages(only_from("ghcr.io/team"), &write).len(), denied, "{image}");
+        }
+    }
+
+    #[test]
+    fn a_digest_is_required_and_tags_are_forbidden_where_the_policy_says_so() {
+        let digest = format!("@sha256:{}", "ab".repeat(32));
+        let pinned = ImagesSpec { require_digest: true, ..ImagesSpec::default() };
+        let untagged = ImagesSpec {
+            forbid_tags: vec!["latest".into(), "edge".into()],
+            ..ImagesSpec::default()
+        };
+        for (rule, image, denied) in [
+            (&pinned, format!("app{digest}"), false),
+            (&pinned, format!("app:1{digest}"), false),
+            (&pinned, "app:1".to_owned(), true),
+            (&pinned, "app@sha256:abc".to_owned(), true),
+            (&untagged, "app:1".to_owned(), false),
+            (&untagged, "app:latest-1".to_owned(), false),
+            (&untagged, "app".to_owned(), true),
+            (&untagged, "app:latest".to_owned(), true),
+            (&untagged, "reg.io:5000/app".to_owned(), true),
+            (&untagged, "app:edge".to_owned(), true),
+            (&untagged, format!("app{digest}"), false),
+            (&untagged, format!("app:latest{digest}"), true),
+        ] {
+            assert_eq!(!messages(rule.clone(), &create(&image)).is_empty(), denied, "{image}");
+            assert_eq!(
+                !messages(rule.clone(), &update("x:0", &image)).is_empty(),
+                denied,
+                "{image}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_rule_is_told_with_its_field() {
+        let mut spec = sample::baseline();
+        spec.rules.images = Some(ImagesSpec {
+            registries: vec!["ghcr.io".into(), "https://ghcr.io".into()],
+            forbid_tags: vec!["latest".into(), "a:b".into()],
+            ..ImagesSpec::default()
+        });
+        let fields = |spec: &crate::policy::GuardrailPolicySpec| {
+            let flaws = compile("p", spec).unwrap_err().flaws;
+            flaws.into_iter().map(|f| f.field).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            fields(&spec),
+            ["spec.rules.images.registries[1]", "spec.rules.images.forbidTags[1]"]
+        );
+        spec.rules.images = Some(ImagesSpec::default());
+        assert_eq!(fields(&spec), ["spec.rules.images"]);
     }
 }

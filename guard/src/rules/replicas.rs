@@ -1,20 +1,27 @@
-//! How many replicas there may be: minimum, maximum and step, on a Deployment, on its Scale and, for the bounds, on a
-//! HorizontalPodAutoscaler. Only what gets worse is refused: what already lies outside may move towards the range.
+//! How many replicas there may be: minimum, maximum and step, on whatever has such a number, on its Scale and, for the
+//! bounds, on a HorizontalPodAutoscaler. Only what gets worse is refused: what already lies outside may move towards
+//! the range. A step may hold over a while, so that a burst of small ones is one large one.
 
+use jiff::{SignedDuration, Timestamp};
 use kube_derive::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smartops_change::{Change, ReplicasChange};
 use smartops_common::denial::Rule;
 
 use super::Case;
+use super::evidence::{Evidence, seconds_up, unknown};
 use crate::findings::Finding;
-use crate::policy::Flaw;
+use crate::history::Record;
+use crate::judge::Needs;
+use crate::policy::{Flaw, NamedKind};
 
 /// How many replicas there may be, and how far one write may move them.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
 #[x_kube(
     crates(kube_core = "::kube_core"),
-    validation = kube_core::Rule::new("!has(self.min) || !has(self.max) || self.min <= self.max").message("min must not be above max")
+    validation = kube_core::Rule::new("!has(self.min) || !has(self.max) || self.min <= self.max").message("min must not be above max"),
+    validation = kube_core::Rule::new("!has(self.stepWindowSeconds) || has(self.maxStep)").message("stepWindowSeconds needs a maxStep")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ReplicasSpec {
@@ -30,6 +37,11 @@ pub struct ReplicasSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100_000))]
     pub max_step: Option<i32>,
+    /// The step holds over so many seconds: it is measured from the number that stood so long ago as well as from the
+    /// number that stands now. Absent means each update by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86_400))]
+    pub step_window_seconds: Option<i32>,
     /// What becomes of a number that is not allowed. An autoscaler's bounds are refused in either case.
     #[serde(default)]
     pub on_violation: OnViolation,
@@ -51,6 +63,7 @@ pub(crate) struct Replicas {
     min: i64,
     max: i64,
     step: i64,
+    window: Option<i64>,
     on_violation: OnViolation,
 }
 
@@ -73,16 +86,29 @@ impl Replicas {
         if spec.max_step.is_some_and(|n| n < 1) {
             flaws.push(Flaw::new(field, "maxStep is below 1; it must be 1 or more"));
         }
+        if spec.step_window_seconds.is_some_and(|n| !(1..=86_400).contains(&n)) {
+            let reason = "stepWindowSeconds is out of range; it must be 1 to 86400";
+            flaws.push(Flaw::new(field, reason));
+        }
+        if spec.step_window_seconds.is_some() && spec.max_step.is_none() {
+            flaws.push(Flaw::new(field, "stepWindowSeconds needs a maxStep that holds so long"));
+        }
         Self {
             min: spec.min.map_or(0, i64::from),
             max: spec.max.map_or(i64::MAX, i64::from),
             step: spec.max_step.map_or(i64::MAX, i64::from),
+            window: spec.step_window_seconds.map(i64::from),
             on_violation: spec.on_violation,
         }
     }
 
     pub(crate) fn on_violation(&self) -> OnViolation {
         self.on_violation
+    }
+
+    /// Whether the step holds over a while.
+    pub(crate) fn has_window(&self) -> bool {
+        self.window.is_some()
     }
 
     /// Why `new` replicas are not allowed where there were `old`; a creation has none.
@@ -137,31 +163,127 @@ impl Replicas {
         (is_automation || Some(within) == old).then_some(within)
     }
 
-    pub(super) fn judge(&self, case: &Case<'_>, found: &mut Vec<Finding>) {
-        if let Some((old, Some(new))) = case.change.replicas().map(|r| (r.old, r.new))
-            && let Some(Violation { limit, nearest }) =
-                self.violation(old, new, case.subject.is_automation())
+    pub(super) fn judge(
+        &self,
+        case: &Case<'_>,
+        kind: Option<&NamedKind>,
+        found: &mut Vec<Finding>,
+    ) -> Result<(), Needs> {
+        self.judge_bounds(case.change, found);
+        let (number, path) = match number(case.change, kind) {
+            Ok(Some(number)) => number,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                found.push(refusal("", format!("the number of replicas cannot be read: {error}")));
+                return Ok(());
+            }
+        };
+        let Some(new) = number.new else { return Ok(()) };
+        let old = number.old.or_else(|| case.predecessor().and_then(|record| record.replicas));
+        if let Some(Violation { limit, nearest }) =
+            self.violation(old, new, case.subject.is_automation())
         {
-            let moved = moved("spec.replicas", old, new);
+            let moved = moved(path, old, new);
             let side = if new > nearest { "most" } else { "least" };
-            let text = format!("{moved}: {limit}; ask for at {side} {nearest}");
-            found.push(refusal("spec.replicas", text));
+            found.push(refusal(path, format!("{moved}: {limit}; ask for at {side} {nearest}")));
+            return Ok(());
         }
-        if let Some((old, Some(new))) = case.change.bounds().map(|b| (b.old, b.new)) {
-            let least = old.map(|b| b.min);
-            if new.min < self.min && least.is_none_or(|old| new.min < old || old >= self.min) {
-                let moved = moved("spec.minReplicas", least, new.min);
-                let text = format!("{moved}: the minimum is {0}; ask for at least {0}", self.min);
-                found.push(refusal("spec.minReplicas", text));
+        self.judge_window(case, path, old, new, found)
+    }
+
+    /// The step over a while.
+    fn judge_window(
+        &self,
+        case: &Case<'_>,
+        path: &str,
+        old: Option<i64>,
+        new: i64,
+        found: &mut Vec<Finding>,
+    ) -> Result<(), Needs> {
+        let Some(window) = self.window.filter(|_| old.is_some_and(|old| old != new)) else {
+            return Ok(());
+        };
+        match case.evidence()? {
+            Evidence::Whole(record) => {
+                let since = since(case.now, window);
+                let Some(Violation { nearest, .. }) =
+                    self.window_violation(record, case.now, old, new, case.subject.is_automation())
+                else {
+                    return Ok(());
+                };
+                let then = record.replicas_at(since).unwrap_or(new);
+                let oldest = record.oldest_change_after(since);
+                let left = i128::from(window) * 1000 - oldest.map_or(0, |at| case.passed_since(at));
+                let retry = seconds_up(left.max(1));
+                let moved = moved(path, old, new);
+                let side = if new > nearest { "most" } else { "least" };
+                let message = format!(
+                    "{moved}: it was {then} less than {window} s ago and may move by at most {} in that time; ask for at {side} {nearest} or retry in {retry} s",
+                    self.step
+                );
+                found.push(Finding { retry_after: Some(retry), ..refusal(path, message) });
             }
-            let most = old.map(|b| b.max);
-            if new.max > self.max && most.is_none_or(|old| new.max > old || old <= self.max) {
-                let moved = moved("spec.maxReplicas", most, new.max);
-                let text = format!("{moved}: the maximum is {0}; ask for at most {0}", self.max);
-                found.push(refusal("spec.maxReplicas", text));
-            }
+            Evidence::Nothing => {}
+            Evidence::Behind => found.push(case.just_now(Rule::Replicas, path)),
+            Evidence::Unknown => found.push(unknown(path, "what the number was before")),
+        }
+        Ok(())
+    }
+
+    /// Why `new` replicas are too far from the number that stood when the window began.
+    pub(crate) fn window_violation(
+        &self,
+        record: &Record,
+        now: Timestamp,
+        old: Option<i64>,
+        new: i64,
+        is_automation: bool,
+    ) -> Option<Violation> {
+        let then = record.replicas_at(since(now, self.window?))?;
+        // Back towards where it was is no burst.
+        if old.is_some_and(|old| new.abs_diff(then) <= old.abs_diff(then)) {
+            return None;
+        }
+        let from = self.step_from(Some(then), is_automation)?;
+        (new.abs_diff(from) > self.step.unsigned_abs()).then(|| Violation {
+            limit: format!("one write may move it by at most {}", self.step),
+            nearest: new
+                .clamp(from.saturating_sub(self.step), from.saturating_add(self.step))
+                .clamp(self.min, self.max),
+        })
+    }
+
+    /// An autoscaler's bounds.
+    fn judge_bounds(&self, change: &Change<'_>, found: &mut Vec<Finding>) {
+        let Some((old, Some(new))) = change.bounds().map(|b| (b.old, b.new)) else { return };
+        let least = old.map(|b| b.min);
+        if new.min < self.min && least.is_none_or(|old| new.min < old || old >= self.min) {
+            let moved = moved("spec.minReplicas", least, new.min);
+            let text = format!("{moved}: the minimum is {0}; ask for at least {0}", self.min);
+            found.push(refusal("spec.minReplicas", text));
+        }
+        let most = old.map(|b| b.max);
+        if new.max > self.max && most.is_none_or(|old| new.max > old || old <= self.max) {
+            let moved = moved("spec.maxReplicas", most, new.max);
+            let text = format!("{moved}: the maximum is {0}; ask for at most {0}", self.max);
+            found.push(refusal("spec.maxReplicas", text));
         }
     }
+}
+
+fn since(now: Timestamp, seconds: i64) -> Timestamp {
+    now.checked_sub(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MIN)
+}
+
+/// The number of replicas and its path: the kind's own, or where the policy says a custom resource keeps it.
+pub(crate) fn number<'k>(
+    change: &Change<'_>,
+    kind: Option<&'k NamedKind>,
+) -> Result<Option<(ReplicasChange, &'k str)>, smartops_change::Error> {
+    if let Some(path) = kind.and_then(NamedKind::number) {
+        return Ok(change.number_at(path)?.map(|number| (number, path.as_str())));
+    }
+    Ok(change.replicas().zip(change.replicas_path()))
 }
 
 fn moved(field: &str, old: Option<i64>, new: i64) -> String {
@@ -183,9 +305,13 @@ mod tests {
     use smartops_change::Operation;
 
     use super::*;
+    use crate::facts::{Facts, Watched};
+    use crate::history::{Sight, Via};
+    use crate::policy::KindMatch;
     use crate::sample::{self, Write};
 
-    const RULE: Replicas = Replicas { min: 1, max: 10, step: 2, on_violation: OnViolation::Deny };
+    const RULE: Replicas =
+        Replicas { min: 1, max: 10, step: 2, window: None, on_violation: OnViolation::Deny };
 
     #[test]
     fn each_refusal_has_an_allowed_neighbour() {
@@ -327,6 +453,66 @@ mod tests {
             write.old = Some(spec(old.0, old.1));
             write.new = Some(spec(new.0, new.1));
             assert_eq!(sample::paths(&write, &sample::person()), expected, "{old:?} → {new:?}");
+        }
+    }
+
+    #[test]
+    fn a_burst_of_small_steps_is_one_large_step() {
+        let mut spec = sample::baseline();
+        spec.rules.replicas = Some(ReplicasSpec {
+            max_step: Some(2),
+            step_window_seconds: Some(60),
+            ..ReplicasSpec::default()
+        });
+        let policies = [sample::applied("slow", &spec)];
+        let at = |ago| sample::now() - SignedDuration::from_secs(ago);
+        let sight = |generation, replicas| Sight {
+            generation,
+            template: sample::QUIET.template,
+            replicas: Some(replicas),
+        };
+        // 3 → 5 a while ago; the next write is based on 5.
+        for (ago, new, expected) in
+            [(20, 7, Some(40)), (20, 4, None), (20, 3, None), (61, 7, None), (61, 8, Some(0))]
+        {
+            let record = Record::after(Some(&sample::QUIET), sight(8, 5), Via::Event, at(ago));
+            let facts = Facts { watched: Watched::Seen(&record), ..sample::facts(&policies) };
+            let write = sample::replicas(5, new);
+            let verdict = sample::verdict_with(&write, &sample::person(), &facts);
+            let retry = verdict.denial().map(|d| d.retry_after_seconds.unwrap_or_default());
+            assert_eq!(retry, expected, "{ago} {new}");
+        }
+    }
+
+    #[test]
+    fn a_custom_resource_counts_where_its_policy_says() {
+        let mut spec = sample::baseline();
+        spec.match_.kinds = vec![KindMatch {
+            group: "example.com".into(),
+            resource: "widgets".into(),
+            replicas_path: Some("spec.size".into()),
+        }];
+        let policies = [sample::applied("widgets", &spec)];
+        let size = |size: &str| format!(r#"{{"metadata":{{"name":"web"}},"spec":{{{size}}}}}"#);
+        for (old, new, denied) in [
+            (r#""size":3"#, r#""size":11"#, true),
+            (r#""size":3"#, r#""size":10"#, false),
+            (r#""size":3"#, "", true),
+            (r#""size":3,"replicas":1"#, r#""size":3,"replicas":99"#, false),
+        ] {
+            let mut write = Write::of(Operation::Update, "example.com", "widgets");
+            (write.old, write.new) = (Some(size(old)), Some(size(new)));
+            let verdict =
+                sample::verdict_with(&write, &sample::person(), &sample::facts(&policies));
+            assert_eq!(verdict.denial().is_some(), denied, "{old} {new}");
+        }
+        let mut scale = Write::of(Operation::Update, "example.com", "widgets/scale");
+        for (number, denied) in [(11, true), (10, false)] {
+            scale.old = Some(size(r#""replicas":3"#));
+            scale.new = Some(size(&format!(r#""replicas":{number}"#)));
+            let facts = sample::facts(&policies);
+            let verdict = sample::verdict_with(&scale, &sample::person(), &facts);
+            assert_eq!(verdict.denial().is_some(), denied, "{number}");
         }
     }
 }

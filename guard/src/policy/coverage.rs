@@ -1,0 +1,403 @@
+//! Which writes a policy means: the kinds it names, and the neighbours through which the same could be reached. What
+//! it has to say about them is the rules'.
+
+use smartops_change::{Change, Kind, NumberPath, Operation, Owner, Resource};
+
+use super::compile::Flaw;
+use super::kind::{KindMatch, Match};
+use crate::facts::Related;
+use crate::rules::RulesSpec;
+
+/// A kind a policy names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NamedKind {
+    group: String,
+    resource: String,
+    subresource: String,
+    number: Option<NumberPath>,
+}
+
+/// Everything a policy covers.
+#[derive(Debug, Clone)]
+pub(crate) struct Coverage {
+    kinds: Vec<NamedKind>,
+    operations: Vec<Operation>,
+    wants: Wants,
+}
+
+/// Which of the rules that reach beyond a kind a policy has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Wants {
+    /// Anything at all.
+    any: bool,
+    /// Bounds on numbers.
+    replicas: bool,
+    /// A pause between restarts.
+    restarts: bool,
+    /// Anything that rests on what was observed.
+    history: bool,
+}
+
+/// How a write comes to be meant by a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// The policy names it.
+    Named,
+    /// The scale of a kind it names.
+    Scale,
+    /// A ReplicaSet, or the scale of one, that a Deployment it names owns.
+    ReplicaSet,
+    /// An autoscaler of a kind it names.
+    Autoscaler,
+    /// The creation of what was deleted a while ago under the same name.
+    Recreation,
+    /// The end of a pod of a kind it names.
+    Pod,
+}
+
+/// Whether a write is covered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Covers {
+    /// It is not.
+    No,
+    /// It is.
+    Yes(Reach),
+    /// Only what it belongs to can tell, and that has not been asked for.
+    Needs,
+}
+
+/// A kind and the operations on it that a policy has to see, for registrations.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Covered {
+    /// The API group, empty for core.
+    pub group: String,
+    /// The plural.
+    pub resource: String,
+    /// Empty for the object itself.
+    pub subresource: String,
+    /// Which operations.
+    pub operations: Vec<Operation>,
+}
+
+impl Wants {
+    pub(crate) fn of(rules: &RulesSpec) -> Self {
+        let cooldown = rules.cooldown.as_ref();
+        Self {
+            any: *rules != RulesSpec::default(),
+            replicas: rules.replicas.is_some(),
+            restarts: cooldown.is_some_and(|c| c.restart_seconds.is_some()),
+            history: cooldown.is_some()
+                || rules.budget.is_some()
+                || rules.replicas.as_ref().is_some_and(|r| r.step_window_seconds.is_some()),
+        }
+    }
+}
+
+impl NamedKind {
+    fn is(&self, group: &str, resource: &str, subresource: &str) -> bool {
+        self.resource == resource && self.group == group && self.subresource == subresource
+    }
+
+    fn is_same_as(&self, resource: Resource<'_>) -> bool {
+        self.is(resource.group, resource.resource, resource.subresource)
+    }
+
+    fn resource(&self) -> Resource<'_> {
+        Resource {
+            group: &self.group,
+            version: "",
+            resource: &self.resource,
+            subresource: &self.subresource,
+        }
+    }
+
+    /// What the kind is to the rules.
+    pub(crate) fn kind(&self) -> Kind {
+        self.resource().kind()
+    }
+
+    /// Whether it has a number of replicas or bounds on one.
+    pub(crate) fn has_number(&self) -> bool {
+        self.number.is_some()
+            || self.kind().has_number()
+            || self.kind() == Kind::HorizontalPodAutoscaler
+    }
+
+    /// Whether what was observed of it is kept.
+    pub(crate) fn has_history(&self) -> bool {
+        let parent = Resource { subresource: "", ..self.resource() };
+        matches!(self.subresource.as_str(), "" | "scale")
+            && matches!(
+                parent.kind(),
+                Kind::Deployment
+                    | Kind::StatefulSet
+                    | Kind::DaemonSet
+                    | Kind::ReplicaSet
+                    | Kind::ReplicationController
+            )
+    }
+
+    /// Whether writes to it can end pods one by one.
+    pub(crate) fn ends_pods(&self) -> bool {
+        self.is("", "pods", "") || self.is("", "pods", "eviction")
+    }
+
+    /// Its place in an object of which the policy says where the number stands.
+    pub(crate) fn number(&self) -> Option<&NumberPath> {
+        self.number.as_ref()
+    }
+}
+
+impl std::fmt::Display for NamedKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.resource().fmt(f)
+    }
+}
+
+impl Coverage {
+    pub(super) fn compile(match_: &Match, rules: &RulesSpec, flaws: &mut Vec<Flaw>) -> Self {
+        let kinds = kinds(&match_.kinds, flaws);
+        if match_.operations.is_empty() {
+            flaws.push(Flaw::new("spec.match.operations", "is empty; give at least one"));
+        }
+        Self {
+            kinds,
+            operations: match_.operations.iter().map(|o| (*o).into()).collect(),
+            wants: Wants::of(rules),
+        }
+    }
+
+    /// The same kinds by every operation, where none was given.
+    pub(super) fn by_any_operation(mut self) -> Self {
+        if self.operations.is_empty() {
+            self.operations = Operation::ALL.to_vec();
+        }
+        self
+    }
+
+    pub(super) fn kinds(&self) -> &[NamedKind] {
+        &self.kinds
+    }
+
+    pub(super) fn operations(&self) -> &[Operation] {
+        &self.operations
+    }
+
+    /// The named kind a change is of.
+    pub(crate) fn named(&self, change: &Change<'_>) -> Option<&NamedKind> {
+        self.kinds.iter().find(|k| k.is_same_as(change.resource()))
+    }
+
+    /// Whether the policy means this write, and how.
+    pub(super) fn covers(&self, change: &Change<'_>, related: Related<'_>) -> Covers {
+        let operation = change.operation();
+        let updates = self.operations.contains(&Operation::Update);
+        if self.named(change).is_some() {
+            return if self.operations.contains(&operation) {
+                Covers::Yes(Reach::Named)
+            } else if updates && operation == Operation::Create && self.wants.history {
+                Covers::Yes(Reach::Recreation)
+            } else {
+                Covers::No
+            };
+        }
+        if !updates || !self.wants.any {
+            return Covers::No;
+        }
+        self.neighbour(change, related)
+    }
+
+    fn neighbour(&self, change: &Change<'_>, related: Related<'_>) -> Covers {
+        let Resource { group, resource, subresource, .. } = change.resource();
+        let operation = change.operation();
+        if subresource == "scale" {
+            if operation != Operation::Update {
+                return Covers::No;
+            }
+            if self.names(group, resource) {
+                return Covers::Yes(Reach::Scale);
+            }
+        }
+        match (group, resource, subresource) {
+            ("apps", "replicasets", "") if self.names("apps", "deployments") => {
+                let is_owned = change.controller().is_some_and(is_deployment);
+                let ends_pods = operation == Operation::Delete && self.wants.restarts;
+                if is_owned && (operation == Operation::Update || ends_pods) {
+                    Covers::Yes(Reach::ReplicaSet)
+                } else {
+                    Covers::No
+                }
+            }
+            ("apps", "replicasets", "scale") if self.names("apps", "deployments") => {
+                match related {
+                    Related::NotAsked => Covers::Needs,
+                    Related::Known { objects, .. }
+                        if !objects.iter().any(|o| o.is_a("apps", "Deployment")) =>
+                    {
+                        Covers::No
+                    }
+                    Related::Known { .. } | Related::Unavailable => Covers::Yes(Reach::ReplicaSet),
+                }
+            }
+            ("autoscaling", "horizontalpodautoscalers", "") if self.wants.replicas => {
+                let targets = [change.scale_target_before(), change.scale_target_after()];
+                let is_ours = targets.iter().flatten().any(|t| self.names_kind(&t.group, &t.kind));
+                if is_ours && matches!(operation, Operation::Create | Operation::Update) {
+                    Covers::Yes(Reach::Autoscaler)
+                } else {
+                    Covers::No
+                }
+            }
+            ("", "pods", sub) if self.wants.restarts && ends_pods(operation, sub) => {
+                match related {
+                    Related::NotAsked if self.has_pods() => Covers::Needs,
+                    Related::NotAsked => Covers::No,
+                    Related::Known { objects, .. } => {
+                        if objects.iter().any(|o| self.names_kind(&o.group, &o.kind)) {
+                            Covers::Yes(Reach::Pod)
+                        } else {
+                            Covers::No
+                        }
+                    }
+                    Related::Unavailable if self.has_pods() => Covers::Yes(Reach::Pod),
+                    Related::Unavailable => Covers::No,
+                }
+            }
+            _ => Covers::No,
+        }
+    }
+
+    /// Whether the object itself of this kind is named.
+    fn names(&self, group: &str, resource: &str) -> bool {
+        self.kinds.iter().any(|k| k.is(group, resource, ""))
+    }
+
+    /// Whether the object itself of the kind of this name is named; of another's group every kind is meant, because
+    /// its plural is not known.
+    fn names_kind(&self, group: &str, kind: &str) -> bool {
+        self.kinds
+            .iter()
+            .filter(|k| k.group == group && k.subresource.is_empty())
+            .any(|k| k.kind().name().map_or(k.number.is_some(), |name| name == kind))
+    }
+
+    fn has_pods(&self) -> bool {
+        self.kinds.iter().any(NamedKind::has_history)
+    }
+
+    /// Whether the object itself of this kind is named.
+    pub(super) fn names_resource(&self, group: &str, resource: &str) -> bool {
+        self.names(group, resource)
+    }
+
+    /// Everything a registration must send, so that the policy sees what it means.
+    pub(super) fn covered(&self) -> Vec<Covered> {
+        let covered =
+            |group: &str, resource: &str, subresource: &str, operations: &[Operation]| Covered {
+                group: group.to_owned(),
+                resource: resource.to_owned(),
+                subresource: subresource.to_owned(),
+                operations: operations.to_vec(),
+            };
+        let updates = self.operations.contains(&Operation::Update);
+        let mut all = Vec::new();
+        for kind in &self.kinds {
+            let mut operations = self.operations.clone();
+            if updates && self.wants.history && kind.has_history() && kind.subresource.is_empty() {
+                operations.push(Operation::Create);
+            }
+            operations.sort_unstable();
+            operations.dedup();
+            all.push(covered(&kind.group, &kind.resource, &kind.subresource, &operations));
+            if !updates || !self.wants.any || !kind.subresource.is_empty() {
+                continue;
+            }
+            if kind.has_number() && kind.kind() != Kind::HorizontalPodAutoscaler && kind.has_scale()
+            {
+                all.push(covered(&kind.group, &kind.resource, "scale", &[Operation::Update]));
+            }
+            if self.wants.replicas && kind.has_scale() {
+                let operations = [Operation::Create, Operation::Update];
+                all.push(covered("autoscaling", "horizontalpodautoscalers", "", &operations));
+            }
+            if kind.kind() == Kind::Deployment {
+                let both = [Operation::Update, Operation::Delete];
+                let operations = if self.wants.restarts { &both[..] } else { &both[..1] };
+                all.push(covered("apps", "replicasets", "", operations));
+                all.push(covered("apps", "replicasets", "scale", &[Operation::Update]));
+            }
+        }
+        all
+    }
+}
+
+impl NamedKind {
+    /// Whether it has a scale subresource.
+    fn has_scale(&self) -> bool {
+        self.number.is_some()
+            || matches!(
+                self.kind(),
+                Kind::Deployment
+                    | Kind::StatefulSet
+                    | Kind::ReplicaSet
+                    | Kind::ReplicationController
+            )
+    }
+}
+
+/// Whether a write to pods ends one of them.
+pub(crate) fn ends_pods(operation: Operation, subresource: &str) -> bool {
+    matches!((operation, subresource), (Operation::Delete, "") | (Operation::Create, "eviction"))
+}
+
+fn is_deployment(owner: &Owner<'_>) -> bool {
+    owner.group == "apps" && owner.kind == "Deployment"
+}
+
+fn kinds(specs: &[KindMatch], flaws: &mut Vec<Flaw>) -> Vec<NamedKind> {
+    if specs.is_empty() {
+        flaws.push(Flaw::new("spec.match.kinds", "is empty; give at least one"));
+    }
+    let word = |text: &str| {
+        !text.is_empty()
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b))
+    };
+    let mut kinds = Vec::new();
+    for (place, kind) in specs.iter().enumerate() {
+        let (resource, subresource) = kind
+            .resource
+            .split_once('/')
+            .map_or((kind.resource.as_str(), None), |(r, s)| (r, Some(s)));
+        if !word(resource) || subresource.is_some_and(|s| !word(s)) {
+            flaws.push(Flaw::new(
+                format!("spec.match.kinds[{place}].resource"),
+                format!(
+                    "{:?} is no resource; write the plural, with a subresource where one is meant, as in deployments or deployments/scale",
+                    kind.resource
+                ),
+            ));
+        }
+        let mut named = NamedKind {
+            group: kind.group.clone(),
+            resource: resource.to_owned(),
+            subresource: subresource.unwrap_or_default().to_owned(),
+            number: None,
+        };
+        if let Some(path) = &kind.replicas_path {
+            let field = format!("spec.match.kinds[{place}].replicasPath");
+            if named.kind() == Kind::Other && named.subresource.is_empty() {
+                match path.parse() {
+                    Ok(path) => named.number = Some(path),
+                    Err(error) => flaws.push(Flaw::new(field, format!("{error}"))),
+                }
+            } else {
+                let reason = "is for custom resources themselves; leave it out here, the place of the number is known";
+                flaws.push(Flaw::new(field, reason));
+            }
+        }
+        kinds.push(named);
+    }
+    kinds
+}

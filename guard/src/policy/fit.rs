@@ -1,0 +1,304 @@
+//! Whether a policy means a write: kind, operation, subject, labels and conditions. The namespace is the index's.
+
+use smartops_change::{Change, Kind, Operation};
+use smartops_common::names;
+
+use super::compile::CompiledPolicy;
+use super::coverage::{Covered, Covers, NamedKind, Reach};
+use super::kind::{Mode, SubjectMatch, SubjectSet};
+use super::selector::Selector;
+use crate::cel::{Held, Inputs};
+use crate::facts::{Related, RelatedObject, Relation};
+use crate::subject::Subject;
+
+/// Whether a policy means a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fit {
+    /// It does not.
+    No,
+    /// It does.
+    Yes {
+        /// By naming it or through a neighbour.
+        reach: Reach,
+        /// Whether that is beyond doubt. Where it is not the policy binds all the same, and names nothing.
+        is_certain: bool,
+    },
+    /// Only what the object belongs to can tell, and that has not been asked for.
+    Needs,
+}
+
+/// Which objects a policy means, by label.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Objects(pub(super) Option<Selector>);
+
+/// Whom a policy means.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Subjects {
+    include: Option<Set>,
+    exclude: Option<Set>,
+}
+
+/// A set of subjects, its ServiceAccounts as user names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Set {
+    automation: bool,
+    users: Vec<String>,
+    groups: Vec<String>,
+}
+
+/// Whether labels select, and whether all of them do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Selected {
+    No,
+    /// Some of those known do: those before the write, those after it, or a relative's.
+    Some,
+    All,
+    Needs,
+}
+
+impl Objects {
+    /// Asks the labels before and after the write, then those of what the object belongs to.
+    fn select(&self, change: &Change<'_>, related: Related<'_>) -> Selected {
+        let Some(selector) = &self.0 else { return Selected::All };
+        let own = [change.labels_before(), change.labels_after()];
+        let own: Vec<bool> = own
+            .iter()
+            .map(|labels| match labels {
+                Ok(Some(labels)) => Some(selector.selects(|key| labels.get(key))),
+                Ok(None) => None,
+                // Unreadable labels may be any.
+                Err(_) => Some(true),
+            })
+            .flatten()
+            .collect();
+        if own.contains(&true) {
+            return if own.contains(&false) { Selected::Some } else { Selected::All };
+        }
+        match related {
+            _ if !has_relatives(change) => Selected::No,
+            Related::NotAsked => Selected::Needs,
+            Related::Unavailable => Selected::Some,
+            Related::Known { objects, .. } => {
+                let selects = |o: &RelatedObject| {
+                    selector.selects(|key| o.labels.get(key).map(String::as_str))
+                };
+                match objects.iter().find(|o| selects(o)).map(|o| o.relation) {
+                    None => Selected::No,
+                    // A subresource carries no labels of its own: its object's are the only ones.
+                    Some(Relation::Parent) if own.is_empty() => Selected::All,
+                    Some(_) => Selected::Some,
+                }
+            }
+        }
+    }
+}
+
+/// Whether the write takes its object out of what is selected by label.
+fn is_left(selector: Option<&Selector>, change: &Change<'_>) -> bool {
+    let Some(selector) = selector else { return false };
+    let (Ok(Some(before)), Ok(Some(after))) = (change.labels_before(), change.labels_after())
+    else {
+        return false;
+    };
+    selector.selects(|key| before.get(key)) && !selector.selects(|key| after.get(key))
+}
+
+/// Whether an object may have relatives by whose labels it is selected too.
+fn has_relatives(change: &Change<'_>) -> bool {
+    !change.resource().subresource.is_empty()
+        || change.kind() == Kind::HorizontalPodAutoscaler
+        || change.controller().is_some()
+}
+
+impl Subjects {
+    pub(super) fn compile(spec: Option<&SubjectMatch>) -> Self {
+        let set = |set: &Option<SubjectSet>| set.as_ref().map(Set::compile);
+        spec.map_or_else(Self::default, |spec| Self {
+            include: set(&spec.include),
+            exclude: set(&spec.exclude),
+        })
+    }
+
+    fn mean(&self, subject: &Subject) -> bool {
+        self.include.as_ref().is_none_or(|set| set.holds(subject)) && !self.leave_out(subject)
+    }
+
+    /// Whether they include it by word, not as one of everybody.
+    fn name(&self, subject: &Subject) -> bool {
+        self.include.as_ref().is_some_and(|set| set.holds(subject)) && !self.leave_out(subject)
+    }
+
+    fn leave_out(&self, subject: &Subject) -> bool {
+        self.exclude.as_ref().is_some_and(|set| set.holds(subject))
+    }
+
+    /// Whether only automation can be meant.
+    fn are_automation(&self) -> bool {
+        self.include
+            .as_ref()
+            .is_some_and(|set| set.automation && set.users.is_empty() && set.groups.is_empty())
+    }
+}
+
+impl Set {
+    fn compile(spec: &SubjectSet) -> Self {
+        let accounts = spec
+            .service_accounts
+            .iter()
+            .map(|a| names::service_account_user(&a.namespace, &a.name));
+        Self {
+            automation: spec.automation,
+            users: spec.users.iter().cloned().chain(accounts).collect(),
+            groups: spec.groups.clone(),
+        }
+    }
+
+    fn holds(&self, subject: &Subject) -> bool {
+        (self.automation && subject.is_automation())
+            || self.users.iter().any(|user| user == subject.username())
+            || self.groups.iter().any(|group| subject.groups().contains(group))
+    }
+}
+
+impl CompiledPolicy {
+    /// Whether the policy means this write by this subject.
+    pub(crate) fn fit(
+        &self,
+        change: &Change<'_>,
+        subject: &Subject,
+        related: Related<'_>,
+        inputs: &Inputs<'_>,
+    ) -> Fit {
+        let reach = match self.coverage.covers(change, related) {
+            Covers::No => return Fit::No,
+            _ if !self.subjects.mean(subject) => return Fit::No,
+            Covers::Needs => return Fit::Needs,
+            Covers::Yes(reach) => reach,
+        };
+        let is_whole = match self.objects.select(change, related) {
+            Selected::No => return Fit::No,
+            Selected::Needs => return Fit::Needs,
+            Selected::Some => false,
+            Selected::All => true,
+        };
+        match self.conditions.hold(inputs) {
+            Held::No => Fit::No,
+            Held::Yes => Fit::Yes { reach, is_certain: is_whole },
+            Held::Unknown => Fit::Yes { reach, is_certain: false },
+        }
+    }
+
+    /// Whether the policy was written for this subject: it includes it by word, not as one of everybody.
+    pub(crate) fn is_written_for(&self, subject: &Subject) -> bool {
+        self.subjects.name(subject)
+    }
+
+    /// Whether the policy names this write for this subject, given how it fits.
+    pub(crate) fn names(&self, subject: &Subject, fit: Fit) -> bool {
+        // What is only observed allows nothing.
+        self.mode == Mode::Enforce
+            && matches!(fit, Fit::Yes { reach: Reach::Named, is_certain: true })
+            && self.is_written_for(subject)
+    }
+
+    /// Whether this write takes its object out of what the policy selects by label.
+    pub(crate) fn is_left_by(&self, change: &Change<'_>) -> bool {
+        change.operation() == Operation::Update
+            && change.resource().subresource.is_empty()
+            && self.rules().bind_something()
+            && self.coverage.named(change).is_some()
+            && is_left(self.objects.0.as_ref(), change)
+    }
+
+    /// Whether this write takes a namespace out of those the policy selects by label.
+    pub(crate) fn is_left_by_namespace(&self, change: &Change<'_>, subject: &Subject) -> bool {
+        let selector = self.namespaces().and_then(|n| n.selector.as_ref());
+        change.operation() == Operation::Update
+            && change.kind() == Kind::Namespace
+            && self.rules().bind_something()
+            && self.subjects.mean(subject)
+            && is_left(selector, change)
+    }
+
+    /// Whether it selects namespaces by label.
+    pub fn selects_namespaces(&self) -> bool {
+        self.namespaces().is_some_and(|n| n.selector.is_some())
+    }
+
+    /// The kind it names that a change is of.
+    pub(crate) fn named_kind(&self, change: &Change<'_>) -> Option<&NamedKind> {
+        self.coverage.named(change)
+    }
+
+    /// Everything a registration must send, so that the policy sees what it means.
+    pub fn covered(&self) -> Vec<Covered> {
+        self.coverage.covered()
+    }
+
+    /// Whether it can mean somebody who is not automation.
+    pub fn means_people(&self) -> bool {
+        !self.subjects.are_automation()
+    }
+
+    /// Whether it means objects of guarded namespaces only; else those of all namespaces.
+    pub fn is_for_guarded_namespaces(&self) -> bool {
+        self.namespaces().is_some_and(|n| n.guarded)
+    }
+
+    /// Whether it changes numbers instead of refusing them.
+    pub fn clamps(&self) -> bool {
+        self.mode == Mode::Enforce && self.rules().clamps()
+    }
+
+    /// Whether an object of this kind with these labels is one the policy means, for counting.
+    pub fn means_object<'l>(
+        &self,
+        group: &str,
+        resource: &str,
+        label: impl Fn(&str) -> Option<&'l str>,
+    ) -> bool {
+        self.coverage.names_resource(group, resource)
+            && self.objects.0.as_ref().is_none_or(|selector| selector.selects(label))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use smartops_common::config::ServiceAccount;
+
+    use super::*;
+    use crate::policy::compile;
+    use crate::sample;
+
+    fn fits(policy: &CompiledPolicy, subject: &Subject) -> bool {
+        let scale = sample::scale(1, 2);
+        let change = scale.change();
+        policy.fit(&change, subject, Related::NotAsked, &Inputs::new(&change, subject)) != Fit::No
+    }
+
+    #[test]
+    fn each_way_of_naming_a_subject_holds_and_exclusion_beats_inclusion() {
+        let set = SubjectSet {
+            automation: false,
+            users: vec!["alice".into()],
+            groups: vec!["ops".into()],
+            service_accounts: vec![ServiceAccount { namespace: "a".into(), name: "x".into() }],
+        };
+        let mut spec = sample::baseline();
+        for (user, groups, expected) in [
+            ("alice", vec![], true),
+            ("bob", vec!["ops"], true),
+            ("system:serviceaccount:a:x", vec![], true),
+            ("system:serviceaccount:a:y", vec![], false),
+            ("bob", vec!["op"], false),
+        ] {
+            let subject = sample::subject(user, &groups);
+            spec.match_.subjects = Some(SubjectMatch { include: Some(set.clone()), exclude: None });
+            let policy = compile("p", &spec).unwrap();
+            assert_eq!(fits(&policy, &subject), expected, "{user}");
+            spec.match_.subjects =
+                Some(SubjectMatch { include: Some(set.clone()), exclude: Some(set.clone()) });
+            assert!(!fits(&compile("p", &spec).unwrap(), &subject), "{user}");
+        }
+    }
+}

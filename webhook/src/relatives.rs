@@ -1,0 +1,205 @@
+//! What the object under review belongs to or speaks for, read live: the object a subresource is of, the owners of
+//! either, the target of an autoscaler. Which of it matters is the guard's.
+
+use jiff::Timestamp;
+use kube::api::ObjectMeta;
+use kube::core::ApiResource;
+use smartops_change::{Change, Kind, Operation};
+use smartops_guard::{RelatedObject, Relation};
+use smartops_process::client::Error;
+use tokio::time::Instant;
+
+use crate::history::Histories;
+use crate::live::{Live, resource};
+
+/// The longest chain of owners that is climbed: a pod, its ReplicaSet, its Deployment.
+const HIGHEST: usize = 3;
+
+/// Kinds whose plural and version are known from their name, as owners and targets are named.
+const KNOWN: [(&str, &str, &str, &str); 8] = [
+    ("apps", "v1", "Deployment", "deployments"),
+    ("apps", "v1", "StatefulSet", "statefulsets"),
+    ("apps", "v1", "DaemonSet", "daemonsets"),
+    ("apps", "v1", "ReplicaSet", "replicasets"),
+    ("", "v1", "ReplicationController", "replicationcontrollers"),
+    ("", "v1", "Pod", "pods"),
+    ("batch", "v1", "Job", "jobs"),
+    ("batch", "v1", "CronJob", "cronjobs"),
+];
+
+/// What was read.
+#[derive(Debug, Default)]
+pub struct Relatives {
+    /// The objects, nearest first.
+    pub objects: Vec<RelatedObject>,
+    /// Where a pod is about to end: when the newest pod of its controller was made.
+    pub newest_pod: Option<Timestamp>,
+    /// The uids of the objects, in their order.
+    pub uids: Vec<String>,
+}
+
+/// An object to be read.
+struct Named {
+    relation: Relation,
+    resource: ApiResource,
+    name: String,
+    uid: Option<String>,
+}
+
+/// Reads all relatives of the object under review.
+pub async fn read(
+    change: &Change<'_>,
+    live: &Live,
+    histories: &Histories,
+    until: Instant,
+) -> Result<Relatives, Error> {
+    let Some(namespace) = change.namespace() else { return Ok(Relatives::default()) };
+    let reader = Reader { live, histories, namespace, until };
+    let mut relatives = Relatives::default();
+    let mut pod = None;
+    for next in first(change) {
+        reader.climb(next, &mut relatives, &mut pod).await?;
+    }
+    if ends_a_pod(change) {
+        relatives.newest_pod = reader.newest_pod(change, pod.as_ref(), &relatives).await?;
+    }
+    Ok(relatives)
+}
+
+/// Whether a pod is about to end.
+fn ends_a_pod(change: &Change<'_>) -> bool {
+    let resource = change.resource();
+    (resource.group, resource.resource) == ("", "pods")
+        && matches!(
+            (change.operation(), resource.subresource),
+            (Operation::Delete, "") | (Operation::Create, "eviction")
+        )
+}
+
+/// The nearest relatives, told by the review itself.
+fn first(change: &Change<'_>) -> Vec<Named> {
+    let asked = change.resource();
+    if !asked.subresource.is_empty() && !matches!(change.kind(), Kind::Pod) {
+        let known = KNOWN.iter().find(|(g, _, _, p)| *g == asked.group && *p == asked.resource);
+        let kind = known.map_or("", |(_, _, kind, _)| kind);
+        return vec![Named {
+            relation: Relation::Parent,
+            resource: resource(asked.group, asked.version, kind, asked.resource),
+            name: change.name().to_owned(),
+            uid: None,
+        }];
+    }
+    let owner = change.controller().map(|owner| {
+        let uid = Some(owner.uid.to_string());
+        named(Relation::Owner, &owner.group, &owner.kind, &owner.name, uid)
+    });
+    let targets = [change.scale_target_before(), change.scale_target_after()];
+    let targets = targets
+        .into_iter()
+        .flatten()
+        .map(|target| named(Relation::Target, &target.group, &target.kind, &target.name, None));
+    let mut all: Vec<Named> = owner.into_iter().chain(targets).collect();
+    all.dedup_by(|a, b| a.resource == b.resource && a.name == b.name && a.relation == b.relation);
+    all
+}
+
+/// An object named by its kind; one of a kind that is not known has no plural and is not read.
+fn named(relation: Relation, group: &str, kind: &str, name: &str, uid: Option<String>) -> Named {
+    let known = KNOWN.iter().find(|(g, _, k, _)| *g == group && *k == kind);
+    let (version, plural) = known.map_or(("", ""), |(_, version, _, plural)| (version, plural));
+    Named { relation, resource: resource(group, version, kind, plural), name: name.to_owned(), uid }
+}
+
+struct Reader<'a> {
+    live: &'a Live,
+    histories: &'a Histories,
+    namespace: &'a str,
+    until: Instant,
+}
+
+impl Reader<'_> {
+    /// Reads an object and those that own it.
+    async fn climb(
+        &self,
+        first: Named,
+        relatives: &mut Relatives,
+        pod: &mut Option<ObjectMeta>,
+    ) -> Result<(), Error> {
+        let mut next = Some(first);
+        for _ in 0..HIGHEST {
+            let Some(this) = next.take() else { return Ok(()) };
+            if this.resource.plural.is_empty() {
+                relatives.add(this, &ObjectMeta::default(), None);
+                return Ok(());
+            }
+            let read = self.live.metadata(&this.resource, self.namespace, &this.name, self.until);
+            let Some(metadata) = read.await? else { return Ok(()) };
+            let uid = metadata.uid.clone().unwrap_or_default();
+            // Another object of the same name is no relative.
+            if this.uid.as_ref().is_some_and(|wanted| *wanted != uid) {
+                return Ok(());
+            }
+            let relation = this.relation;
+            let is_pod = this.resource.plural == "pods";
+            relatives.add(this, &metadata, self.histories.record(&uid));
+            if relation != Relation::Target {
+                let owners = metadata.owner_references.iter().flatten();
+                let owner = owners.into_iter().find(|owner| owner.controller == Some(true));
+                next = owner.map(|owner| {
+                    let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
+                    let uid = Some(owner.uid.clone());
+                    named(Relation::Owner, group, &owner.kind, &owner.name, uid)
+                });
+            }
+            if is_pod {
+                *pod = Some(metadata);
+            }
+        }
+        Ok(())
+    }
+
+    async fn newest_pod(
+        &self,
+        change: &Change<'_>,
+        pod: Option<&ObjectMeta>,
+        relatives: &Relatives,
+    ) -> Result<Option<Timestamp>, Error> {
+        // Of a deletion the review holds the pod; of an eviction it was read.
+        let labels = match pod {
+            Some(pod) => pod.clone(),
+            None => ObjectMeta {
+                labels: change.labels_before().ok().flatten().map(|labels| {
+                    labels.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+                }),
+                ..ObjectMeta::default()
+            },
+        };
+        let owner = relatives.objects.iter().zip(&relatives.uids);
+        let Some((owner, uid)) = owner.into_iter().find(|(o, _)| o.relation == Relation::Owner)
+        else {
+            return Ok(None);
+        };
+        self.live.newest_pod(self.namespace, &labels, uid, owner.created, self.until).await
+    }
+}
+
+impl Relatives {
+    fn add(
+        &mut self,
+        named: Named,
+        metadata: &ObjectMeta,
+        record: Option<smartops_guard::history::Record>,
+    ) {
+        self.uids.push(metadata.uid.clone().unwrap_or_default());
+        self.objects.push(RelatedObject {
+            relation: named.relation,
+            group: named.resource.group,
+            kind: named.resource.kind,
+            name: named.name,
+            labels: metadata.labels.clone().unwrap_or_default(),
+            generation: metadata.generation,
+            created: metadata.creation_timestamp.as_ref().map(|time| time.0),
+            record,
+        });
+    }
+}
