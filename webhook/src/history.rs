@@ -1,134 +1,168 @@
-//! When each Deployment last rolled its pods, as the watch saw it. Kept by uid, for as long as the object exists;
-//! what counts as a change is the guard's.
+//! What was committed to each workload and when, as the watches saw it, with a digest of the workload as it is. Kept by
+//! uid; what a change is and what follows from it is the guard's.
+//!
+//! What was read from the ledgers at the start is known before the first lists are told, so that a list tells what
+//! moved in the time when nobody watched, exactly as it does after a watch was interrupted.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{PoisonError, RwLock};
+mod kept;
+mod parent;
+mod tombstones;
 
-use kube::ResourceExt;
-use smartops_guard::history::{Record, Sight, Via};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
+use smartops_guard::history::{NamespaceRecord, Record, WorkloadKind};
+use smartops_guard::ledger::ChangeLedgerSpec;
 use smartops_process::clock::Clock;
 use smartops_process::watch::Event;
+use tokio::sync::watch;
 
+use self::kept::Kept;
+pub use self::kept::Urgency;
+pub use self::parent::{Labels, Named, Parent, Selector};
 use crate::metrics::WebhookMetrics;
-use crate::workload::Workload;
+use crate::workload::{Watchable, Workload};
 
-/// The records of all Deployments that exist.
+/// The histories of all workloads that exist, and of those deleted in the last day.
 #[derive(Debug)]
 pub struct Histories {
     kept: RwLock<Kept>,
+    ledgers_read: watch::Sender<bool>,
     metrics: WebhookMetrics,
-}
-
-#[derive(Debug, Default)]
-struct Kept {
-    records: HashMap<String, Record>,
-    /// Uids told by the list under way.
-    told: HashSet<String>,
 }
 
 impl Histories {
     /// Nothing has been seen yet.
     pub fn new(metrics: WebhookMetrics) -> Self {
-        Self { kept: RwLock::default(), metrics }
+        Self { kept: RwLock::default(), ledgers_read: watch::Sender::new(false), metrics }
     }
 
     /// What was seen of the object of this uid.
     pub fn record(&self, uid: &str) -> Option<Record> {
-        self.kept.read().unwrap_or_else(PoisonError::into_inner).records.get(uid).cloned()
+        self.read().record(uid).cloned()
     }
 
-    /// An event of the watch of Deployments.
-    pub fn observe(&self, event: Event<Workload>) {
-        let now = Clock.now();
-        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
-        match event {
-            Event::Init => kept.told.clear(),
-            Event::InitApply(workload) => {
-                kept.told.insert(workload.uid().unwrap_or_default());
-                kept.see(&workload, Via::List, now);
-            }
-            Event::InitDone => {
-                let told = std::mem::take(&mut kept.told);
-                kept.records.retain(|uid, _| told.contains(uid));
-            }
-            Event::Apply(workload) => kept.see(&workload, Via::Event, now),
-            Event::Delete(metadata) => {
-                kept.records.remove(&metadata.uid.unwrap_or_default());
-            }
-            // It exists: what was seen of it stays, and its generation fences what was not.
-            Event::Unreadable { metadata, .. } => {
-                kept.told.insert(metadata.uid.unwrap_or_default());
-            }
+    /// The object of this uid as last seen.
+    pub fn parent(&self, uid: &str) -> Option<Arc<Parent>> {
+        self.read().parent(uid)
+    }
+
+    /// The object of this kind and name as last seen, with its uid.
+    pub fn named(
+        &self,
+        kind: WorkloadKind,
+        namespace: &str,
+        name: &str,
+    ) -> Option<(Arc<str>, Arc<Parent>)> {
+        self.read().named(kind, namespace, name)
+    }
+
+    /// The record of the last object of this kind, namespace and name, where it was deleted within a day.
+    pub fn predecessor(
+        &self,
+        group: &str,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Option<Record> {
+        let kind = WorkloadKind::of(group, resource)?;
+        self.read().predecessor(kind, namespace, name, now()).cloned()
+    }
+
+    /// What was seen of a namespace.
+    pub fn namespace(&self, namespace: &str) -> Arc<NamespaceRecord> {
+        self.read().namespace(namespace)
+    }
+
+    /// How many objects are such.
+    pub fn matching(&self, is_such: impl FnMut(&Parent) -> bool) -> usize {
+        self.read().parents().map(AsRef::as_ref).filter(such(is_such)).count()
+    }
+
+    /// Whether the ledgers have been read and every first list is complete.
+    pub fn is_loaded(&self) -> bool {
+        *self.ledgers_read.borrow() && self.read().is_complete()
+    }
+
+    /// Waits until the ledgers have been read: the first lists are told after that.
+    pub async fn ledgers_read(&self) {
+        let mut read = self.ledgers_read.subscribe();
+        // The sender lives as long as this does.
+        let _closed = read.wait_for(|read| *read).await;
+    }
+
+    /// An event of the watch of a kind of workload.
+    pub fn observe<K: Watchable>(&self, event: Event<Workload<K>>) {
+        let mut kept = self.write();
+        kept.observe(event, now());
+        self.metrics.histories.set(i64::try_from(kept.len()).unwrap_or(i64::MAX));
+    }
+
+    /// An event of the watch of namespaces.
+    pub fn observe_namespace(&self, event: &Event<Namespace>) {
+        self.write().observe_namespace(event);
+    }
+
+    /// What the ledger of a namespace says, read at the start. `None` where it cannot be read: then all that is in the
+    /// namespace counts as changed until now.
+    pub fn load(&self, namespace: &str, ledger: Option<&ChangeLedgerSpec>) {
+        self.write().load(namespace, ledger);
+    }
+
+    /// All ledgers have been told.
+    pub fn loaded(&self) {
+        self.ledgers_read.send_replace(true);
+    }
+
+    /// What another replica wrote meanwhile into the ledger of a namespace; of two accounts the fuller stands. Returns
+    /// whether the ledger is not as it should be.
+    pub fn merge(&self, namespace: &str, ledger: &ChangeLedgerSpec) -> bool {
+        let mut kept = self.write();
+        if kept.is_gone(namespace) {
+            return true;
         }
-        self.metrics.histories.set(i64::try_from(kept.records.len()).unwrap_or(i64::MAX));
+        kept.merge(namespace, ledger, now());
+        kept.ledger(namespace, now()) != *ledger
+    }
+
+    /// The ledger of a namespace as it should be; `None` where the namespace is gone.
+    pub fn ledger(&self, namespace: &str) -> Option<ChangeLedgerSpec> {
+        let kept = self.read();
+        (!kept.is_gone(namespace)).then(|| kept.ledger(namespace, now()))
+    }
+
+    /// Every namespace of which there is something to write.
+    pub fn namespaces(&self) -> Vec<Arc<str>> {
+        self.read().namespaces()
+    }
+
+    /// Takes out the namespaces whose ledgers are to be written now: those of which something was observed that counts,
+    /// and with [`Urgency::Whenever`] also those of which anything was.
+    pub fn take_due(&self, least: Urgency) -> Vec<Arc<str>> {
+        self.write().take_due(least)
+    }
+
+    /// The ledger of this namespace is to be written.
+    pub fn mark(&self, namespace: &str, urgency: Urgency) {
+        self.write().mark(namespace, urgency);
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Kept> {
+        self.kept.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Kept> {
+        self.kept.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Kept {
-    fn see(&mut self, workload: &Workload, via: Via, now: jiff::Timestamp) {
-        let Some(uid) = workload.uid() else { return };
-        let sight = Sight {
-            generation: workload.metadata.generation.unwrap_or_default(),
-            template: workload.spec.template,
-            replicas: None,
-        };
-        let record = Record::after(self.records.get(&uid), sight, via, now);
-        self.records.insert(uid, record);
-    }
+fn such(mut is_such: impl FnMut(&Parent) -> bool) -> impl FnMut(&&Parent) -> bool {
+    move |parent| is_such(parent)
 }
 
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-    use smartops_guard::history::Rolled;
-    use smartops_process::metrics::Metrics;
-
-    use super::*;
-
-    fn workload(uid: &str, generation: i64, image: &str) -> Workload {
-        serde_json::from_value(json!({
-            "metadata": {"name": "web", "namespace": "shop", "uid": uid, "generation": generation},
-            "spec": {"template": {"spec": {"containers": [{"name": "c", "image": image}]}}},
-        }))
-        .unwrap()
-    }
-
-    fn histories() -> Histories {
-        let metrics = WebhookMetrics::new(&Metrics::new("webhook").unwrap()).unwrap();
-        let histories = Histories::new(metrics);
-        histories.observe(Event::Init);
-        histories.observe(Event::InitApply(workload("old", 4, "a")));
-        histories.observe(Event::InitDone);
-        histories
-    }
-
-    #[test]
-    fn what_stood_there_first_was_before_the_watch_and_a_new_one_never_rolled() {
-        let histories = histories();
-        assert_eq!(histories.record("old").unwrap().rolled, Rolled::BeforeTheWatch);
-        histories.observe(Event::Apply(workload("new", 1, "a")));
-        assert_eq!(histories.record("new").unwrap().rolled, Rolled::Never);
-        assert_eq!(histories.record("other"), None);
-    }
-
-    #[test]
-    fn a_template_that_changes_is_dated_and_a_status_that_changes_is_not() {
-        let histories = histories();
-        histories.observe(Event::Apply(workload("old", 4, "a")));
-        assert_eq!(histories.record("old").unwrap().rolled, Rolled::BeforeTheWatch);
-        histories.observe(Event::Apply(workload("old", 5, "b")));
-        assert!(matches!(histories.record("old").unwrap().rolled, Rolled::At(_)));
-    }
-
-    #[test]
-    fn what_is_deleted_or_missing_from_a_new_list_is_forgotten() {
-        let histories = histories();
-        histories.observe(Event::Apply(workload("new", 1, "a")));
-        histories.observe(Event::Delete(Box::new(workload("old", 4, "a").metadata)));
-        assert_eq!(histories.record("old"), None);
-        histories.observe(Event::Init);
-        histories.observe(Event::InitDone);
-        assert_eq!(histories.record("new"), None);
-        assert_eq!(histories.metrics.histories.get(), 0);
-    }
+/// Now, as precise as a ledger has it.
+fn now() -> Timestamp {
+    let now = Clock.now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
 }

@@ -1,54 +1,126 @@
-//! What the webhook reads of a Deployment: its metadata, its selector, the digest of its template. Nothing
+//! What the webhook reads of a workload: its metadata, its selector, its number, the digest of its template. Nothing
 //! larger is ever kept.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
 
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::ReplicationController;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::Resource;
 use kube::api::ObjectMeta;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use smartops_change::TemplateDigest;
+use smartops_guard::history::{Sight, WorkloadKind};
 
-/// A Deployment, read thinly.
+/// A kind of workload that is watched.
+pub trait Watchable:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Send + 'static
+{
+    /// Which.
+    const KIND: WorkloadKind;
+    /// The number it stands for where none is written; `None` where the kind has no number.
+    const DEFAULT_REPLICAS: Option<i64>;
+    /// How it says which pods are its own.
+    type Selector: DeserializeOwned + Into<LabelSelector> + Clone + Debug + Send + 'static;
+}
+
+impl Watchable for Deployment {
+    const KIND: WorkloadKind = WorkloadKind::Deployment;
+    const DEFAULT_REPLICAS: Option<i64> = Some(1);
+    type Selector = LabelSelector;
+}
+
+impl Watchable for StatefulSet {
+    const KIND: WorkloadKind = WorkloadKind::StatefulSet;
+    const DEFAULT_REPLICAS: Option<i64> = Some(1);
+    type Selector = LabelSelector;
+}
+
+impl Watchable for DaemonSet {
+    const KIND: WorkloadKind = WorkloadKind::DaemonSet;
+    const DEFAULT_REPLICAS: Option<i64> = None;
+    type Selector = LabelSelector;
+}
+
+impl Watchable for ReplicationController {
+    const KIND: WorkloadKind = WorkloadKind::ReplicationController;
+    const DEFAULT_REPLICAS: Option<i64> = Some(1);
+    type Selector = PlainSelector;
+}
+
+/// A selector that is nothing but labels.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Workload {
+pub struct PlainSelector(BTreeMap<String, String>);
+
+impl From<PlainSelector> for LabelSelector {
+    fn from(PlainSelector(labels): PlainSelector) -> Self {
+        Self { match_labels: Some(labels), match_expressions: None }
+    }
+}
+
+/// A workload, read thinly.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(bound = "")]
+pub struct Workload<K: Watchable = Deployment> {
     /// Its metadata.
     #[serde(default)]
     pub metadata: ObjectMeta,
     /// What is read of its spec.
-    pub spec: WorkloadSpec,
+    pub spec: WorkloadSpec<K>,
 }
 
-/// What is read of a Deployment's spec.
+/// What is read of a workload's spec.
 #[derive(Debug, Clone, Deserialize)]
-pub struct WorkloadSpec {
+#[serde(bound = "")]
+pub struct WorkloadSpec<K: Watchable> {
     /// Which pods are its own.
     #[serde(default)]
-    pub selector: Option<LabelSelector>,
+    pub selector: Option<K::Selector>,
     /// Changes exactly when the pods are rolled.
+    #[serde(default = "nothing")]
     pub template: TemplateDigest,
+    /// How many pods it wants, where that is written.
+    #[serde(default)]
+    pub replicas: Option<i64>,
 }
 
-impl Resource for Workload {
+fn nothing() -> TemplateDigest {
+    TemplateDigest::NOTHING
+}
+
+impl<K: Watchable> Workload<K> {
+    /// What its history is made of.
+    pub fn sight(&self) -> Sight {
+        Sight {
+            generation: self.metadata.generation.unwrap_or_default(),
+            template: self.spec.template,
+            replicas: K::DEFAULT_REPLICAS.map(|default| self.spec.replicas.unwrap_or(default)),
+        }
+    }
+}
+
+impl<K: Watchable> Resource for Workload<K> {
     type DynamicType = ();
     type Scope = NamespaceResourceScope;
 
     fn kind((): &()) -> Cow<'_, str> {
-        Deployment::kind(&())
+        K::kind(&())
     }
 
     fn group((): &()) -> Cow<'_, str> {
-        Deployment::group(&())
+        K::group(&())
     }
 
     fn version((): &()) -> Cow<'_, str> {
-        Deployment::version(&())
+        K::version(&())
     }
 
     fn plural((): &()) -> Cow<'_, str> {
-        Deployment::plural(&())
+        K::plural(&())
     }
 
     fn meta(&self) -> &ObjectMeta {
@@ -63,18 +135,60 @@ impl Resource for Workload {
 #[cfg(test)]
 mod tests {
     use kube::core::DeserializeGuard;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
+    fn read<K: Watchable>(spec: &Value) -> Workload<K> {
+        let object =
+            json!({"metadata": {"name": "web", "uid": "u", "generation": 4}, "spec": spec});
+        serde_json::from_value::<DeserializeGuard<Workload<K>>>(object).unwrap().0.unwrap()
+    }
+
+    fn spec(image: &str) -> Value {
+        json!({"replicas": 3, "selector": {"matchLabels": {"app": "web"}},
+            "template": {"spec": {"containers": [{"name": "c", "image": image}]}}})
+    }
+
     #[test]
     fn it_reads_through_the_guard_of_a_watch_and_digests_the_template() {
-        let read = |image: &str| {
-            let object = json!({"metadata": {"name": "web", "uid": "u"}, "spec": {"replicas": 3, "template":
-                {"spec": {"containers": [{"name": "c", "image": image}]}}}});
-            serde_json::from_value::<DeserializeGuard<Workload>>(object).unwrap().0.unwrap()
-        };
-        assert_eq!(read("a").spec.template, read("a").spec.template);
-        assert_ne!(read("a").spec.template, read("b").spec.template);
+        let template = |image| read::<Deployment>(&spec(image)).sight().template;
+        assert_eq!(template("a"), template("a"));
+        assert_ne!(template("a"), template("b"));
+        assert_eq!(read::<Deployment>(&spec("a")).sight().generation, 4);
+    }
+
+    #[test]
+    fn every_kind_is_read_with_its_own_number_and_selector() {
+        fn selected<K: Watchable>(spec: &Value) -> Option<BTreeMap<String, String>> {
+            read::<K>(spec).spec.selector.and_then(|selector| selector.into().match_labels)
+        }
+        let app = Some(BTreeMap::from([("app".to_owned(), "web".to_owned())]));
+        assert_eq!(read::<StatefulSet>(&spec("a")).sight().replicas, Some(3));
+        assert_eq!(selected::<StatefulSet>(&spec("a")), app);
+        assert_eq!(read::<DaemonSet>(&spec("a")).sight().replicas, None);
+        let plain = json!({"selector": {"app": "web"}, "template": {"spec": {}}});
+        assert_eq!(read::<ReplicationController>(&plain).sight().replicas, Some(1));
+        assert_eq!(selected::<ReplicationController>(&plain), app);
+        assert_eq!(
+            read::<ReplicationController>(&json!({})).spec.template,
+            TemplateDigest::NOTHING
+        );
+    }
+
+    #[test]
+    fn the_kinds_are_those_that_have_a_history() {
+        fn named<K: Watchable>() -> (String, String) {
+            (Workload::<K>::group(&()).into(), Workload::<K>::plural(&()).into())
+        }
+        let watched = [
+            named::<Deployment>(),
+            named::<StatefulSet>(),
+            named::<DaemonSet>(),
+            named::<ReplicationController>(),
+        ];
+        let known =
+            WorkloadKind::ALL.map(|kind| (kind.group().to_owned(), kind.resource().to_owned()));
+        assert_eq!(watched, known);
     }
 }
