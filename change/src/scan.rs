@@ -74,43 +74,38 @@ impl<'a> Scanner<'a> {
 
     /// From behind the opening quote to behind the closing one; tells whether there were escapes.
     fn close_string(&mut self) -> Result<bool, Error> {
-        let bytes = self.text.as_bytes();
-        let mut has_escapes = false;
-        while let Some(byte) = bytes.get(self.at) {
-            self.at += 1;
-            match byte {
-                b'"' => return Ok(has_escapes),
-                b'\\' => {
-                    has_escapes = true;
-                    self.at += 1;
-                }
-                _ => {}
+        match end_of_string(self.text.as_bytes(), self.at) {
+            Some((end, has_escapes)) => {
+                self.at = end;
+                Ok(has_escapes)
             }
+            None => Err(self.unexpected("the end of a string")),
         }
-        Err(self.unexpected("the end of a string"))
     }
 
     /// From the opening bracket to behind the one that closes it.
     fn pass_brackets(&mut self) -> Result<(), Error> {
         let bytes = self.text.as_bytes();
-        let mut depth = 0_usize;
-        while let Some(byte) = bytes.get(self.at) {
-            self.at += 1;
+        let (mut at, mut depth) = (self.at, 0_usize);
+        while let Some(byte) = bytes.get(at) {
+            at += 1;
             match byte {
-                b'"' => {
-                    self.close_string()?;
-                }
+                b'"' => match end_of_string(bytes, at) {
+                    Some((end, _)) => at = end,
+                    None => break,
+                },
                 b'{' | b'[' => depth += 1,
                 b'}' | b']' => {
                     depth -= 1;
                     if depth == 0 {
+                        self.at = at;
                         return Ok(());
                     }
                 }
                 _ => {}
             }
         }
-        Err(self.unexpected("a closing bracket"))
+        Err(self.unexpected("a value whose quotes and brackets close"))
     }
 
     /// A number or one of the three words.
@@ -139,6 +134,42 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// The place behind the quote that closes the string whose content begins at `at`, and whether there were escapes.
+#[inline]
+fn end_of_string(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
+    let mut has_escapes = false;
+    loop {
+        let rest = bytes.get(at..)?;
+        if let Some(eight) = rest.first_chunk() {
+            let Some(place) = first_mark(*eight) else {
+                at += 8;
+                continue;
+            };
+            at += place;
+        }
+        match bytes.get(at)? {
+            b'"' => return Some((at + 1, has_escapes)),
+            b'\\' => {
+                has_escapes = true;
+                at += 2;
+            }
+            _ => at += 1,
+        }
+    }
+}
+
+/// The place of the first quote or backslash among eight bytes, all looked at in one step.
+fn first_mark(eight: [u8; 8]) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([0x01; 8]);
+    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
+    let word = u64::from_le_bytes(eight);
+    // The lowest high bit left is that of the first byte that is zero; those above it may be false.
+    let zeroes = |x: u64| x.wrapping_sub(ONES) & !x & HIGH;
+    let marks = zeroes(word ^ u64::from_le_bytes([b'"'; 8]))
+        | zeroes(word ^ u64::from_le_bytes([b'\\'; 8]));
+    (marks != 0).then(|| marks.trailing_zeros() as usize / 8)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +184,24 @@ mod tests {
             ("null", "null"),
         ] {
             assert_eq!(Scanner::new(text).value().unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_string_ends_at_its_quote_wherever_that_falls_among_eight_bytes() {
+        for before in 0..20 {
+            for after in 0..20 {
+                // The bytes beside the two marks, which a careless look at eight at once takes for them.
+                let (a, b) = ("#".repeat(before), "]!é".repeat(after));
+                for inner in [format!("{a}{b}"), format!("{a}\\\"{b}"), format!("{a}\\\\{b}")] {
+                    let text = format!("\"{inner}\", \"next\"");
+                    let quoted = Scanner::new(&text).string().unwrap();
+                    assert_eq!(quoted.inner, inner);
+                    assert_eq!(quoted.has_escapes, inner.contains('\\'));
+                    let open = format!("\"{inner}");
+                    assert!(Scanner::new(&open).string().is_err(), "{open}");
+                }
+            }
         }
     }
 
