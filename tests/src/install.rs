@@ -57,15 +57,20 @@ pub fn install_base(cluster: &mut Cluster, tell: &dyn Fn(&str)) -> Result<()> {
 
 /// Starts both programs, registers the webhook, and returns when both are ready.
 pub fn start_programs(cluster: &Cluster, tell: &dyn Fn(&str)) -> Result<()> {
+    start_webhook(cluster, tell)?;
+    tell("starting the controller");
+    Program::Controller.start(cluster, &[])?;
+    Ok(())
+}
+
+/// Starts the webhook, registers it, and returns when the API server asks it.
+pub fn start_webhook(cluster: &Cluster, tell: &dyn Fn(&str)) -> Result<()> {
     let admin = cluster.kubectl("admin");
     tell("starting the webhook");
     Program::Webhook.start(cluster, &[])?;
     // They fail closed, so nothing may be registered before its server listens.
     admin.apply(&render(cluster, "registrations")?)?;
-    wait_registered(cluster)?;
-    tell("starting the controller");
-    Program::Controller.start(cluster, &[])?;
-    Ok(())
+    wait_registered(cluster)
 }
 
 /// Chooses ports and makes the API key. Ports are kept when programs start again: registrations name them.

@@ -1,6 +1,7 @@
 //! `cargo xtask`: the project's own commands. It builds the workspace, starts what was built, and links none of it, so
 //! that it compiles in seconds on a fresh clone.
 
+mod bench;
 mod run;
 mod tests_command;
 
@@ -39,6 +40,11 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Measure with an optimised build: guard, memory.
+    Bench {
+        #[command(subcommand)]
+        bench: bench::Bench,
+    },
     /// Record what a real API server asks, into tests/fixtures/reviews.
     Record {
         /// Passed on; `cargo xtask record --help` lists them.
@@ -68,6 +74,7 @@ fn main() -> Result<()> {
             run::build()?;
             run::program("smartops-cluster", arguments)
         }
+        Command::Bench { bench } => bench::run(bench),
         Command::Record { arguments } => {
             run::build()?;
             run::program("smartops-record", arguments)

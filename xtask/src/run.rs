@@ -40,7 +40,16 @@ where
     I: IntoIterator<Item = S>,
     S: AsRef<OsStr>,
 {
-    let path = own_folder()?.join(name);
+    program_in(&own_folder()?, name, arguments)
+}
+
+/// The same, with the programs of another build.
+pub(crate) fn program_in<I, S>(folder: &Path, name: &str, arguments: I) -> Result<()>
+where
+    I: IntoIterator<Item = S>,
+    S: AsRef<OsStr>,
+{
+    let path = folder.join(name);
     let status = Command::new(&path)
         .args(arguments)
         .status()
