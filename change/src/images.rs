@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use crate::diff::DifferenceKind;
-use crate::path::{Path, Segment};
+use crate::diff::{Difference, DifferenceKind, Differences};
+use crate::path::{Path, Segment, starts_with};
 use crate::raw::{Error, Object};
 
 /// One image that comes, goes or moves.
@@ -32,9 +32,23 @@ pub struct ImageUse {
 /// The lists of a pod spec whose items are containers.
 pub(crate) const CONTAINERS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
 
-/// Whether the items of this list of a pod spec carry images.
-pub(crate) fn is_list(key: &str) -> bool {
-    key == "volumes" || CONTAINERS.contains(&key)
+/// Whether a difference stands where images do: a list that holds them, an item of one, or an item's image.
+pub(crate) fn may_differ(differences: &Differences<'_>, at: &[&str]) -> bool {
+    let is_list = |key: &str| key == "volumes" || CONTAINERS.contains(&key);
+    let stands_there = |difference: &Difference<'_>| {
+        let segments = difference.path.segments();
+        let keys = at.get(..segments.len()).unwrap_or(at);
+        starts_with(segments, keys)
+            && match segments.get(keys.len()..) {
+                Some([Segment::Key(list), Segment::Item(_), Segment::Key(part), ..]) => {
+                    is_list(list) && part == "image"
+                }
+                Some([Segment::Key(list), ..]) => is_list(list),
+                _ => true,
+            }
+    };
+    differences.touches_template()
+        && (differences.is_truncated() || differences.listed().iter().any(stands_there))
 }
 
 /// One carrier of an image: its name and the image, each as far as it is given.

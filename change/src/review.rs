@@ -78,30 +78,11 @@ impl<'a> Change<'a> {
         });
         self.differences = diff::between(old, new, Context::Root { status }, template)?;
         if let Some(at) = self.kind.pod_spec()
-            && self.may_exchange_images(at)
+            && images::may_differ(&self.differences, at)
         {
             self.images = images::between(&old.object_at(at)?, &new.object_at(at)?, at)?;
         }
         Ok(())
-    }
-
-    /// Whether a difference stands where images do: a list that holds them, an item of one, or an item's image.
-    fn may_exchange_images(&self, pod_spec: &[&str]) -> bool {
-        let stands_there = |d: &Difference<'_>| {
-            let segments = d.path.segments();
-            let keys = pod_spec.get(..segments.len()).unwrap_or(pod_spec);
-            starts_with(segments, keys)
-                && match segments.get(keys.len()..) {
-                    Some([Segment::Key(list), Segment::Item(_), Segment::Key(part), ..]) => {
-                        images::is_list(list) && part == "image"
-                    }
-                    Some([Segment::Key(list), ..]) => images::is_list(list),
-                    _ => true,
-                }
-        };
-        self.differences.touches_template()
-            && (self.differences.is_truncated()
-                || self.differences.listed().iter().any(stands_there))
     }
 
     fn read_numbers(&mut self) -> Result<(), Error> {
