@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use proptest::prelude::*;
 use smartops_change::{Change, Operation, Request, Resource};
 use smartops_common::config::SmartOpsConfigSpec;
 
@@ -255,5 +256,66 @@ fn no_value_of_an_object_stands_in_an_error() {
         "object.spec.secret",
     ] {
         assert!(!asked(text, Some(new)).unwrap_err().contains("s3cret"), "{text}");
+    }
+}
+
+/// Words that expressions are made of, so that many random ones can be read.
+const WORDS: [&str; 40] = [
+    "object",
+    "oldObject",
+    "request",
+    ".spec",
+    ".metadata.labels",
+    ".items",
+    ".name",
+    "['a']",
+    "[0]",
+    "[-1]",
+    "1",
+    "-1",
+    "9223372036854775807",
+    "0.5",
+    "'a'",
+    "''",
+    "true",
+    "null",
+    "[1, 'a']",
+    " + ",
+    " - ",
+    " * ",
+    " / ",
+    " % ",
+    " == ",
+    " < ",
+    " in ",
+    " && ",
+    " || ",
+    " ? ",
+    " : ",
+    "!",
+    "(",
+    ")",
+    ".all(x, x",
+    ".map(x, x",
+    ".filter(x, x",
+    ".size()",
+    ".substring(1, 2)",
+    ".matches('a*')",
+];
+
+proptest! {
+    #[test]
+    fn no_expression_ends_the_program_and_the_same_one_comes_to_the_same(
+        words in prop::collection::vec(prop::sample::select(WORDS.to_vec()), 1..16),
+        any in ".{0,64}",
+    ) {
+        drop(Expression::compile(&any));
+        if let Ok(expression) = Expression::compile(&words.concat()) {
+            for new in [Some(NEW), None] {
+                let asked = || with_input(new, |input| expression.evaluate_bool(input));
+                prop_assert_eq!(asked(), asked());
+                drop(with_input(new, |input| expression.evaluate_text(input)));
+            }
+        }
     }
 }

@@ -284,6 +284,22 @@ mod tests {
     }
 
     #[test]
+    fn under_a_policy_a_failed_rule_denies_and_an_ignored_one_warns() {
+        for (failure_policy, denied) in
+            [(FailurePolicy::Fail, true), (FailurePolicy::Ignore, false)]
+        {
+            let mut spec = sample::baseline();
+            spec.rules.custom =
+                vec![CustomSpec { failure_policy, ..own("object.spec.missing == 1") }];
+            let policies = [sample::applied("p", &spec)];
+            let facts = sample::facts(&policies);
+            let verdict = sample::verdict_with(&scaled(4), &sample::person(), &facts);
+            assert_eq!(verdict.denial().is_some(), denied);
+            assert_eq!(verdict.warnings.is_empty(), denied);
+        }
+    }
+
+    #[test]
     fn the_old_object_is_null_on_create_and_the_object_on_delete() {
         for (operation, expression) in [
             (Operation::Create, "oldObject == null && object.spec.replicas == 3"),

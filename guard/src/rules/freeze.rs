@@ -354,6 +354,15 @@ mod tests {
     }
 
     #[test]
+    fn time_zones_are_known_where_the_machine_has_none_of_its_own() {
+        let bundled = jiff::tz::TimeZoneDatabase::bundled();
+        for zone in ["Europe/Berlin", "America/New_York", "Asia/Kolkata", "UTC"] {
+            assert!(bundled.get(zone).is_ok(), "{zone}");
+        }
+        assert!(bundled.get("Mars/Olympus").is_err());
+    }
+
+    #[test]
     fn windows_that_open_every_minute_are_judged_as_soon_as_any() {
         let dense: Vec<FreezeSpec> =
             (0..16).map(|_| window("* * * * *", "Europe/Berlin", 1_209_600)).collect();
