@@ -95,6 +95,9 @@ pub enum Relation {
     Owner,
     /// The autoscaler under review scales it.
     Target,
+    /// The one under review is owned by nobody and has the labels by which it picks its own: its controller, or the
+    /// next one down, will take it over.
+    Adopter,
 }
 
 impl RelatedObject {

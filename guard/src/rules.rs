@@ -144,7 +144,8 @@ impl Rules {
         }
         let is_named = reach == Reach::Named;
         let is_update = case.change.operation() == Operation::Update;
-        if is_named || (reach == Reach::ReplicaSet && is_update) {
+        let is_deletion = case.change.operation() == Operation::Delete;
+        if is_named || (reach == Reach::ReplicaSet && !is_deletion) {
             if let Some(rule) = &self.images {
                 rule.judge(case, found);
             }

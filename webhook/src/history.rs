@@ -58,6 +58,18 @@ impl Histories {
         self.read().named(kind, namespace, name)
     }
 
+    /// The objects of a namespace that would take these labels for those of their own pods, with their uids.
+    pub fn selecting<'l>(
+        &self,
+        namespace: &str,
+        label: impl Fn(&str) -> Option<&'l str>,
+    ) -> Vec<(Arc<str>, Arc<Parent>)> {
+        let kept = self.read();
+        let own = kept.parents_by_uid().filter(|(_, p)| *p.named.namespace == *namespace);
+        let selecting = own.filter(|(_, parent)| parent.selector.selects(&label));
+        selecting.map(|(uid, parent)| (Arc::clone(uid), Arc::clone(parent))).collect()
+    }
+
     /// The record of the last object of this kind, namespace and name, where it was deleted within a day.
     pub fn predecessor(
         &self,

@@ -9,7 +9,7 @@ use smartops_guard::{RelatedObject, Relation};
 use smartops_process::client::Error;
 use tokio::time::Instant;
 
-use crate::history::Histories;
+use crate::history::{Histories, Parent};
 use crate::live::{Live, resource};
 
 /// The longest chain of owners that is climbed: a pod, its ReplicaSet, its Deployment.
@@ -64,6 +64,36 @@ pub async fn read(
         relatives.newest_pod = reader.newest_pod(change, pod.as_ref(), &relatives).await?;
     }
     Ok(relatives)
+}
+
+/// The relatives that what is watched tells for certain: the object of a Scale that is of exactly the version seen,
+/// and those that would adopt what nobody owns.
+pub fn known(change: &Change<'_>, histories: &Histories) -> Option<Relatives> {
+    let asked = change.resource();
+    if change.kind() == Kind::Scale {
+        let old = change.old()?;
+        let parent = histories.parent(&old.uid)?;
+        let is_it =
+            *parent.resource_version == *old.resource_version && parent.controller.is_none();
+        let mut relatives = Relatives::default();
+        relatives.watched(Relation::Parent, &old.uid, &parent, histories);
+        return is_it.then_some(relatives);
+    }
+    let may_be_adopted = matches!(change.kind(), Kind::ReplicaSet | Kind::Pod)
+        && asked.subresource.is_empty()
+        && change.operation() != Operation::Delete
+        && change.controller().is_none();
+    may_be_adopted.then(|| {
+        let mut relatives = Relatives::default();
+        let sides = [change.labels_before(), change.labels_after()];
+        for labels in sides.into_iter().filter_map(|side| side.ok().flatten()) {
+            let namespace = change.namespace().unwrap_or_default();
+            for (uid, parent) in histories.selecting(namespace, |key| labels.get(key)) {
+                relatives.watched(Relation::Adopter, &uid, &parent, histories);
+            }
+        }
+        relatives
+    })
 }
 
 /// Whether a pod is about to end.
@@ -184,6 +214,22 @@ impl Reader<'_> {
 }
 
 impl Relatives {
+    fn watched(&mut self, relation: Relation, uid: &str, parent: &Parent, histories: &Histories) {
+        let kind = parent.named.kind;
+        let known = KNOWN.iter().find(|(g, _, _, p)| *g == kind.group() && *p == kind.resource());
+        self.uids.push(uid.to_owned());
+        self.objects.push(RelatedObject {
+            relation,
+            group: kind.group().to_owned(),
+            kind: known.map_or("", |(_, _, kind, _)| kind).to_owned(),
+            name: parent.named.name.to_string(),
+            labels: parent.labels.to_map(),
+            generation: Some(parent.generation),
+            created: None,
+            record: histories.record(uid),
+        });
+    }
+
     fn add(
         &mut self,
         named: Named,

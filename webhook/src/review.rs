@@ -98,18 +98,19 @@ impl Reviewer {
                 .await
                 .unwrap_or_else(|_| Reviewed::undecided("its time was over")),
         };
-        decisions::tell(
-            &Decision {
-                envelope,
-                audience: asked.audience,
-                half: asked.half,
-                automation: reviewed.automation,
-                answer: &reviewed.answer,
-                outcomes: &reviewed.outcomes,
-                took: asked.started.elapsed(),
-            },
-            &self.metrics,
-        );
+        let decision = Decision {
+            envelope,
+            audience: asked.audience,
+            half: asked.half,
+            automation: reviewed.automation,
+            answer: &reviewed.answer,
+            outcomes: &reviewed.outcomes,
+            took: asked.started.elapsed(),
+        };
+        decisions::tell(&decision, &self.metrics);
+        if !self.board.recent().note(&decision, Clock.now()) {
+            self.metrics.dropped_decisions.inc();
+        }
         reviewed.answer
     }
 
@@ -168,6 +169,7 @@ impl Reviewer {
         };
         let past = self.past(&change);
         let namespace = change.namespace().map(|name| self.histories.namespace(name));
+        let known = relatives::known(&change, &self.histories);
         let facts = Facts {
             policies: snapshot.index.policies(change.namespace()),
             selecting: snapshot.index.selecting(),
@@ -182,12 +184,13 @@ impl Reviewer {
                 Some(None) => Revisions::Unavailable,
                 Some(Some(revisions)) => Revisions::Listed(revisions),
             },
-            related: match &gathered.relatives {
-                None => Related::NotAsked,
-                Some(None) => Related::Unavailable,
-                Some(Some(Relatives { objects, newest_pod, .. })) => {
+            related: match (&known, &gathered.relatives) {
+                (Some(Relatives { objects, newest_pod, .. }), _)
+                | (None, Some(Some(Relatives { objects, newest_pod, .. }))) => {
                     Related::Known { objects, newest_pod: *newest_pod }
                 }
+                (None, None) => Related::NotAsked,
+                (None, Some(None)) => Related::Unavailable,
             },
         };
         let judged = match asked.half {

@@ -153,13 +153,16 @@ fn what_is_forbidden_on_a_deployment_is_not_reached_through_a_neighbour() {
     };
     let number = |n: i64| format!(r#"{{"metadata":{{"name":"web"}},"spec":{{"replicas":{n}}}}}"#);
     let deployment = [sample::relative(Relation::Owner, "apps", "Deployment")];
+    let adopter = [sample::relative(Relation::Adopter, "apps", "Deployment")];
     let stranger = [sample::relative(Relation::Owner, "example.com", "Rollout")];
     for (resource, old, new, objects, denied) in [
         ("deployments/scale", number(3), number(11), &deployment, true),
         ("deployments/scale", number(3), number(10), &deployment, false),
         ("replicasets", set(owner, 3), set(owner, 11), &deployment, true),
         ("replicasets", set(owner, 3), set(owner, 10), &deployment, false),
-        ("replicasets", set("", 3), set("", 11), &deployment, false),
+        ("replicasets", set("", 3), set("", 11), &adopter, true),
+        ("replicasets", set("", 3), set("", 10), &adopter, false),
+        ("replicasets", set("", 3), set("", 11), &stranger, false),
         ("replicasets/scale", number(3), number(11), &deployment, true),
         ("replicasets/scale", number(3), number(10), &deployment, false),
         ("replicasets/scale", number(3), number(11), &stranger, false),

@@ -220,13 +220,7 @@ impl Coverage {
         }
         match (group, resource, subresource) {
             ("apps", "replicasets", "") if self.names("apps", "deployments") => {
-                let is_owned = change.controller().is_some_and(is_deployment);
-                let ends_pods = operation == Operation::Delete && self.wants.restarts;
-                if is_owned && (operation == Operation::Update || ends_pods) {
-                    Covers::Yes(Reach::ReplicaSet)
-                } else {
-                    Covers::No
-                }
+                self.replica_set(change, related)
             }
             ("apps", "replicasets", "scale") if self.names("apps", "deployments") => {
                 match related {
@@ -265,6 +259,28 @@ impl Coverage {
             }
             _ => Covers::No,
         }
+    }
+
+    /// A ReplicaSet that a Deployment owns, or would adopt for its labels.
+    fn replica_set(&self, change: &Change<'_>, related: Related<'_>) -> Covers {
+        let operation = change.operation();
+        let is_owned = match change.controller() {
+            Some(owner) => is_deployment(owner),
+            None if operation == Operation::Delete => false,
+            None => match related {
+                Related::NotAsked => return Covers::Needs,
+                Related::Known { objects, .. } => {
+                    objects.iter().any(|o| o.is_a("apps", "Deployment"))
+                }
+                Related::Unavailable => true,
+            },
+        };
+        let is_meant = match operation {
+            Operation::Create | Operation::Update => true,
+            Operation::Delete => self.wants.restarts,
+            Operation::Connect => false,
+        };
+        if is_owned && is_meant { Covers::Yes(Reach::ReplicaSet) } else { Covers::No }
     }
 
     /// Whether the object itself of this kind is named.
@@ -321,9 +337,9 @@ impl Coverage {
                 all.push(covered("autoscaling", "horizontalpodautoscalers", "", &operations));
             }
             if kind.kind() == Kind::Deployment {
-                let both = [Operation::Update, Operation::Delete];
-                let operations = if self.wants.restarts { &both[..] } else { &both[..1] };
-                all.push(covered("apps", "replicasets", "", operations));
+                let operations = [Operation::Create, Operation::Update, Operation::Delete];
+                let most = if self.wants.restarts { 3 } else { 2 };
+                all.push(covered("apps", "replicasets", "", &operations[..most]));
                 all.push(covered("apps", "replicasets", "scale", &[Operation::Update]));
             }
         }

@@ -106,7 +106,7 @@ fn is_left(selector: Option<&Selector>, change: &Change<'_>) -> bool {
 /// Whether an object may have relatives by whose labels it is selected too.
 fn has_relatives(change: &Change<'_>) -> bool {
     !change.resource().subresource.is_empty()
-        || change.kind() == Kind::HorizontalPodAutoscaler
+        || matches!(change.kind(), Kind::HorizontalPodAutoscaler | Kind::ReplicaSet | Kind::Pod)
         || change.controller().is_some()
 }
 

@@ -1,15 +1,17 @@
 //! GuardrailPolicy: which writes it means, how strictly, and what they may not do.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 use kube_core::CustomResourceExt;
 use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smartops_change::Operation;
 use smartops_common::config::ServiceAccount;
+use smartops_common::denial::Rule;
 
 use crate::rules::RulesSpec;
+use crate::verdict::Effect;
 
 /// Which writes a policy means, how strictly, and what they may not do. All policies that fit a write apply and the
 /// strictest wins; none loosens another.
@@ -30,6 +32,7 @@ use crate::rules::RulesSpec;
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Accepted\")].status"
     ),
+    printcolumn(name = "Matches", type_ = "integer", json_path = ".status.matches"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[x_kube(crates(kube_core = "::kube_core"))]
@@ -200,6 +203,62 @@ pub struct GuardrailPolicyStatus {
     /// `Accepted`: the webhook judges by this policy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+    /// How many of the workloads whose history is kept are of a kind it names, in a namespace it reaches, with labels
+    /// it selects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matches: Option<i64>,
+    /// What it last did, newest first; dry runs are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub last_decisions: Vec<PolicyDecision>,
+}
+
+/// What a policy did with one write.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyDecision {
+    /// When; of several alike in a row, when the last was.
+    pub time: Time,
+    /// What it did.
+    pub decision: DecisionName,
+    /// By which rule.
+    pub rule: Rule,
+    /// What was asked: `CREATE`, `UPDATE`, `DELETE`, `CONNECT`.
+    pub operation: String,
+    /// Of which resource, as in `deployments.apps/scale`.
+    pub resource: String,
+    /// In which namespace.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+    /// Of which object; empty where the server was to make up a name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// By whom.
+    pub user: String,
+}
+
+/// What a policy did with a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DecisionName {
+    /// It refused it.
+    Deny,
+    /// It changed the number asked for.
+    Clamp,
+    /// It let it pass with a warning.
+    Warn,
+    /// It noted it.
+    Audit,
+}
+
+impl From<Effect> for DecisionName {
+    fn from(effect: Effect) -> Self {
+        match effect {
+            Effect::Deny => Self::Deny,
+            Effect::Clamp => Self::Clamp,
+            Effect::Warn => Self::Warn,
+            Effect::Audit => Self::Audit,
+        }
+    }
 }
 
 /// The CustomResourceDefinition.

@@ -62,7 +62,8 @@ impl<'a> Case<'a> {
             Related::Unavailable => return Ok(Evidence::Unknown),
             Related::Known { objects, .. } => objects,
         };
-        let relatives = objects.iter().filter(|o| o.relation != Relation::Target);
+        let relatives =
+            objects.iter().filter(|o| matches!(o.relation, Relation::Parent | Relation::Owner));
         let mut evidence = Evidence::Nothing;
         for relative in relatives {
             match &relative.record {

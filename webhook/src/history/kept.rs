@@ -79,6 +79,10 @@ impl Kept {
         self.objects.values().filter_map(|object| object.parent.as_ref())
     }
 
+    pub(super) fn parents_by_uid(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Parent>)> {
+        self.objects.iter().filter_map(|(uid, object)| Some((uid, object.parent.as_ref()?)))
+    }
+
     pub(super) fn named(
         &self,
         kind: WorkloadKind,

@@ -68,6 +68,24 @@ impl Labels {
 }
 
 impl Selector {
+    /// Whether labels, asked for by key, are those of its own pods. An empty selector has none.
+    pub fn selects<'l>(&self, label: impl Fn(&str) -> Option<&'l str>) -> bool {
+        let is_empty = self.labels.0.is_empty() && self.expressions.is_empty();
+        let holds = |e: &LabelSelectorRequirement| {
+            let value = label(&e.key);
+            let is_listed = || value.is_some_and(|v| e.values.iter().flatten().any(|w| w == v));
+            match e.operator.as_str() {
+                "In" => is_listed(),
+                "NotIn" => !is_listed(),
+                "Exists" => value.is_some(),
+                _ => value.is_none(),
+            }
+        };
+        !is_empty
+            && self.labels.iter().all(|(key, value)| label(key) == Some(value))
+            && self.expressions.iter().all(holds)
+    }
+
     /// The same as Kubernetes writes it.
     pub fn to_label_selector(&self) -> LabelSelector {
         let labels = self.labels.to_map();
@@ -138,6 +156,36 @@ impl Interner {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_selector_selects_what_kubernetes_says_it_does_and_an_empty_one_nothing() {
+        let labels = |pairs: &[(&str, &str)]| {
+            Labels(pairs.iter().map(|(k, v)| (Arc::from(*k), Arc::from(*v))).collect())
+        };
+        let web = labels(&[("app", "web")]);
+        let expressed = |operator: &str, values: &[&str]| Selector {
+            labels: Labels::default(),
+            expressions: [LabelSelectorRequirement {
+                key: "app".to_owned(),
+                operator: operator.to_owned(),
+                values: Some(values.iter().map(|v| (*v).to_owned()).collect()),
+            }]
+            .into(),
+        };
+        let plain = |labels| Selector { labels, expressions: Box::default() };
+        for (selector, expected) in [
+            (plain(web.clone()), true),
+            (plain(labels(&[("app", "db")])), false),
+            (plain(labels(&[("app", "web"), ("tier", "x")])), false),
+            (expressed("In", &["web"]), true),
+            (expressed("NotIn", &["web"]), false),
+            (expressed("Exists", &[]), true),
+            (expressed("DoesNotExist", &[]), false),
+            (Selector::default(), false),
+        ] {
+            assert_eq!(selector.selects(|key| web.get(key)), expected, "{selector:?}");
+        }
+    }
 
     fn labels(texts: &mut Interner, pairs: &[(&str, &str)]) -> Labels {
         let map = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
