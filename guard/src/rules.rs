@@ -161,7 +161,7 @@ impl Rules {
         }
         if is_named {
             if let Some(rule) = &self.deletion {
-                rule.judge(case, found);
+                rule.judge(case, kind, found);
             }
             self.custom.judge(case, found);
         }

@@ -8,8 +8,9 @@ use smartops_change::Operation;
 use smartops_common::denial::Rule;
 
 use super::Case;
+use super::replicas::number;
 use crate::findings::Finding;
-use crate::policy::Flaw;
+use crate::policy::{Flaw, NamedKind};
 
 /// Whether objects may be deleted.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
@@ -40,13 +41,15 @@ impl Deletion {
         Self { allow: spec.allow }
     }
 
-    pub(super) fn judge(self, case: &Case<'_>, found: &mut Vec<Finding>) {
+    pub(super) fn judge(self, case: &Case<'_>, kind: Option<&NamedKind>, found: &mut Vec<Finding>) {
         let change = case.change;
         let is_deleting = change.old().is_some_and(|old| old.is_deleting);
         if change.operation() != Operation::Delete || is_deleting {
             return;
         }
-        let runs = change.replicas().and_then(|number| number.old);
+        // A number that cannot be read is none that is known to be 0.
+        let number = number(change, kind).ok().flatten();
+        let runs = number.and_then(|(number, _)| number.old);
         let message = match (self.allow, runs) {
             (Deletable::Unused, Some(0)) => return,
             (Deletable::Unused, Some(runs)) => {
@@ -118,6 +121,28 @@ mod tests {
         let mut service = Write::of(Operation::Delete, "", "services");
         service.old = Some(object("", ""));
         assert!(refused(Unused, &service));
+    }
+
+    #[test]
+    fn a_custom_resource_is_unused_where_its_policy_counts_nothing() {
+        let mut spec = sample::baseline();
+        spec.match_.kinds = vec![KindMatch {
+            group: "example.com".into(),
+            resource: "widgets".into(),
+            replicas_path: Some("spec.size".into()),
+        }];
+        spec.match_.operations = vec![OperationName::Delete];
+        let deletion = Some(DeletionSpec { allow: Deletable::Unused });
+        spec.rules = RulesSpec { deletion, ..RulesSpec::default() };
+        let policies = [sample::applied("p", &spec)];
+        for (size, expected) in [(2, true), (0, false)] {
+            let mut write = Write::of(Operation::Delete, "example.com", "widgets");
+            write.old =
+                Some(format!(r#"{{"metadata":{{"name":"web"}},"spec":{{"size":{size}}}}}"#));
+            let facts = sample::facts(&policies);
+            let verdict = sample::verdict_with(&write, &sample::person(), &facts);
+            assert_eq!(verdict.denial().is_some(), expected, "{size}");
+        }
     }
 
     #[test]
