@@ -117,28 +117,67 @@ pub fn crd() -> CustomResourceDefinition {
     )
 }
 
+/// One way of being automation, as the API server authenticates users. Registrations and judgement read the same
+/// list of these, so that they cannot disagree about anybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Principal<'a> {
+    /// The user of this name.
+    User(&'a str),
+    /// Whoever is in this group.
+    Group(&'a str),
+    /// This ServiceAccount.
+    ServiceAccount {
+        /// Its namespace.
+        namespace: &'a str,
+        /// Its name.
+        name: &'a str,
+    },
+    /// Every ServiceAccount of this namespace, by its user name or by the namespace's group: whoever impersonates
+    /// one need not carry the other.
+    ServiceAccountsOf(&'a str),
+}
+
+impl Principal<'_> {
+    /// Whether a user with these groups is meant.
+    pub fn is<S: AsRef<str>>(&self, username: &str, groups: &[S]) -> bool {
+        let account = || username.strip_prefix("system:serviceaccount:")?.split_once(':');
+        let of = |group: &str, wanted: &str| {
+            group.strip_prefix("system:serviceaccounts:").is_some_and(|of| of == wanted)
+        };
+        match *self {
+            Self::User(user) => user == username,
+            Self::Group(group) => groups.iter().any(|g| g.as_ref() == group),
+            Self::ServiceAccount { namespace, name } => account() == Some((namespace, name)),
+            Self::ServiceAccountsOf(namespace) => {
+                account().is_some_and(|(of, _)| of == namespace)
+                    || groups.iter().any(|g| of(g.as_ref(), namespace))
+            }
+        }
+    }
+}
+
 impl SmartOpsConfigSpec {
+    /// Every way of being automation, the controller's first.
+    pub fn automation_principals(&self) -> impl Iterator<Item = Principal<'_>> {
+        let Automation { users, groups, service_accounts, namespaces } = &self.automation;
+        let controller = Principal::ServiceAccount {
+            namespace: names::SYSTEM_NAMESPACE,
+            name: names::CONTROLLER_SERVICE_ACCOUNT,
+        };
+        std::iter::once(controller)
+            .chain(users.iter().map(|user| Principal::User(user)))
+            .chain(groups.iter().map(|group| Principal::Group(group)))
+            .chain(
+                service_accounts
+                    .iter()
+                    .map(|s| Principal::ServiceAccount { namespace: &s.namespace, name: &s.name }),
+            )
+            .chain(namespaces.iter().map(|namespace| Principal::ServiceAccountsOf(namespace)))
+    }
+
     /// Whether a user with these groups, as the API server authenticated it, is automation.
     pub fn is_automation<S: AsRef<str>>(&self, username: &str, groups: &[S]) -> bool {
-        let controller =
-            names::service_account_user(names::SYSTEM_NAMESPACE, names::CONTROLLER_SERVICE_ACCOUNT);
-        if username == controller || self.automation.users.iter().any(|u| u == username) {
-            return true;
-        }
-        if groups.iter().any(|g| self.automation.groups.iter().any(|a| a == g.as_ref())) {
-            return true;
-        }
-        let Some((namespace, name)) =
-            username.strip_prefix("system:serviceaccount:").and_then(|r| r.split_once(':'))
-        else {
-            return false;
-        };
-        self.automation.namespaces.iter().any(|n| n == namespace)
-            || self
-                .automation
-                .service_accounts
-                .iter()
-                .any(|s| s.namespace == namespace && s.name == name)
+        self.automation_principals().any(|principal| principal.is(username, groups))
     }
 
     /// Whether people's policies reach this namespace.
@@ -171,7 +210,7 @@ mod tests {
 
     #[test]
     fn each_way_of_naming_automation_holds_and_its_neighbour_does_not() {
-        let table: [(&str, &[&str], bool); 8] = [
+        let table: [(&str, &[&str], bool); 11] = [
             ("ci", &[], true),
             ("ci2", &[], false),
             ("alice", &["bots"], true),
@@ -180,6 +219,9 @@ mod tests {
             ("system:serviceaccount:a:y", &[], false),
             ("system:serviceaccount:agents:anything", &[], true),
             ("agents:anything", &[], false),
+            ("system:serviceaccount:agents", &[], false),
+            ("somebody", &["system:serviceaccounts:agents"], true),
+            ("somebody", &["system:serviceaccounts:agents-2"], false),
         ];
         for (user, groups, expected) in table {
             assert_eq!(config().is_automation(user, groups), expected, "{user} {groups:?}");

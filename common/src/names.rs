@@ -27,10 +27,15 @@ pub const CONFIG_NAME: &str = "default";
 pub const WEBHOOK_CERTIFICATE_SECRET: &str = "smartops-webhook-certificate";
 /// The webhook's Service, in [`SYSTEM_NAMESPACE`].
 pub const WEBHOOK_SERVICE: &str = "smartops-webhook";
+/// The Lease, in [`SYSTEM_NAMESPACE`], by which one replica of the webhook leads.
+pub const WEBHOOK_LEASE: &str = "smartops-webhook";
 /// Registrations that speak for people (ValidatingWebhookConfiguration and MutatingWebhookConfiguration alike).
 pub const PEOPLE_REGISTRATION: &str = "smartops-people";
 /// Registrations that speak for automation.
 pub const AUTOMATION_REGISTRATION: &str = "smartops-automation";
+
+/// The registration that has every written policy and configuration checked, whoever writes it.
+pub const POLICIES_REGISTRATION: &str = "smartops-policies";
 
 /// URL paths of the webhook. Whoever comes by automation's path is automation, whatever else is known of them.
 pub mod path {
@@ -42,6 +47,8 @@ pub mod path {
     pub const MUTATE_AUTOMATION: &str = "/mutate/automation";
     /// Mutating reviews of writes by everybody else.
     pub const MUTATE_PEOPLE: &str = "/mutate/people";
+    /// Validating reviews of policies and configuration themselves, whoever writes them.
+    pub const VALIDATE_POLICIES: &str = "/validate/policies";
 }
 
 /// Pod-template annotation whose change is a rolling restart, kubectl's own.
@@ -81,6 +88,16 @@ pub fn is_control_plane(username: &str) -> bool {
         || username
             .strip_prefix("system:serviceaccount:kube-system:")
             .is_some_and(|name| CONTROL_PLANE_SERVICE_ACCOUNTS.contains(&name))
+}
+
+/// What the API server's user name of every ServiceAccount of a namespace begins with.
+pub fn service_account_prefix(namespace: &str) -> String {
+    format!("system:serviceaccount:{namespace}:")
+}
+
+/// The group the API server puts every ServiceAccount of a namespace into.
+pub fn service_accounts_group(namespace: &str) -> String {
+    format!("system:serviceaccounts:{namespace}")
 }
 
 /// The user name the API server gives a ServiceAccount.

@@ -17,6 +17,7 @@ pub use self::defaults::shipped;
 pub(crate) use self::fit::Fit;
 pub use self::index::{Applied, Index};
 pub use self::kind::{
-    ConditionSpec, GuardrailPolicy, GuardrailPolicySpec, GuardrailPolicyStatus, KindMatch, Match,
-    Mode, NamespaceMatch, OperationName, SubjectMatch, SubjectSet, crd,
+    ConditionSpec, DecisionName, GuardrailPolicy, GuardrailPolicySpec, GuardrailPolicyStatus,
+    KindMatch, Match, Mode, NamespaceMatch, OperationName, PolicyDecision, SubjectMatch,
+    SubjectSet, crd,
 };

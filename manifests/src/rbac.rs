@@ -68,13 +68,17 @@ pub struct Grant {
 }
 
 const READ: &[&str] = &["get", "list", "watch"];
+const LEASE: &[&str] = &[names::WEBHOOK_LEASE];
 const SECRET: &[&str] = &[names::WEBHOOK_CERTIFICATE_SECRET];
-const REGISTRATIONS: &[&str] = &[names::AUTOMATION_REGISTRATION, names::PEOPLE_REGISTRATION];
+const REGISTRATIONS: &[&str] =
+    &[names::AUTOMATION_REGISTRATION, names::PEOPLE_REGISTRATION, names::POLICIES_REGISTRATION];
 
 /// Every grant of both programs.
 pub fn grants() -> Vec<Grant> {
     let mut grants = controller_grants();
     grants.extend(webhook_grants());
+    grants.extend(upkeep_grants());
+    grants.extend(history_grants());
     grants
 }
 
@@ -171,7 +175,7 @@ fn controller_grants() -> Vec<Grant> {
 }
 
 fn webhook_grants() -> Vec<Grant> {
-    use Scope::{Cluster, SystemNamespace};
+    use Scope::Cluster;
     let grant = |scope, group, resources, names, verbs, reason| Grant {
         program: Program::Webhook,
         scope,
@@ -202,34 +206,99 @@ fn webhook_grants() -> Vec<Grant> {
         grant(
             Cluster,
             "apps",
-            &["deployments"],
+            &["deployments", "statefulsets", "daemonsets"],
             &[],
             READ,
-            "observe what was really committed and when; read the parent of a scale",
+            "observe what was really committed and when; read the object of a scale and the owner of what is written",
+        ),
+        grant(
+            Cluster,
+            "",
+            &["replicationcontrollers"],
+            &[],
+            READ,
+            "the same for ReplicationControllers",
         ),
         grant(
             Cluster,
             "apps",
             &["replicasets"],
             &[],
-            &["list"],
-            "date the last rollout of a Deployment the webhook did not watch at the time",
+            &["get", "list"],
+            "date the last rollout of a Deployment the webhook did not watch at the time; read the owner of a pod",
         ),
+        grant(
+            Cluster,
+            "apps",
+            &["controllerrevisions"],
+            &[],
+            &["list"],
+            "date the last rollout of a StatefulSet or DaemonSet the webhook did not watch at the time",
+        ),
+        grant(
+            Cluster,
+            "",
+            &["pods"],
+            &[],
+            &["get", "list"],
+            "know whose pod is evicted or entered, and when one of its siblings last ended",
+        ),
+        grant(
+            Cluster,
+            "batch",
+            &["jobs", "cronjobs"],
+            &[],
+            &["get"],
+            "read the owner of what is written",
+        ),
+    ]
+}
+
+/// What the webhook keeps for itself: its registrations, its leadership, its certificate.
+fn upkeep_grants() -> Vec<Grant> {
+    use Scope::{Cluster, SystemNamespace};
+    let grant = |scope, group, resources, names, verbs, reason| Grant {
+        program: Program::Webhook,
+        scope,
+        group,
+        resources,
+        names,
+        verbs,
+        reason,
+    };
+    vec![
         grant(
             Cluster,
             "admissionregistration.k8s.io",
             &["validatingwebhookconfigurations", "mutatingwebhookconfigurations"],
             &[],
             &["list", "watch"],
-            "see when a registration lost its CA bundle (a watch cannot be limited to names)",
+            "see when a registration is not as it should be (a watch cannot be limited to names)",
         ),
         grant(
             Cluster,
             "admissionregistration.k8s.io",
             &["validatingwebhookconfigurations", "mutatingwebhookconfigurations"],
             REGISTRATIONS,
-            &["get", "patch"],
-            "fill in the CA bundle of SmartOps' own registrations",
+            &["create", "get", "patch", "update"],
+            "keep SmartOps' own registrations as policies and configuration ask for, and make one that is missing (by \
+             server-side apply, which names what it creates)",
+        ),
+        grant(
+            SystemNamespace,
+            "coordination.k8s.io",
+            &["leases"],
+            &[],
+            &["create"],
+            "let one replica lead (create cannot be limited to a name)",
+        ),
+        grant(
+            SystemNamespace,
+            "coordination.k8s.io",
+            &["leases"],
+            LEASE,
+            &["get", "update"],
+            "hold, renew and release the leadership",
         ),
         grant(
             SystemNamespace,
@@ -246,6 +315,42 @@ fn webhook_grants() -> Vec<Grant> {
             SECRET,
             &["get", "update"],
             "share one certificate between replicas and renew it",
+        ),
+    ]
+}
+
+/// What the webhook observes, and where it keeps it.
+fn history_grants() -> Vec<Grant> {
+    let grant = |scope, group, resources, verbs, reason| Grant {
+        program: Program::Webhook,
+        scope,
+        group,
+        resources,
+        names: &[],
+        verbs,
+        reason,
+    };
+    vec![
+        grant(
+            Scope::Cluster,
+            "apps",
+            &["statefulsets", "daemonsets"],
+            READ,
+            "observe what was really committed and when",
+        ),
+        grant(
+            Scope::Cluster,
+            "",
+            &["replicationcontrollers"],
+            READ,
+            "observe what was really committed and when",
+        ),
+        grant(
+            Scope::SystemNamespace,
+            names::GROUP,
+            &["changeledgers"],
+            &["get", "list", "create", "update", "delete"],
+            "keep what was observed for when every replica is gone (a ledger has its namespace's name)",
         ),
     ]
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use smartops_common::config::{self, SmartOpsConfig, SmartOpsConfigSpec};
 use smartops_common::{names, remediation};
-use smartops_guard::policy;
+use smartops_guard::{ledger, policy};
 
 use crate::registration::{self, Reach};
 use crate::{output, rbac};
@@ -48,7 +48,8 @@ pub fn objects(part: Part, config: &SmartOpsConfigSpec, reach: &Reach) -> Result
 
 /// The CRDs, by name.
 pub fn crds() -> Result<Vec<Value>> {
-    [config::crd(), policy::crd(), remediation::crd()].iter().map(to_value).collect()
+    let crds = [ledger::crd(), policy::crd(), remediation::crd(), config::crd()];
+    crds.iter().map(to_value).collect()
 }
 
 /// The shipped policies.
@@ -69,10 +70,9 @@ pub fn config_object(config: &SmartOpsConfigSpec) -> Result<Value> {
 
 /// The registrations.
 pub fn registrations(config: &SmartOpsConfigSpec, reach: &Reach) -> Result<Vec<Value>> {
-    let validating = registration::validating(config, reach);
-    let mutating = registration::mutating(config, reach);
-    let mut objects: Vec<Value> = validating.iter().map(to_value).collect::<Result<_>>()?;
-    objects.extend(mutating.iter().map(to_value).collect::<Result<Vec<_>>>()?);
+    let all = registration::of_shipped(config, reach)?;
+    let mut objects: Vec<Value> = all.validating.iter().map(to_value).collect::<Result<_>>()?;
+    objects.extend(all.mutating.iter().map(to_value).collect::<Result<Vec<_>>>()?);
     Ok(objects)
 }
 

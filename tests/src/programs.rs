@@ -107,6 +107,7 @@ impl Program {
                     ("listen-address", format!("{listen}:{}", endpoints.webhook_port)),
                     ("health-address", format!("127.0.0.1:{}", endpoints.webhook_health_port)),
                     ("certificate-names", endpoints.webhook_host.clone()),
+                    ("webhook-url", endpoints.webhook_url()),
                 ]);
             }
             Self::Controller => {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::ReplicationController;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher;
 use kube::{Api, Client};
@@ -10,7 +12,9 @@ use smartops_certs::keeper::Keeper;
 use smartops_certs::resolver::Resolver;
 use smartops_certs::store::Store;
 use smartops_common::names;
+use smartops_guard::registration::Reach;
 use smartops_process::health::{self, Readiness};
+use smartops_process::lease::Election;
 use smartops_process::metrics::Metrics;
 use smartops_process::serve::{self, Options};
 use smartops_process::shutdown::Shutdown;
@@ -18,17 +22,20 @@ use smartops_process::supervise::Supervisor;
 use smartops_process::telemetry::Telemetry;
 use smartops_process::watch::{Watch, WatchMetrics};
 use smartops_process::{BoxError, client};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::admission::http;
 use crate::args::Args;
 use crate::history::Histories;
+use crate::ledger::Book;
 use crate::live::Live;
 use crate::metrics::WebhookMetrics;
-use crate::registration::Filler;
+use crate::policy_admission::{self, Checker};
+use crate::registration::{Inputs, Registrar};
 use crate::review::Reviewer;
 use crate::snapshot::Board;
 use crate::status::Writer;
+use crate::workload::{Watchable, Workload};
 
 /// Connections of reviews at once: the API server pools a few for each of its instances.
 const MAX_CONNECTIONS: usize = 512;
@@ -81,28 +88,41 @@ impl Program {
         self.tasks.spawn("health", health_listener.serve(router, options, self.shutdown.clone()));
 
         let resolver = Resolver::new();
-        self.certificate(args, names, &resolver);
+        let authority = self.certificate(args, names, &resolver);
+        let (done, written) = oneshot::channel();
+        let leading = self.election(args, written);
 
         let board = Board::new(self.webhook_metrics.clone());
         let histories = Arc::new(Histories::new(self.webhook_metrics.clone()));
         self.watches(&board, &histories);
-        self.statuses(&board);
+        self.ledgers(args, &histories, leading.clone(), done);
+        let reach = args.webhook_url.clone().map(Reach::Url);
+        let inputs = Inputs { board: Arc::clone(&board), authority, leading, reach };
+        self.registrations(inputs);
+        self.statuses(&board, &histories);
 
+        let checker = Checker::new(Arc::clone(&board), self.webhook_metrics.clone());
         let live = Live::new(self.client.clone(), self.webhook_metrics.clone());
         let reviewer = Reviewer::new(board, histories, live, self.webhook_metrics.clone());
         let options = Options {
             tls: Some(Arc::new(resolver.server_config()?)),
             max_connections: MAX_CONNECTIONS,
         };
-        let router = http::router(Arc::new(reviewer));
+        let router =
+            http::router(Arc::new(reviewer)).merge(policy_admission::router(Arc::new(checker)));
         self.tasks.spawn("webhook", listener.serve(router, options, self.shutdown.clone()));
 
         let (drain, grace) = (args.common.drain(), args.common.grace());
         Ok(self.tasks.run(self.shutdown, drain, grace).await?)
     }
 
-    /// The certificate, and its CA in the registrations.
-    fn certificate(&mut self, args: &Args, names: Names, resolver: &Arc<Resolver>) {
+    /// The certificate; told is its CA.
+    fn certificate(
+        &mut self,
+        args: &Args,
+        names: Names,
+        resolver: &Arc<Resolver>,
+    ) -> watch::Receiver<Option<Arc<str>>> {
         let (authority, told) = watch::channel(None);
         let secrets = Api::namespaced(self.client.clone(), &args.common.namespace);
         let keeper = Keeper {
@@ -113,20 +133,72 @@ impl Program {
             authority,
         };
         self.tasks.spawn("certificate", keeper.run(self.shutdown.clone()));
-        let filler =
-            Filler::new(self.client.clone(), told, &self.readiness, self.webhook_metrics.clone());
+        told
+    }
+
+    /// The election; told is whether this replica leads. It goes on leading after the stop until its last ledger is
+    /// written.
+    fn election(&mut self, args: &Args, written: oneshot::Receiver<()>) -> watch::Receiver<bool> {
+        let election =
+            Election::new(self.client.clone(), &args.common.namespace, names::WEBHOOK_LEASE);
+        let leading = election.is_leader();
+        let run = election.run(self.shutdown.clone(), async {
+            let _dropped = written.await;
+        });
+        self.tasks.spawn("election", run);
+        leading
+    }
+
+    /// The ledgers, which the leader writes; `done` is dropped after its last write.
+    fn ledgers(
+        &mut self,
+        args: &Args,
+        histories: &Arc<Histories>,
+        leading: watch::Receiver<bool>,
+        done: oneshot::Sender<()>,
+    ) {
+        let (client, ready) = (self.client.clone(), self.readiness.handle("ledgers"));
+        let (histories, metrics) = (Arc::clone(histories), self.webhook_metrics.clone());
+        let book = Book::new(client, &args.common.namespace, histories, ready, metrics);
+        self.tasks.spawn("ledgers", book.run(leading, self.shutdown.clone(), done));
+    }
+
+    /// The registrations by which the API server asks.
+    fn registrations(&mut self, inputs: Inputs) {
+        let (client, metrics) = (self.client.clone(), self.webhook_metrics.clone());
+        let registrar = Registrar::new(client, inputs, &self.readiness, metrics);
         let (watches, shutdown) = (self.watch_metrics.clone(), self.shutdown.clone());
-        self.tasks.spawn("registrations", filler.run(watches, shutdown));
+        self.tasks.spawn("registrations", registrar.run(watches, shutdown));
     }
 
     /// What the judgement stands on.
     fn watches(&mut self, board: &Arc<Board>, histories: &Arc<Histories>) {
         let (policies, namespaces) = (Arc::clone(board), Arc::clone(board));
-        let (configs, histories) = (Arc::clone(board), Arc::clone(histories));
+        let (configs, ended) = (Arc::clone(board), Arc::clone(histories));
         self.watch("policies", move |event| policies.policy(event));
         self.watch("config", move |event| configs.config(event));
-        self.watch("namespaces", move |event| namespaces.namespace(event));
-        self.watch("deployments", move |event| histories.observe(event));
+        self.watch("namespaces", move |event| {
+            ended.observe_namespace(&event);
+            namespaces.namespace(event);
+        });
+        self.workloads::<Deployment>("deployments", histories);
+        self.workloads::<StatefulSet>("statefulsets", histories);
+        self.workloads::<DaemonSet>("daemonsets", histories);
+        self.workloads::<ReplicationController>("replicationcontrollers", histories);
+    }
+
+    /// The watch of a kind of workload, which begins when the ledgers have been read.
+    fn workloads<K: Watchable>(&mut self, name: &'static str, histories: &Arc<Histories>) {
+        let (read, told) = (Arc::clone(histories), Arc::clone(histories));
+        let (stop, watch) = (self.shutdown.clone(), self.prepare::<Workload<K>>(name));
+        let watch = watch.run(self.shutdown.clone(), move |event| told.observe(event));
+        self.tasks.spawn(name, async move {
+            tokio::select! {
+                () = read.ledgers_read() => {}
+                () = stop.stopping() => return Ok(()),
+            }
+            watch.await
+        });
     }
 
     fn watch<K>(
@@ -141,18 +213,25 @@ impl Program {
             + Send
             + 'static,
     {
-        let watch = Watch::<K> {
+        let watch = self.prepare::<K>(name);
+        self.tasks.spawn(name, watch.run(self.shutdown.clone(), tell));
+    }
+
+    fn prepare<K>(&self, name: &'static str) -> Watch<K>
+    where
+        K: kube::Resource<DynamicType = ()>,
+    {
+        Watch {
             name,
             api: Api::<DeserializeGuard<K>>::all(self.client.clone()),
             config: watcher::Config::default().page_size(PAGE),
             ready: self.readiness.handle(name),
             metrics: self.watch_metrics.clone(),
-        };
-        self.tasks.spawn(name, watch.run(self.shutdown.clone(), tell));
+        }
     }
 
-    fn statuses(&mut self, board: &Arc<Board>) {
-        let writer = Writer::new(self.client.clone(), Arc::clone(board));
+    fn statuses(&mut self, board: &Arc<Board>, histories: &Arc<Histories>) {
+        let writer = Writer::new(self.client.clone(), Arc::clone(board), Arc::clone(histories));
         self.tasks.spawn("statuses", writer.run(self.shutdown.clone()));
     }
 }

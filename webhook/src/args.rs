@@ -30,6 +30,10 @@ pub struct Args {
     /// Further names the certificate is for, DNS or IP, besides those of the Service.
     #[arg(long, env = "SMARTOPS_CERTIFICATE_NAMES", value_delimiter = ',', value_name = "NAME,…")]
     pub certificate_names: Vec<String>,
+    /// Base URL under which the API server reaches this webhook, for one that runs outside the cluster. Without it the
+    /// registrations go on naming what they name, or else the Service.
+    #[arg(long, env = "SMARTOPS_WEBHOOK_URL", value_name = "URL")]
+    pub webhook_url: Option<String>,
 }
 
 impl Args {
@@ -39,6 +43,11 @@ impl Args {
         self.common.check(&mut problems);
         if self.certificate_secret.is_empty() {
             problems.push("--certificate-secret must not be empty: name a Secret".into());
+        }
+        if let Some(url) = self.webhook_url.as_ref().filter(|url| !is_base(url)) {
+            problems.push(format!(
+                "--webhook-url {url:?} must be https://HOST[:PORT], without a user, a query or a fragment"
+            ));
         }
         if self.listen_address == self.health_address && self.listen_address.port() != 0 {
             problems.push(format!(
@@ -57,6 +66,13 @@ impl Args {
             }
         }
     }
+}
+
+/// What the API server takes as a webhook's URL, once a path is added.
+fn is_base(url: &str) -> bool {
+    url.strip_prefix("https://").is_some_and(|rest| {
+        !rest.is_empty() && !rest.starts_with('/') && !rest.contains(['@', '?', '#', ' '])
+    })
 }
 
 #[cfg(test)]
@@ -92,7 +108,9 @@ mod tests {
             "127.0.0.1:1",
             "--health-address",
             "127.0.0.1:1",
+            "--webhook-url",
+            "http://127.0.0.1:1",
         ]);
-        assert_eq!(args.check().unwrap_err().0.len(), 3);
+        assert_eq!(args.check().unwrap_err().0.len(), 4);
     }
 }

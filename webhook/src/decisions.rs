@@ -1,6 +1,8 @@
 //! What is told about each decision: one structured log line, and the metrics. No object's content is told beyond
 //! what the denial itself says.
 
+pub mod recent;
+
 use std::time::Duration;
 
 use smartops_guard::{Effect, Outcome};

@@ -8,6 +8,7 @@ pub mod app;
 pub mod args;
 pub mod decisions;
 pub mod history;
+pub mod ledger;
 pub mod live;
 pub mod metrics;
 pub mod policy_admission;

@@ -3,7 +3,7 @@
 use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge};
 use smartops_process::metrics::{Error, Metrics};
 
-use crate::registration;
+use crate::{policy_admission, registration};
 
 /// Upper bounds of the decision's duration, in seconds: most decisions take well under a millisecond.
 const BUCKETS: [f64; 15] = [
@@ -28,10 +28,18 @@ pub struct WebhookMetrics {
     pub policies: IntGauge,
     /// Policies that could not be compiled, each time that was tried.
     pub rejected_policies: IntCounter,
-    /// Deployments of which a history is kept.
+    /// Workloads of which a history is kept.
     pub histories: IntGauge,
-    /// Registrations filled in.
-    pub bundles_filled: IntCounter,
+    /// Whether this replica leads.
+    pub leader: IntGauge,
+    /// Writes of ledgers, by what came of them.
+    pub ledger_writes: IntCounterVec,
+    /// Decisions left out of a policy's status because there was no place for them.
+    pub dropped_decisions: IntCounter,
+    /// Policies and configurations checked before they were written.
+    pub policy_checks: IntCounterVec,
+    /// Registrations written, and why.
+    pub registration_writes: IntCounterVec,
 }
 
 impl WebhookMetrics {
@@ -75,9 +83,21 @@ impl WebhookMetrics {
             )?,
             histories: metrics.gauge(
                 "smartops_webhook_histories",
-                "Deployments of which a history is kept.",
+                "Workloads of which a history is kept.",
             )?,
-            bundles_filled: registration::counter(metrics)?,
+            leader: metrics
+                .gauge("smartops_webhook_leader", "1 where this replica leads, else 0.")?,
+            ledger_writes: metrics.counters(
+                "smartops_webhook_ledger_writes_total",
+                "Writes of ChangeLedgers by this replica while it led.",
+                &["result"],
+            )?,
+            dropped_decisions: metrics.counter(
+                "smartops_webhook_dropped_decisions_total",
+                "Decisions that do not stand in their policy's status because there was no place for them.",
+            )?,
+            policy_checks: policy_admission::counter(metrics)?,
+            registration_writes: registration::counter(metrics)?,
         })
     }
 }

@@ -1,370 +1,416 @@
-//! Fills the CA bundle into SmartOps' four registrations, and again whenever it is found to be another. Nothing
-//! else of them is touched: they are static files whose other fields belong to whoever installs them.
+//! Keeps SmartOps' registrations as configuration, policies and the certificate's authority ask for. The leader writes
+//! them; every replica looks, and is not ready before it is trusted by all of them. What they should hold is worked
+//! out in `guard`.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+mod seen;
+mod standing;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::admissionregistration::v1::{
-    MutatingWebhookConfiguration, ValidatingWebhookConfiguration, WebhookClientConfig,
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
 };
-use kube::api::{Patch, PatchParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::watcher;
-use kube::{Api, Client, ResourceExt};
-use serde_json::{Value, json};
+use kube::{Api, Client};
+use prometheus::IntCounterVec;
 use smartops_common::names;
-use smartops_process::client::{self, deadline};
+use smartops_guard::policy::Flaw;
+use smartops_guard::registration::{Reach, registrations};
+use smartops_process::client::{Error, deadline};
 use smartops_process::health::{Handle, Readiness};
 use smartops_process::shutdown::Shutdown;
-use smartops_process::watch::{Event, Watch, WatchMetrics};
+use smartops_process::watch::{Watch, WatchMetrics};
 use smartops_process::{BoxError, metrics};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
+use self::seen::Seen;
+use self::standing::{Key, Kind, Standing};
 use crate::metrics::WebhookMetrics;
+use crate::snapshot::{Board, Snapshot};
 
-/// How long one patch may take.
+/// How long one write may take.
 const CALL: Duration = Duration::from_secs(5);
-/// The pause after a patch failed.
-const RETRY: Duration = Duration::from_secs(2);
-/// The pause after a bundle was written.
-const BETWEEN_WRITES: Duration = Duration::from_millis(500);
+/// The pause after a pass that did not come to its end.
+const RETRY: Duration = Duration::from_secs(1);
+/// The pause after a first repair; it doubles with each that follows soon.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+/// The longest pause between repairs: whoever keeps undoing them is not raced, and yet undone within seconds.
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+/// So long after the last repair nobody is taken to be fighting any more.
+const PEACE: Duration = Duration::from_mins(1);
 
-/// What a pass over the registrations came to.
-enum Filled {
-    /// Every registration there is holds the bundle.
-    All,
-    /// One does not, or is not known, for this reason.
-    Not(&'static str),
+/// What every part of a registrar is given.
+#[derive(Debug)]
+pub struct Inputs {
+    /// What is in force.
+    pub board: Arc<Board>,
+    /// The CA, PEM, whenever it changes.
+    pub authority: watch::Receiver<Option<Arc<str>>>,
+    /// Whether this replica leads.
+    pub leading: watch::Receiver<bool>,
+    /// How the API server reaches the webhook; where nothing is said, what stands is kept.
+    pub reach: Option<Reach>,
 }
 
-/// The two kinds of registration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    Validating,
-    Mutating,
-}
-
-/// What is kept of a registration: enough to see what is to be filled in, and to write only if it is still so.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Seen {
-    resource_version: String,
-    bundles: Vec<Option<Vec<u8>>>,
-}
-
-type Key = (Kind, String);
-
-/// The registrations as last seen.
-#[derive(Debug, Default)]
-struct Registrations {
-    seen: Mutex<BTreeMap<Key, Seen>>,
-    changed: Notify,
-}
-
-/// Keeps the CA bundle of every registration that exists.
-pub struct Filler {
+/// Keeps the registrations.
+pub struct Registrar {
     client: Client,
-    authority: watch::Receiver<Option<Arc<str>>>,
-    filled: Handle,
+    inputs: Inputs,
+    trusted: Handle,
     watched: [Handle; 2],
-    registrations: Arc<Registrations>,
+    seen: Arc<Seen>,
     metrics: WebhookMetrics,
 }
 
-impl std::fmt::Debug for Filler {
+impl std::fmt::Debug for Registrar {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Filler").finish_non_exhaustive()
+        f.debug_struct("Registrar").finish_non_exhaustive()
     }
 }
 
-impl Filler {
-    /// `authority` tells the CA, PEM, whenever it changes.
+/// What the leader remembers between passes.
+#[derive(Debug, Default)]
+struct Memory {
+    reach: Option<Reach>,
+    /// What it last brought about.
+    wanted: Option<Vec<Standing>>,
+    repairs: Repairs,
+    told: Option<Flaw>,
+}
+
+/// Why a pass is not the last.
+#[derive(Debug)]
+enum Unfinished {
+    /// This has to come first; a watch or a channel tells when it does.
+    Waits(&'static str),
+    /// Look again then.
+    Until(Instant),
+}
+
+impl Registrar {
+    /// Writes through this client.
     pub fn new(
         client: Client,
-        authority: watch::Receiver<Option<Arc<str>>>,
+        inputs: Inputs,
         readiness: &Readiness,
         metrics: WebhookMetrics,
     ) -> Self {
         Self {
             client,
-            authority,
-            filled: readiness.handle("ca-bundles"),
+            inputs,
+            trusted: readiness.handle("ca-bundles"),
             watched: [
                 readiness.handle("validating-registrations"),
                 readiness.handle("mutating-registrations"),
             ],
-            registrations: Arc::default(),
+            seen: Arc::default(),
             metrics,
         }
     }
 
     /// Runs until the stop.
     pub async fn run(self, watches: WatchMetrics, shutdown: Shutdown) -> Result<(), BoxError> {
-        let validating = Watch {
+        let validating = Watch::<ValidatingWebhookConfiguration> {
             name: "validating-registrations",
             api: Api::all(self.client.clone()),
             config: watcher::Config::default(),
             ready: self.watched[0].clone(),
             metrics: watches.clone(),
         };
-        let mutating = Watch {
+        let mutating = Watch::<MutatingWebhookConfiguration> {
             name: "mutating-registrations",
             api: Api::all(self.client.clone()),
             config: watcher::Config::default(),
             ready: self.watched[1].clone(),
             metrics: watches,
         };
-        let (one, two) = (Arc::clone(&self.registrations), Arc::clone(&self.registrations));
+        let (one, two) = (Arc::clone(&self.seen), Arc::clone(&self.seen));
         tokio::try_join!(
-            validating.run(
-                shutdown.clone(),
-                move |event: Event<ValidatingWebhookConfiguration>| {
-                    one.see(Kind::Validating, event, |c| {
-                        let webhooks = c.webhooks.iter().flatten();
-                        webhooks.map(|w| bundle(&w.client_config)).collect()
-                    });
-                }
-            ),
-            mutating.run(shutdown.clone(), move |event: Event<MutatingWebhookConfiguration>| {
-                two.see(Kind::Mutating, event, |c| {
-                    let webhooks = c.webhooks.iter().flatten();
-                    webhooks.map(|w| bundle(&w.client_config)).collect()
-                });
-            }),
+            validating.run(shutdown.clone(), move |event| one.see(Kind::Validating, event)),
+            mutating.run(shutdown.clone(), move |event| two.see(Kind::Mutating, event)),
             async {
-                self.fill(shutdown).await;
+                self.keep(shutdown).await;
                 Ok(())
             },
         )?;
         Ok(())
     }
 
-    async fn fill(&self, shutdown: Shutdown) {
-        let mut authority = self.authority.clone();
+    async fn keep(&self, shutdown: Shutdown) {
+        let mut authority = self.inputs.authority.clone();
+        let mut leading = self.inputs.leading.clone();
+        let mut changes = self.inputs.board.changes();
+        let mut memory = Memory::default();
         loop {
-            let wanted = authority.borrow_and_update().clone();
-            let filled = self.fill_once(wanted.as_deref()).await;
-            let pause = match &filled {
-                Ok(Filled::All) => None,
-                Ok(Filled::Not(_)) => Some(RETRY),
-                Err(error) => {
-                    tracing::warn!(%error, "a CA bundle was not filled in: trying again");
-                    Some(RETRY)
-                }
-            };
-            // Once ready it stays so: a registration that somebody edits takes no healthy webhook out of service.
-            match filled {
-                Ok(Filled::All) => self.filled.ready(),
-                Ok(Filled::Not(why)) if !self.filled.is_ready() => self.filled.not_ready(why),
-                Err(error) if !self.filled.is_ready() => self.filled.not_ready(error.to_string()),
-                Ok(_) | Err(_) => {}
+            let ca = authority.borrow_and_update().clone();
+            let leads = *leading.borrow_and_update();
+            changes.mark_unchanged();
+            if !leads {
+                memory = Memory::default();
             }
+            let again = self.pass(ca.as_deref(), leads, &mut memory).await;
             let paused = async {
-                match pause {
-                    Some(pause) => tokio::time::sleep(pause).await,
+                match again {
+                    Some(again) => tokio::time::sleep_until(again).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 () = shutdown.stopping() => return,
-                () = self.registrations.changed.notified() => {}
-                changed = authority.changed() => if changed.is_err() { return; },
+                () = self.seen.changed() => {}
+                told = authority.changed() => if told.is_err() { return; },
+                told = leading.changed() => if told.is_err() { return; },
+                told = changes.changed() => if told.is_err() { return; },
                 () = paused => {}
             }
         }
     }
 
-    /// One pass over what is seen.
-    async fn fill_once(&self, wanted: Option<&str>) -> Result<Filled, client::Error> {
-        let Some(wanted) = wanted else { return Ok(Filled::Not("no certificate yet")) };
-        if !self.watched.iter().all(Handle::is_ready) {
-            return Ok(Filled::Not("the registrations have not been read yet"));
-        }
-        let due = self.registrations.due(wanted);
-        let wrote = !due.is_empty();
-        for (key, operations) in due {
-            if let Some(version) = self.patch(&key, operations).await? {
-                tracing::info!(registration = key.1, kind = ?key.0, "CA bundle filled in");
-                self.metrics.bundles_filled.inc();
-                self.registrations.filled(&key, version, wanted);
+    /// Writes what is due, and says whether the webhook is trusted. When to look again, if nothing happens before.
+    async fn pass(&self, ca: Option<&str>, leads: bool, memory: &mut Memory) -> Option<Instant> {
+        let unfinished = match self.write_due(ca, leads, memory).await {
+            Ok(unfinished) => unfinished,
+            Err(error) => {
+                tracing::warn!(%error, "a registration was not written: trying again");
+                Some(Unfinished::Until(Instant::now() + RETRY))
+            }
+        };
+        // Once ready it stays so: a registration that somebody edits takes no healthy webhook out of service.
+        if !self.trusted.is_ready() {
+            match (self.untrusted(ca), &unfinished) {
+                (None, _) => self.trusted.ready(),
+                (Some(_), Some(Unfinished::Waits(why))) => self.trusted.not_ready(*why),
+                (Some(why), _) => self.trusted.not_ready(why),
             }
         }
-        if wrote {
-            // Whoever keeps undoing it, another replica with an older CA or a GitOps controller, is not raced.
-            tokio::time::sleep(BETWEEN_WRITES).await;
+        match unfinished {
+            Some(Unfinished::Until(again)) => Some(again),
+            Some(Unfinished::Waits(_)) | None => None,
         }
-        Ok(if self.registrations.due(wanted).is_empty() {
-            Filled::All
-        } else {
-            Filled::Not("a registration changed while it was filled in")
-        })
     }
 
-    /// Patches one registration: its new resourceVersion, or `None` where it went or changed in between and the
-    /// watch tells what is due then.
-    async fn patch(&self, key: &Key, operations: Value) -> Result<Option<String>, client::Error> {
-        let (kind, name) = key;
-        let params = PatchParams {
+    /// Why the API server does not trust this webhook yet; `None` where it does.
+    fn untrusted(&self, ca: Option<&str>) -> Option<String> {
+        let Some(ca) = ca.map(str::as_bytes) else {
+            return Some("no certificate yet".to_owned());
+        };
+        if !self.watched.iter().all(Handle::is_ready) {
+            return Some("the registrations have not been read yet".to_owned());
+        }
+        let all = self.seen.all();
+        let missing: Vec<String> = expected()
+            .into_iter()
+            .filter(|key| all.get(key).is_none_or(|standing| !standing.trusts(ca)))
+            .map(|(kind, name)| format!("{name} ({kind:?})"))
+            .collect();
+        (!missing.is_empty()).then(|| format!("the leader has not written {}", missing.join(", ")))
+    }
+
+    async fn write_due(
+        &self,
+        ca: Option<&str>,
+        leads: bool,
+        memory: &mut Memory,
+    ) -> Result<Option<Unfinished>, Error> {
+        let Some(ca) = ca else { return Ok(Some(Unfinished::Waits("no certificate yet"))) };
+        if !self.watched.iter().all(Handle::is_ready) {
+            return Ok(Some(Unfinished::Waits("the registrations have not been read yet")));
+        }
+        if !leads {
+            return Ok(None);
+        }
+        let Some(snapshot) = self.inputs.board.snapshot() else {
+            return Ok(Some(Unfinished::Waits(
+                "policies and configuration have not been read yet",
+            )));
+        };
+        let Some(wanted) = self.wanted(&snapshot, ca, memory) else { return Ok(None) };
+        let is_drift = memory.wanted.as_ref() == Some(&wanted);
+        let due = standing::due(&wanted, &self.seen.all(), is_drift);
+        if due.is_empty() {
+            memory.wanted = Some(wanted);
+            return Ok(None);
+        }
+        if is_drift {
+            if let Some(pause) = memory.repairs.pause(Instant::now()) {
+                return Ok(Some(Unfinished::Until(pause)));
+            }
+            memory.repairs.note(Instant::now());
+        }
+        let why = if is_drift { "drift" } else { "change" };
+        for standing in &due {
+            self.tell(standing, why);
+            self.write(standing).await?;
+        }
+        memory.wanted = Some(wanted);
+        Ok(None)
+    }
+
+    /// What should stand; `None` where the configuration asks for more than can be said.
+    fn wanted(&self, snapshot: &Snapshot, ca: &str, memory: &mut Memory) -> Option<Vec<Standing>> {
+        let reach = self.inputs.reach.clone().or_else(|| memory.reach.clone());
+        let reach = reach.unwrap_or_else(|| {
+            let seen = self.seen.all();
+            expected().iter().find_map(|key| seen.get(key)?.reach()).unwrap_or(Reach::Service)
+        });
+        memory.reach = Some(reach.clone());
+        match registrations(&snapshot.config, &snapshot.demands, &reach, Some(ca.as_bytes())) {
+            Ok(wanted) => {
+                memory.told = None;
+                Some(standing::all(&wanted))
+            }
+            Err(flaw) => {
+                if memory.told.as_ref() != Some(&flaw) {
+                    tracing::error!(
+                        field = flaw.field,
+                        reason = flaw.reason,
+                        "the SmartOpsConfig cannot be registered: the registrations stay as they are"
+                    );
+                    memory.told = Some(flaw);
+                }
+                None
+            }
+        }
+    }
+
+    fn tell(&self, standing: &Standing, why: &'static str) {
+        let (kind, name) = standing.key();
+        self.metrics.registration_writes.with_label_values(&[name.as_str(), why]).inc();
+        if why == "drift" {
+            let stands = self.seen.all().get(&(kind, name.clone())).map(Standing::last_writers);
+            tracing::warn!(
+                registration = name,
+                ?kind,
+                writers = stands.map_or_else(|| "it was deleted".to_owned(), |w| w.join(", ")),
+                "a registration was changed by somebody else: repaired"
+            );
+        } else {
+            tracing::info!(registration = name, ?kind, "registration written");
+        }
+    }
+
+    /// Applies one registration; where others' entries or conditions remain in it, replaces it as a whole.
+    async fn write(&self, wanted: &Standing) -> Result<(), Error> {
+        let applied = match wanted {
+            Standing::Validating(c) => self.apply(c.as_ref()).await?.into(),
+            Standing::Mutating(c) => self.apply(c.as_ref()).await?.into(),
+        };
+        self.seen.wrote(Standing::clone(&applied));
+        if applied.says_the_same(wanted) {
+            return Ok(());
+        }
+        let replaced = match applied.with_entries_of(wanted) {
+            Standing::Validating(c) => self.replace(*c).await?.map(Standing::from),
+            Standing::Mutating(c) => self.replace(*c).await?.map(Standing::from),
+        };
+        if let Some(replaced) = replaced {
+            self.seen.wrote(replaced);
+        }
+        Ok(())
+    }
+
+    async fn apply<K: Registration>(&self, wanted: &K) -> Result<K, Error> {
+        let api: Api<K> = Api::all(self.client.clone());
+        let params = PatchParams::apply(names::WEBHOOK_FIELD_MANAGER).force();
+        let name = wanted.meta().name.clone().unwrap_or_default();
+        let patch = Patch::Apply(wanted);
+        deadline("applying a registration", CALL, api.patch(&name, &params, &patch)).await
+    }
+
+    /// Replaces one; `None` where somebody wrote in between, and the watch tells what is due then.
+    async fn replace<K: Registration>(&self, mut wanted: K) -> Result<Option<K>, Error> {
+        wanted.meta_mut().managed_fields = None;
+        let api: Api<K> = Api::all(self.client.clone());
+        let params = PostParams {
             field_manager: Some(names::WEBHOOK_FIELD_MANAGER.to_owned()),
-            ..PatchParams::default()
+            ..PostParams::default()
         };
-        let what = "filling in a CA bundle";
-        let read = |source| client::Error::Call { what, source: Box::new(source) };
-        let operations = serde_json::from_value(operations).map_err(kube::Error::SerdeError);
-        let patch = Patch::Json::<()>(operations.map_err(read)?);
-        let patched = match kind {
-            Kind::Validating => {
-                let api: Api<ValidatingWebhookConfiguration> = Api::all(self.client.clone());
-                deadline(what, CALL, api.patch_metadata(name, &params, &patch))
-                    .await
-                    .map(|o| o.metadata)
-            }
-            Kind::Mutating => {
-                let api: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
-                deadline(what, CALL, api.patch_metadata(name, &params, &patch))
-                    .await
-                    .map(|o| o.metadata)
-            }
-        };
-        match patched {
-            Ok(metadata) => Ok(Some(metadata.resource_version.unwrap_or_default())),
-            Err(e) if e.is_not_found() || e.is_conflict() || e.code() == Some(422) => Ok(None),
+        let name = wanted.meta().name.clone().unwrap_or_default();
+        match deadline("replacing a registration", CALL, api.replace(&name, &params, &wanted)).await
+        {
+            Ok(replaced) => Ok(Some(replaced)),
+            Err(error) if error.is_conflict() || error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
     }
 }
 
-impl Registrations {
-    fn see<K: kube::Resource>(
-        &self,
-        kind: Kind,
-        event: Event<K>,
-        bundles: impl Fn(&K) -> Vec<Option<Vec<u8>>>,
-    ) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        match event {
-            Event::Init => seen.retain(|key, _| key.0 != kind),
-            Event::InitApply(object) | Event::Apply(object) => {
-                let name = object.name_any();
-                if is_ours(&name) {
-                    let resource_version = object.resource_version().unwrap_or_default();
-                    let bundles = bundles(&object);
-                    seen.insert((kind, name), Seen { resource_version, bundles });
-                }
-            }
-            Event::Delete(metadata) => {
-                seen.remove(&(kind, metadata.name.unwrap_or_default()));
-            }
-            Event::InitDone | Event::Unreadable { .. } => {}
-        }
-        drop(seen);
-        self.changed.notify_one();
+/// Either kind of registration, as a client writes it.
+trait Registration:
+    kube::Resource<DynamicType = (), Scope = k8s_openapi::ClusterResourceScope>
+    + Clone
+    + std::fmt::Debug
+    + serde::Serialize
+    + serde::de::DeserializeOwned
+{
+}
+
+impl Registration for ValidatingWebhookConfiguration {}
+impl Registration for MutatingWebhookConfiguration {}
+
+/// Every registration there should be.
+fn expected() -> [Key; 5] {
+    [
+        (Kind::Validating, names::AUTOMATION_REGISTRATION.to_owned()),
+        (Kind::Validating, names::PEOPLE_REGISTRATION.to_owned()),
+        (Kind::Validating, names::POLICIES_REGISTRATION.to_owned()),
+        (Kind::Mutating, names::AUTOMATION_REGISTRATION.to_owned()),
+        (Kind::Mutating, names::PEOPLE_REGISTRATION.to_owned()),
+    ]
+}
+
+/// When repairs were made, so that a fight is not fought at full speed.
+#[derive(Debug, Default)]
+struct Repairs {
+    last: Option<Instant>,
+    in_a_row: u32,
+}
+
+impl Repairs {
+    /// Until when the next repair waits; `None` where it need not.
+    fn pause(&self, now: Instant) -> Option<Instant> {
+        let factor = 1 << self.in_a_row.saturating_sub(1).min(8);
+        let until = self.last? + (SHORTEST_PAUSE * factor).min(LONGEST_PAUSE);
+        (until > now).then_some(until)
     }
 
-    /// Remembers what was written, before the watch tells it.
-    fn filled(&self, key: &Key, resource_version: String, wanted: &str) {
-        let mut all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(seen) = all.get_mut(key) {
-            seen.resource_version = resource_version;
-            seen.bundles.fill(Some(wanted.as_bytes().to_vec()));
-        }
-    }
-
-    /// What is to be written so that every entry holds `wanted`, by registration.
-    fn due(&self, wanted: &str) -> Vec<(Key, Value)> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.iter()
-            .filter_map(|(key, seen)| Some((key.clone(), operations(seen, wanted.as_bytes())?)))
-            .collect()
+    fn note(&mut self, now: Instant) {
+        let is_at_peace = self.last.is_none_or(|last| now.duration_since(last) > PEACE);
+        self.in_a_row = if is_at_peace { 1 } else { self.in_a_row.saturating_add(1) };
+        self.last = Some(now);
     }
 }
 
-fn is_ours(name: &str) -> bool {
-    [names::PEOPLE_REGISTRATION, names::AUTOMATION_REGISTRATION].contains(&name)
-}
-
-fn bundle(config: &WebhookClientConfig) -> Option<Vec<u8>> {
-    config.ca_bundle.as_ref().map(|bytes| bytes.0.clone())
-}
-
-/// The JSON Patch that fills `wanted` in where it is not, bound to the version seen; `None` when it is everywhere.
-fn operations(seen: &Seen, wanted: &[u8]) -> Option<Value> {
-    use base64::Engine;
-    let text = base64::engine::general_purpose::STANDARD.encode(wanted);
-    let mut operations = vec![json!({
-        "op": "test", "path": "/metadata/resourceVersion", "value": seen.resource_version,
-    })];
-    operations.extend(seen.bundles.iter().enumerate().filter(|(_, b)| b.as_deref() != Some(wanted)).map(
-        |(i, _)| json!({"op": "add", "path": format!("/webhooks/{i}/clientConfig/caBundle"), "value": text}),
-    ));
-    (operations.len() > 1).then_some(Value::Array(operations))
-}
-
-/// The counter of filled bundles.
-pub fn counter(metrics: &metrics::Metrics) -> Result<prometheus::IntCounter, metrics::Error> {
-    metrics.counter(
-        "smartops_webhook_ca_bundles_filled_total",
-        "Registrations whose CA bundle was filled in.",
+/// The counter of written registrations.
+pub fn counter(metrics: &metrics::Metrics) -> Result<IntCounterVec, metrics::Error> {
+    metrics.counters(
+        "smartops_webhook_registration_writes_total",
+        "Registrations written: because what they should hold changed, or because somebody else changed them.",
+        &["registration", "why"],
     )
 }
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::ByteString;
-    use k8s_openapi::api::admissionregistration::v1::ValidatingWebhook;
-
     use super::*;
 
-    fn seen(bundles: &[Option<&str>]) -> Seen {
-        Seen {
-            resource_version: "7".into(),
-            bundles: bundles.iter().map(|b| b.map(|b| b.as_bytes().to_vec())).collect(),
-        }
-    }
-
     #[test]
-    fn only_the_entries_that_differ_are_written_and_only_if_nothing_else_changed() {
-        let operations = operations(&seen(&[Some("ca"), None, Some("old")]), b"ca").unwrap();
-        assert_eq!(
-            operations,
-            json!([
-                {"op": "test", "path": "/metadata/resourceVersion", "value": "7"},
-                {"op": "add", "path": "/webhooks/1/clientConfig/caBundle", "value": "Y2E="},
-                {"op": "add", "path": "/webhooks/2/clientConfig/caBundle", "value": "Y2E="},
-            ])
-        );
-    }
-
-    #[test]
-    fn a_registration_that_holds_it_everywhere_is_left_alone() {
-        assert_eq!(operations(&seen(&[Some("ca"), Some("ca")]), b"ca"), None);
-        assert_eq!(operations(&seen(&[]), b"ca"), None);
-    }
-
-    fn registration(name: &str, ca: Option<&str>) -> ValidatingWebhookConfiguration {
-        let client_config = WebhookClientConfig {
-            ca_bundle: ca.map(|ca| ByteString(ca.as_bytes().to_vec())),
-            ..WebhookClientConfig::default()
-        };
-        ValidatingWebhookConfiguration {
-            metadata: kube::api::ObjectMeta { name: Some(name.into()), ..Default::default() },
-            webhooks: Some(vec![ValidatingWebhook { client_config, ..Default::default() }]),
+    fn repairs_that_follow_each_other_wait_longer_and_peace_starts_anew() {
+        let mut repairs = Repairs::default();
+        let mut now = Instant::now();
+        assert_eq!(repairs.pause(now), None);
+        for milliseconds in [500, 1000, 2000, 4000, 8000, 8000] {
+            repairs.note(now);
+            let pause = Duration::from_millis(milliseconds);
+            assert_eq!(repairs.pause(now), Some(now + pause));
+            now += pause;
+            assert_eq!(repairs.pause(now), None);
         }
-    }
-
-    #[test]
-    fn registrations_of_others_are_never_due() {
-        let registrations = Registrations::default();
-        let read = |c: &ValidatingWebhookConfiguration| {
-            c.webhooks.iter().flatten().map(|w| bundle(&w.client_config)).collect()
-        };
-        for name in [names::PEOPLE_REGISTRATION, "somebody-else"] {
-            registrations.see(Kind::Validating, Event::Apply(registration(name, None)), read);
-        }
-        let due = registrations.due("ca");
-        assert_eq!(due.len(), 1);
-        assert_eq!(due[0].0, (Kind::Validating, names::PEOPLE_REGISTRATION.to_owned()));
-        let filled = registration(names::PEOPLE_REGISTRATION, Some("ca"));
-        registrations.see(Kind::Validating, Event::Apply(filled), read);
-        assert!(registrations.due("ca").is_empty());
+        now += PEACE * 2;
+        repairs.note(now);
+        assert_eq!(repairs.pause(now), Some(now + SHORTEST_PAUSE));
     }
 }

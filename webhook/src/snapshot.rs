@@ -10,18 +10,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use kube::api::ObjectMeta;
 use smartops_common::config::{SmartOpsConfig, SmartOpsConfigSpec};
 use smartops_common::names;
 use smartops_guard::policy::{CompiledPolicy, GuardrailPolicy, Index, blind, compile};
+use smartops_guard::registration::Demand;
 use smartops_process::watch::Event;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use self::listing::Listing;
+use crate::decisions::recent::Recent;
 use crate::metrics::WebhookMetrics;
-use crate::status::{Kind, Report};
+use crate::status::{Kind, Report, Standing};
 
 /// What one review is judged by; it does not change while it is.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct Snapshot {
     pub config: SmartOpsConfigSpec,
     /// Which policies apply where.
     pub index: Index,
+    /// What the policies ask of the registrations.
+    pub demands: Vec<Demand>,
 }
 
 /// Where watches write and reviews read.
@@ -37,7 +40,9 @@ pub struct Snapshot {
 pub struct Board {
     sources: Mutex<Sources>,
     snapshot: ArcSwapOption<Snapshot>,
+    changes: watch::Sender<()>,
     reported: Notify,
+    recent: Recent,
     metrics: WebhookMetrics,
 }
 
@@ -54,16 +59,20 @@ struct Sources {
 #[derive(Debug)]
 struct Policy {
     generation: Option<i64>,
-    conditions: Vec<Condition>,
+    resource_version: Option<String>,
+    standing: Standing,
     outcome: Result<(), String>,
     /// The last version that could be compiled.
     good: Option<Arc<CompiledPolicy>>,
+    /// What that version asks of the registrations.
+    demand: Option<Demand>,
 }
 
 #[derive(Debug)]
 struct Config {
     generation: Option<i64>,
-    conditions: Vec<Condition>,
+    resource_version: Option<String>,
+    standing: Standing,
     outcome: Result<(), String>,
     /// The last version that could be read.
     good: Option<SmartOpsConfigSpec>,
@@ -75,7 +84,9 @@ impl Board {
         Arc::new(Self {
             sources: Mutex::default(),
             snapshot: ArcSwapOption::empty(),
+            changes: watch::Sender::new(()),
             reported: Notify::new(),
+            recent: Recent::default(),
             metrics,
         })
     }
@@ -85,6 +96,16 @@ impl Board {
         self.snapshot.load_full()
     }
 
+    /// Tells whenever there is another snapshot.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
+    /// What policies did lately, for their status.
+    pub fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
     /// What is to be said about policies and configuration.
     pub fn reports(&self) -> Vec<Report> {
         let sources = self.sources();
@@ -92,14 +113,16 @@ impl Board {
             kind: Kind::Policy,
             name: name.clone(),
             generation: policy.generation,
-            conditions: policy.conditions.clone(),
+            resource_version: policy.resource_version.clone(),
+            standing: policy.standing.clone(),
             outcome: policy.outcome.clone(),
         });
         let config = sources.config.iter().map(|config| Report {
             kind: Kind::Config,
             name: names::CONFIG_NAME.to_owned(),
             generation: config.generation,
-            conditions: config.conditions.clone(),
+            resource_version: config.resource_version.clone(),
+            standing: config.standing.clone(),
             outcome: config.outcome.clone(),
         });
         policies.chain(config).collect()
@@ -114,26 +137,42 @@ impl Board {
     pub fn policy(&self, event: Event<GuardrailPolicy>) {
         let mut sources = self.sources();
         let sources = &mut *sources;
+        let mut changed = false;
         if let Some(gone) = sources.policies_listing.follow(&event) {
             sources.policies.retain(|name, _| !gone.is_gone(name));
+            changed = true;
         }
         match event {
-            Event::InitApply(policy) | Event::Apply(policy) => self.accept(sources, policy),
+            Event::InitApply(policy) | Event::Apply(policy) => {
+                changed |= self.accept(sources, policy);
+            }
             Event::Unreadable { metadata, error } => {
                 let name = metadata.name.clone().unwrap_or_default();
-                let good = sources.policies.remove(&name).and_then(|former| former.good);
+                let former = sources.policies.remove(&name).map(|p| (p.good, p.demand));
+                let (good, demand) = former.unwrap_or_default();
                 self.reject(&name, &error);
-                let generation = metadata.generation;
-                let policy =
-                    Policy { generation, conditions: Vec::new(), outcome: Err(error), good };
+                let policy = Policy {
+                    generation: metadata.generation,
+                    resource_version: metadata.resource_version,
+                    standing: Standing::default(),
+                    outcome: Err(error),
+                    good,
+                    demand,
+                };
                 sources.policies.insert(name, policy);
+                changed = true;
             }
             Event::Delete(metadata) => {
                 sources.policies.remove(&metadata.name.unwrap_or_default());
+                changed = true;
             }
             Event::Init | Event::InitDone => {}
         }
-        self.work_out(sources);
+        if changed {
+            self.work_out(sources);
+        } else {
+            self.reported.notify_one();
+        }
     }
 
     /// An event of the watch of the configuration.
@@ -149,7 +188,11 @@ impl Board {
             Event::InitApply(config) | Event::Apply(config) if is_the_one(&config.metadata) => {
                 sources.config = Some(Config {
                     generation: config.metadata.generation,
-                    conditions: config.status.unwrap_or_default().conditions,
+                    resource_version: config.metadata.resource_version,
+                    standing: Standing {
+                        conditions: config.status.unwrap_or_default().conditions,
+                        ..Standing::default()
+                    },
                     outcome: Ok(()),
                     good: Some(config.spec),
                 });
@@ -158,7 +201,8 @@ impl Board {
                 let good = sources.config.take().and_then(|former| former.good);
                 sources.config = Some(Config {
                     generation: metadata.generation,
-                    conditions: Vec::new(),
+                    resource_version: metadata.resource_version,
+                    standing: Standing::default(),
                     outcome: Err(error),
                     good,
                 });
@@ -195,33 +239,48 @@ impl Board {
         }
     }
 
-    fn accept(&self, sources: &mut Sources, policy: GuardrailPolicy) {
+    /// Takes a policy in. False where only its status changed.
+    fn accept(&self, sources: &mut Sources, policy: GuardrailPolicy) -> bool {
         let name = policy.name_any();
         let generation = policy.metadata.generation;
-        let conditions = policy.status.unwrap_or_default().conditions;
+        let resource_version = policy.metadata.resource_version;
+        let status = policy.status.unwrap_or_default();
+        let standing = Standing {
+            conditions: status.conditions,
+            matches: status.matches,
+            last_decisions: status.last_decisions,
+        };
         let former = sources.policies.remove(&name);
         // Only the status changed: what became of the spec still holds.
         let same = |p: &Policy| generation.is_some() && p.generation == generation;
         let former = match former {
             Some(former) if same(&former) => {
-                sources.policies.insert(name, Policy { conditions, ..former });
-                return;
+                let policy = Policy { resource_version, standing, ..former };
+                sources.policies.insert(name, policy);
+                return false;
             }
             former => former,
         };
-        let policy = match compile(&name, &policy.spec) {
+        let (outcome, good, demand) = match compile(&name, &policy.spec) {
             Ok(compiled) => {
-                let good = Some(Arc::new(compiled));
-                Policy { generation, conditions, outcome: Ok(()), good }
+                let demand = Demand::of(&policy.spec, &compiled);
+                (Ok(()), Arc::new(compiled), demand)
             }
             Err(error) => {
                 self.reject(&name, &error.to_string());
-                let former = former.and_then(|former| former.good);
-                let good = former.or_else(|| Some(Arc::new(blind(&name, &policy.spec))));
-                Policy { generation, conditions, outcome: Err(error.to_string()), good }
+                let former = former.and_then(|f| Some((f.good?, f.demand?)));
+                let (good, demand) = former.unwrap_or_else(|| {
+                    let blind = blind(&name, &policy.spec);
+                    let demand = Demand::of(&policy.spec, &blind);
+                    (Arc::new(blind), demand)
+                });
+                (Err(error.to_string()), good, demand)
             }
         };
+        let (good, demand) = (Some(good), Some(demand));
+        let policy = Policy { generation, resource_version, standing, outcome, good, demand };
         sources.policies.insert(name, policy);
+        true
     }
 
     fn reject(&self, policy: &str, error: &str) {
@@ -250,7 +309,9 @@ impl Board {
         let namespaces = sources.namespaces.iter().map(|(name, labels)| (name.as_str(), labels));
         let index = Index::build(&policies, namespaces, &config);
         self.metrics.policies.set(i64::try_from(policies.len()).unwrap_or(i64::MAX));
-        self.snapshot.store(Some(Arc::new(Snapshot { config, index })));
+        let demands = sources.policies.values().filter_map(|p| p.demand.clone()).collect();
+        self.snapshot.store(Some(Arc::new(Snapshot { config, index, demands })));
+        self.changes.send_replace(());
     }
 
     fn sources(&self) -> MutexGuard<'_, Sources> {

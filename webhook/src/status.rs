@@ -1,28 +1,40 @@
-//! Says on the objects what became of them: `Accepted` on each GuardrailPolicy, `Ready` on the SmartOpsConfig.
-//! Written only where it differs from what stands there.
+//! Says on the objects what became of them: on each GuardrailPolicy whether it is accepted, how many workloads it
+//! matches and what it last did; on the SmartOpsConfig whether it is ready. Written only where it differs from what
+//! stands there, and what a policy did at most once in five seconds.
 
+mod matches;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, Resource};
-use serde_json::json;
+use serde_json::{Value, json};
 use smartops_common::condition::{self, Setting};
 use smartops_common::config::SmartOpsConfig;
 use smartops_common::names;
-use smartops_guard::policy::GuardrailPolicy;
+use smartops_guard::policy::{GuardrailPolicy, PolicyDecision};
 use smartops_process::BoxError;
 use smartops_process::client::{Error, deadline};
 use smartops_process::clock::Clock;
 use smartops_process::shutdown::Shutdown;
+use tokio::time::{Instant, sleep_until};
 
+use self::matches::Matches;
+use crate::decisions::recent::{self, Recent};
+use crate::history::Histories;
 use crate::snapshot::Board;
 
 /// How long one write may take.
 const CALL: Duration = Duration::from_secs(5);
 /// The pause after a failure.
 const RETRY: Duration = Duration::from_secs(5);
+/// The shortest time between two writes of what a policy did.
+const BETWEEN_WRITES: Duration = Duration::from_secs(5);
+/// How long decisions are gathered before it is looked which policies they are of.
+const GATHER: Duration = Duration::from_secs(1);
 
 /// What is to be said about one object.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,10 +45,23 @@ pub struct Report {
     pub name: String,
     /// The generation spoken of.
     pub generation: Option<i64>,
-    /// The conditions that stand there now.
-    pub conditions: Vec<Condition>,
+    /// The version that was seen.
+    pub resource_version: Option<String>,
+    /// What stands there now.
+    pub standing: Standing,
     /// Good, or everything that is wrong.
     pub outcome: Result<(), String>,
+}
+
+/// A status as it stands.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Standing {
+    /// The conditions.
+    pub conditions: Vec<Condition>,
+    /// How many workloads a policy matches.
+    pub matches: Option<i64>,
+    /// What a policy last did.
+    pub last_decisions: Vec<PolicyDecision>,
 }
 
 /// The kinds reported on.
@@ -49,8 +74,36 @@ pub enum Kind {
 }
 
 impl Report {
-    /// The conditions that should stand there; `None` where they do already.
-    fn due(&self, now: jiff::Timestamp) -> Option<Vec<Condition>> {
+    /// The status that should stand there, and whether it can wait; `None` where it stands already.
+    fn due(
+        &self,
+        matches: Option<i64>,
+        decided: &[PolicyDecision],
+        now: jiff::Timestamp,
+    ) -> Option<(Value, bool)> {
+        let due = Standing {
+            conditions: self.conditions(now),
+            matches: matches.or(self.standing.matches),
+            last_decisions: recent::merged(&self.standing.last_decisions, decided),
+        };
+        if due == self.standing {
+            return None;
+        }
+        let can_wait = due.conditions == self.standing.conditions;
+        let mut status = json!({
+            "observedGeneration": self.generation,
+            "conditions": due.conditions,
+        });
+        if self.kind == Kind::Policy {
+            status["matches"] = json!(due.matches);
+            status["lastDecisions"] = json!(due.last_decisions);
+        }
+        // Another replica's decisions are not written over: whoever comes second sees them first.
+        let metadata = json!({"resourceVersion": self.resource_version});
+        Some((json!({"metadata": metadata, "status": status}), can_wait))
+    }
+
+    fn conditions(&self, now: jiff::Timestamp) -> Vec<Condition> {
         let (type_, reason, good) = match (self.kind, &self.outcome) {
             (Kind::Policy, Ok(())) => ("Accepted", "Compiled", "the webhook judges by this policy"),
             (Kind::Policy, Err(_)) => ("Accepted", "Invalid", ""),
@@ -66,16 +119,17 @@ impl Report {
             message: self.outcome.as_ref().err().cloned().unwrap_or_else(|| good.to_owned()),
             observed_generation: self.generation,
         };
-        let mut conditions = self.conditions.clone();
+        let mut conditions = self.standing.conditions.clone();
         condition::set(&mut conditions, setting, now);
-        (conditions != self.conditions).then_some(conditions)
+        conditions
     }
 }
 
-/// Writes what the board has to say.
+/// Writes what the board, the histories and the decisions have to say.
 pub struct Writer {
     client: Client,
     board: Arc<Board>,
+    histories: Arc<Histories>,
 }
 
 impl std::fmt::Debug for Writer {
@@ -86,57 +140,109 @@ impl std::fmt::Debug for Writer {
 
 impl Writer {
     /// Writes through this client.
-    pub fn new(client: Client, board: Arc<Board>) -> Self {
-        Self { client, board }
+    pub fn new(client: Client, board: Arc<Board>, histories: Arc<Histories>) -> Self {
+        Self { client, board, histories }
     }
 
     /// Runs until the stop.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), BoxError> {
+        let mut matches = Matches::default();
+        let mut written = HashMap::new();
         loop {
-            let mut failed = false;
-            for report in self.board.reports() {
-                if shutdown.is_stopping() {
-                    return Ok(());
-                }
-                if let Err(error) = self.write(&report).await {
-                    tracing::warn!(name = report.name, %error, "a status was not written: trying again");
-                    failed = true;
-                }
-            }
-            let pause = async {
-                if failed {
-                    tokio::time::sleep(RETRY).await;
-                } else {
-                    std::future::pending::<()>().await;
-                }
+            let recount = matches.refresh(&self.board, &self.histories, Instant::now());
+            let Some(again) = self.pass(&matches, &mut written, &shutdown).await else {
+                return Ok(());
+            };
+            let decided = async {
+                self.recent().changed().await;
+                tokio::time::sleep(GATHER).await;
             };
             tokio::select! {
                 () = shutdown.stopping() => return Ok(()),
                 () = self.board.reported() => {}
-                () = pause => {}
+                () = decided => {}
+                () = sleep_until(again.map_or(recount, |again| again.min(recount))) => {}
             }
         }
     }
 
-    async fn write(&self, report: &Report) -> Result<(), Error> {
-        let Some(conditions) = report.due(Clock.now()) else {
-            return Ok(());
-        };
-        let status = json!({"status": {
-            "observedGeneration": report.generation,
-            "conditions": conditions,
-        }});
-        let written = match report.kind {
-            Kind::Policy => self.patch::<GuardrailPolicy>(&report.name, &status).await,
-            Kind::Config => self.patch::<SmartOpsConfig>(&report.name, &status).await,
-        };
-        match written {
-            Err(error) if error.is_not_found() => Ok(()),
-            written => written,
+    fn recent(&self) -> &Recent {
+        self.board.recent()
+    }
+
+    /// Writes what is due. When to look again, where something had to wait; nothing at all at the stop.
+    async fn pass(
+        &self,
+        matches: &Matches,
+        written: &mut HashMap<String, Instant>,
+        shutdown: &Shutdown,
+    ) -> Option<Option<Instant>> {
+        let pending = self.recent().pending();
+        let reports = self.board.reports();
+        self.forget(&pending, &reports);
+        written.retain(|_, at| at.elapsed() < BETWEEN_WRITES);
+        let mut again: Option<Instant> = None;
+        for report in reports {
+            if shutdown.is_stopping() {
+                return None;
+            }
+            let is_policy = report.kind == Kind::Policy;
+            let decided = pending.get(report.name.as_str()).filter(|_| is_policy);
+            let decided = decided.map_or(&[][..], Vec::as_slice);
+            let count = is_policy.then(|| matches.of(&report.name)).flatten();
+            let Some((status, can_wait)) = report.due(count, decided, Clock.now()) else {
+                self.recent().written(&report.name, decided);
+                continue;
+            };
+            let last = written.get(&report.name).filter(|_| is_policy && can_wait);
+            let wait = last.map(|at| *at + BETWEEN_WRITES);
+            let retry = match wait {
+                Some(wait) => Some(wait),
+                None => self.write(&report, &status, decided, written).await,
+            };
+            again = again.into_iter().chain(retry).min();
+        }
+        Some(again)
+    }
+
+    /// Forgets decisions by policies that are gone.
+    fn forget(&self, pending: &BTreeMap<Arc<str>, Vec<PolicyDecision>>, reports: &[Report]) {
+        for (policy, decided) in pending {
+            let stands = |report: &Report| report.kind == Kind::Policy && *report.name == **policy;
+            if !reports.iter().any(stands) {
+                self.recent().written(policy, decided);
+            }
         }
     }
 
-    async fn patch<K>(&self, name: &str, status: &serde_json::Value) -> Result<(), Error>
+    /// Writes one status; when to try again, where that failed.
+    async fn write(
+        &self,
+        report: &Report,
+        status: &Value,
+        decided: &[PolicyDecision],
+        written: &mut HashMap<String, Instant>,
+    ) -> Option<Instant> {
+        let wrote = match report.kind {
+            Kind::Policy => self.patch::<GuardrailPolicy>(&report.name, status).await,
+            Kind::Config => self.patch::<SmartOpsConfig>(&report.name, status).await,
+        };
+        match wrote {
+            Ok(()) => {
+                written.insert(report.name.clone(), Instant::now());
+                self.recent().written(&report.name, decided);
+                None
+            }
+            // Gone, or written meanwhile: the watch tells.
+            Err(error) if error.is_not_found() || error.is_conflict() => None,
+            Err(error) => {
+                tracing::warn!(name = report.name, %error, "a status was not written: trying again");
+                Some(Instant::now() + RETRY)
+            }
+        }
+    }
+
+    async fn patch<K>(&self, name: &str, status: &Value) -> Result<(), Error>
     where
         K: Resource<DynamicType = (), Scope = kube::core::ClusterResourceScope>
             + Clone
@@ -156,24 +262,72 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use smartops_common::denial::Rule;
+    use smartops_guard::policy::DecisionName;
+
     use super::*;
 
-    fn report(outcome: Result<(), String>, conditions: Vec<Condition>) -> Report {
-        let kind = Kind::Policy;
-        Report { kind, name: "p".into(), generation: Some(2), conditions, outcome }
+    fn report(outcome: Result<(), String>, standing: Standing) -> Report {
+        Report {
+            kind: Kind::Policy,
+            name: "p".into(),
+            generation: Some(2),
+            resource_version: Some("7".into()),
+            standing,
+            outcome,
+        }
     }
 
     fn now() -> jiff::Timestamp {
         "2026-11-21T10:00:00Z".parse().unwrap()
     }
 
+    /// What would stand once it was written.
+    fn standing(status: &Value) -> Standing {
+        let status = &status["status"];
+        Standing {
+            conditions: serde_json::from_value(status["conditions"].clone()).unwrap(),
+            matches: status["matches"].as_i64(),
+            last_decisions: serde_json::from_value(status["lastDecisions"].clone()).unwrap(),
+        }
+    }
+
     #[test]
     fn a_status_is_written_once_and_again_only_when_it_changes() {
-        let due = report(Ok(()), Vec::new()).due(now()).unwrap();
-        assert_eq!((due[0].type_.as_str(), due[0].status.as_str()), ("Accepted", "True"));
-        assert_eq!(report(Ok(()), due.clone()).due(now()), None);
-        let bad = report(Err("spec.rules.paths: no".into()), due).due(now()).unwrap();
-        assert_eq!(bad[0].status, "False");
-        assert_eq!(bad[0].message, "spec.rules.paths: no");
+        let (due, can_wait) = report(Ok(()), Standing::default()).due(None, &[], now()).unwrap();
+        assert!(!can_wait, "whether a policy is accepted is told at once");
+        assert_eq!(due["status"]["conditions"][0]["status"], "True");
+        assert_eq!(due["metadata"]["resourceVersion"], "7");
+        let stands = standing(&due);
+        assert_eq!(report(Ok(()), stands.clone()).due(None, &[], now()), None);
+        let bad = report(Err("spec.rules.paths: no".into()), stands).due(None, &[], now());
+        let (bad, _) = bad.unwrap();
+        assert_eq!(bad["status"]["conditions"][0]["status"], "False");
+        assert_eq!(bad["status"]["conditions"][0]["message"], "spec.rules.paths: no");
+    }
+
+    #[test]
+    fn what_a_policy_matches_and_did_is_written_and_can_wait() {
+        let (first, _) = report(Ok(()), Standing::default()).due(Some(3), &[], now()).unwrap();
+        let stands = standing(&first);
+        assert_eq!(stands.matches, Some(3));
+        assert_eq!(report(Ok(()), stands.clone()).due(Some(3), &[], now()), None);
+        let decision = PolicyDecision {
+            time: Time(now()),
+            decision: DecisionName::Warn,
+            rule: Rule::Replicas,
+            operation: "UPDATE".into(),
+            resource: "deployments.apps".into(),
+            namespace: "shop".into(),
+            name: "web".into(),
+            user: "alice".into(),
+        };
+        let decided = [decision.clone()];
+        let (due, can_wait) = report(Ok(()), stands).due(Some(4), &decided, now()).unwrap();
+        assert!(can_wait);
+        assert_eq!(standing(&due).matches, Some(4));
+        assert_eq!(standing(&due).last_decisions, decided);
+        assert_eq!(report(Ok(()), standing(&due)).due(Some(4), &decided, now()), None);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -16,7 +16,8 @@ use smartops_common::names::path;
 use smartops_process::body;
 use tokio::time::Instant;
 
-use super::envelope::Envelope;
+use super::envelope::{Envelope, Unreadable};
+use super::reply::Answer;
 use super::{Audience, Half};
 use crate::review::{Asked, Reviewer};
 
@@ -55,26 +56,41 @@ async fn answer(
     body: Body,
 ) -> Response {
     let started = Instant::now();
-    if !is_json(&headers) {
-        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json");
-    }
-    let bytes = match body::read(body, BODY_LIMIT, BODY_TIMEOUT).await {
+    let bytes = match read(&headers, body).await {
         Ok(bytes) => bytes,
-        Err(error) => {
-            let code = match error {
-                body::Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-                body::Error::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
-                body::Error::Broken => StatusCode::BAD_REQUEST,
-            };
-            return refuse(code, &error.to_string());
-        }
+        Err(refusal) => return refusal,
     };
     let envelope = match Envelope::read(&bytes) {
         Ok(envelope) => envelope,
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+        Err(error) => return unreadable(&error),
     };
     let asked = Asked { audience, half, started, deadline: started + time(query.as_deref()) };
     let answer = reviewer.review(&envelope, asked).await;
+    respond(&envelope, &answer)
+}
+
+/// The body of a review, or why there is none.
+pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Response> {
+    if !is_json(headers) {
+        return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"));
+    }
+    body::read(body, BODY_LIMIT, BODY_TIMEOUT).await.map_err(|error| {
+        let code = match error {
+            body::Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            body::Error::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
+            body::Error::Broken => StatusCode::BAD_REQUEST,
+        };
+        refuse(code, &error.to_string())
+    })
+}
+
+/// The answer to a body that holds no review.
+pub(crate) fn unreadable(error: &Unreadable) -> Response {
+    refuse(StatusCode::BAD_REQUEST, &error.to_string())
+}
+
+/// The answer in the review's own terms.
+pub(crate) fn respond(envelope: &Envelope<'_>, answer: &Answer) -> Response {
     match answer.to_json(envelope.api_version, &envelope.uid) {
         Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
         Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),

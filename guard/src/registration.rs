@@ -1,0 +1,194 @@
+//! The webhook registrations, worked out from the configuration and the policies in force: which writes the API
+//! server asks the webhook about, whose, and by which URL path.
+//!
+//! Automation's fail closed in every namespace and cover every write to the kinds a workload is made of, so that what
+//! no policy names is denied. People's cover exactly what policies that can bind people ask for. A third has written
+//! policies and configuration checked, whoever writes them. The scale subresource is an entry of its own, because its
+//! reviews carry no labels. Does not live here: who writes them into the cluster, and when.
+
+mod demand;
+mod entries;
+mod who;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhook, MutatingWebhookConfiguration, ServiceReference, ValidatingWebhook,
+    ValidatingWebhookConfiguration, WebhookClientConfig,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use smartops_common::config::SmartOpsConfigSpec;
+use smartops_common::names::{self, path};
+
+pub use self::demand::{Demand, Target};
+use self::entries::Entry;
+pub use self::who::BY_AUTOMATION;
+use crate::policy::Flaw;
+
+/// How long the API server waits for a verdict. Seconds.
+const TIMEOUT_SECONDS: i32 = 10;
+/// The URL paths of the webhook.
+const PATHS: [&str; 5] = [
+    path::VALIDATE_AUTOMATION,
+    path::VALIDATE_PEOPLE,
+    path::VALIDATE_POLICIES,
+    path::MUTATE_AUTOMATION,
+    path::MUTATE_PEOPLE,
+];
+
+/// How the API server reaches the webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// By its Service in SmartOps' namespace.
+    Service,
+    /// By this base URL (`https://127.0.0.1:8443`), where it runs outside the cluster.
+    Url(String),
+}
+
+impl Reach {
+    /// How an entry that stands somewhere reaches the webhook; `None` where it is neither our Service nor one of our
+    /// URL paths.
+    pub fn of(client_config: &WebhookClientConfig) -> Option<Self> {
+        if let Some(url) = &client_config.url {
+            let base = PATHS.iter().find_map(|path| url.strip_suffix(path))?;
+            return Some(Self::Url(base.to_owned()));
+        }
+        let service = client_config.service.as_ref()?;
+        let ours =
+            service.name == names::WEBHOOK_SERVICE && service.namespace == names::SYSTEM_NAMESPACE;
+        ours.then_some(Self::Service)
+    }
+}
+
+/// All registrations of SmartOps, as they should stand.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Registrations {
+    /// Automation's and people's validating ones, and the one for written policies.
+    pub validating: Vec<ValidatingWebhookConfiguration>,
+    /// Automation's and people's mutating ones: only what a policy can clamp.
+    pub mutating: Vec<MutatingWebhookConfiguration>,
+}
+
+/// Works the registrations out.
+///
+/// # Errors
+/// Where the configuration names more than a registration can say.
+pub fn registrations(
+    config: &SmartOpsConfigSpec,
+    demands: &[Demand],
+    reach: &Reach,
+    authority: Option<&[u8]>,
+) -> Result<Registrations, Flaw> {
+    let by_automation =
+        who::by_automation(config).map_err(|reason| Flaw::new("spec.automation", reason))?;
+    let by_people = who::by_people(config);
+    let server = Server { reach, authority };
+    let validating = |name: &str, path: &str, entries: Vec<Entry>| ValidatingWebhookConfiguration {
+        metadata: named(name),
+        webhooks: Some(entries.into_iter().map(|e| e.validating(server.at(path))).collect()),
+    };
+    let mutating = |name: &str, path: &str, entries: Vec<Entry>| MutatingWebhookConfiguration {
+        metadata: named(name),
+        webhooks: Some(entries.into_iter().map(|e| e.mutating(server.at(path))).collect()),
+    };
+    let (automation, people) = (names::AUTOMATION_REGISTRATION, names::PEOPLE_REGISTRATION);
+    Ok(Registrations {
+        validating: vec![
+            validating(
+                automation,
+                path::VALIDATE_AUTOMATION,
+                entries::automation(&by_automation, demands),
+            ),
+            validating(people, path::VALIDATE_PEOPLE, entries::people(config, &by_people, demands)),
+            validating(
+                names::POLICIES_REGISTRATION,
+                path::VALIDATE_POLICIES,
+                vec![entries::policies()],
+            ),
+        ],
+        mutating: vec![
+            mutating(
+                automation,
+                path::MUTATE_AUTOMATION,
+                entries::clamped_automation(&by_automation, demands),
+            ),
+            mutating(
+                people,
+                path::MUTATE_PEOPLE,
+                entries::clamped_people(config, &by_people, demands),
+            ),
+        ],
+    })
+}
+
+fn named(name: &str) -> ObjectMeta {
+    ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }
+}
+
+/// Where the webhook is, and by which authority it is known.
+#[derive(Clone, Copy)]
+struct Server<'a> {
+    reach: &'a Reach,
+    authority: Option<&'a [u8]>,
+}
+
+impl Server<'_> {
+    fn at(&self, path: &str) -> WebhookClientConfig {
+        let ca_bundle = self.authority.map(|pem| ByteString(pem.to_vec()));
+        match self.reach {
+            Reach::Service => WebhookClientConfig {
+                ca_bundle,
+                url: None,
+                service: Some(ServiceReference {
+                    name: names::WEBHOOK_SERVICE.to_owned(),
+                    namespace: names::SYSTEM_NAMESPACE.to_owned(),
+                    path: Some(path.to_owned()),
+                    port: Some(443),
+                }),
+            },
+            Reach::Url(url) => WebhookClientConfig {
+                ca_bundle,
+                url: Some(format!("{}{path}", url.trim_end_matches('/'))),
+                service: None,
+            },
+        }
+    }
+}
+
+/// Every field is given, so that what stands in the cluster can be compared with what should.
+impl Entry {
+    fn validating(self, client_config: WebhookClientConfig) -> ValidatingWebhook {
+        ValidatingWebhook {
+            name: self.name,
+            rules: Some(self.rules),
+            match_conditions: Some(self.conditions),
+            namespace_selector: Some(self.namespaces),
+            object_selector: Some(LabelSelector::default()),
+            client_config,
+            admission_review_versions: vec!["v1".to_owned()],
+            failure_policy: Some("Fail".to_owned()),
+            match_policy: Some("Equivalent".to_owned()),
+            side_effects: "NoneOnDryRun".to_owned(),
+            timeout_seconds: Some(TIMEOUT_SECONDS),
+        }
+    }
+
+    fn mutating(self, client_config: WebhookClientConfig) -> MutatingWebhook {
+        MutatingWebhook {
+            name: self.name,
+            rules: Some(self.rules),
+            match_conditions: Some(self.conditions),
+            namespace_selector: Some(self.namespaces),
+            object_selector: Some(LabelSelector::default()),
+            client_config,
+            admission_review_versions: vec!["v1".to_owned()],
+            failure_policy: Some("Fail".to_owned()),
+            match_policy: Some("Equivalent".to_owned()),
+            reinvocation_policy: Some("IfNeeded".to_owned()),
+            side_effects: "NoneOnDryRun".to_owned(),
+            timeout_seconds: Some(TIMEOUT_SECONDS),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

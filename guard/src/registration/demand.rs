@@ -1,0 +1,108 @@
+//! What one policy asks of the registrations: which writes, by whom, and in which namespaces the API server must ask
+//! the webhook. How the demands of all policies become entries is `entries`'.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use smartops_change::Operation;
+use smartops_common::config::SmartOpsConfigSpec;
+
+use crate::policy::{
+    CompiledPolicy, Covered, GuardrailPolicySpec, Mode, NamespaceMatch, SubjectSet,
+};
+
+/// A kind, or a subresource of it, as registrations name them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Target {
+    /// The API group, empty for the core group.
+    pub group: String,
+    /// The plural.
+    pub resource: String,
+    /// Empty for the object itself.
+    pub subresource: String,
+}
+
+/// What a policy asks of the registrations.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Demand {
+    /// The writes it covers, its neighbours included.
+    pub(super) covered: Vec<(Target, Operation)>,
+    pub(super) namespaces: Option<NamespaceMatch>,
+    pub(super) binds: Binds,
+    /// Whether the mutating half has something to do.
+    pub(super) clamps: bool,
+    /// Whether a namespace can be relabelled out of it, and that is refused.
+    pub(super) holds_namespaces: bool,
+}
+
+/// Whom a policy can bind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Binds {
+    /// Somebody who is not automation.
+    pub(super) people: bool,
+    /// Automation.
+    pub(super) automation: bool,
+    /// Whoever it binds it includes by word, and so may name writes for automation.
+    pub(super) by_word: bool,
+}
+
+impl Demand {
+    /// What a policy asks, from its spec as written and what it covers once compiled.
+    pub fn of(spec: &GuardrailPolicySpec, policy: &CompiledPolicy) -> Self {
+        let enforces = spec.mode == Mode::Enforce;
+        let include = spec.match_.subjects.as_ref().and_then(|s| s.include.as_ref());
+        let namespaces = spec.match_.namespaces.clone();
+        Self {
+            covered: policy.covered().into_iter().flat_map(each).collect(),
+            namespaces,
+            binds: Binds {
+                people: policy.means_people(),
+                automation: include.is_none_or(|set| set.automation || names_people(set)),
+                by_word: include.is_some(),
+            },
+            clamps: policy.clamps(),
+            holds_namespaces: enforces && policy.selects_namespaces(),
+        }
+    }
+
+    /// Where it reaches.
+    pub(super) fn place(&self, config: &SmartOpsConfigSpec) -> Place {
+        let Some(namespaces) = &self.namespaces else {
+            return Place { excluded: BTreeSet::new(), selector: None, is_namespaced: false };
+        };
+        let guarded = namespaces.guarded.then_some(&config.guarded.exclude_namespaces);
+        Place {
+            excluded: namespaces
+                .exclude
+                .iter()
+                .chain(guarded.into_iter().flatten())
+                .cloned()
+                .collect(),
+            selector: namespaces.selector.clone().filter(|s| *s != LabelSelector::default()),
+            is_namespaced: true,
+        }
+    }
+}
+
+/// A kind by each operation covered of it.
+fn each(covered: Covered) -> impl Iterator<Item = (Target, Operation)> {
+    let Covered { group, resource, subresource, operations } = covered;
+    let target = Target { group, resource, subresource };
+    operations.into_iter().map(move |operation| (target.clone(), operation))
+}
+
+/// Whether a set can hold somebody who is not automation; who a name belongs to is not known here.
+fn names_people(set: &SubjectSet) -> bool {
+    !(set.users.is_empty() && set.groups.is_empty() && set.service_accounts.is_empty())
+}
+
+/// The namespaces a policy reaches.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Place {
+    /// Not these, by name.
+    pub(super) excluded: BTreeSet<String>,
+    /// Only those with such labels.
+    pub(super) selector: Option<LabelSelector>,
+    /// Cluster-scoped objects are left out.
+    pub(super) is_namespaced: bool,
+}

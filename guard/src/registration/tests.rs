@@ -1,0 +1,328 @@
+use smartops_common::config::{Automation, Guarded, ServiceAccount};
+
+use super::*;
+use crate::policy::{
+    GuardrailPolicySpec, KindMatch, Mode, NamespaceMatch, OperationName, SubjectMatch, SubjectSet,
+    compile, shipped,
+};
+use crate::rules::RulesSpec;
+use crate::rules::replicas::OnViolation;
+use crate::sample;
+
+fn config() -> SmartOpsConfigSpec {
+    SmartOpsConfigSpec {
+        automation: Automation {
+            users: vec!["ci".into()],
+            groups: vec!["bots".into()],
+            service_accounts: vec![ServiceAccount { namespace: "a".into(), name: "x".into() }],
+            namespaces: vec!["agents".into()],
+        },
+        ..SmartOpsConfigSpec::default()
+    }
+}
+
+fn demand(spec: &GuardrailPolicySpec) -> Demand {
+    Demand::of(spec, &compile("p", spec).unwrap())
+}
+
+fn work_out(demands: &[Demand]) -> Registrations {
+    registrations(&SmartOpsConfigSpec::default(), demands, &Reach::Service, None).unwrap()
+}
+
+/// A policy of no rules for these kinds, everywhere, for everybody.
+fn naming(kinds: &[(&str, &str)], operations: &[OperationName]) -> GuardrailPolicySpec {
+    let mut spec = sample::baseline();
+    spec.rules = RulesSpec::default();
+    spec.match_.namespaces = None;
+    spec.match_.operations = operations.to_vec();
+    let kind = |&(group, resource): &(&str, &str)| KindMatch {
+        group: group.into(),
+        resource: resource.into(),
+        ..KindMatch::default()
+    };
+    spec.match_.kinds = kinds.iter().map(kind).collect();
+    spec
+}
+
+/// What the entries of a registration send: name, where, and `OPERATIONS group/resources` of each rule.
+fn entries(webhooks: Option<&Vec<ValidatingWebhook>>) -> Vec<String> {
+    let list = |items: &Option<Vec<String>>| items.clone().unwrap_or_default().join(",");
+    webhooks
+        .into_iter()
+        .flatten()
+        .map(|webhook| {
+            let selector = webhook.namespace_selector.clone().unwrap_or_default();
+            let labels =
+                selector.match_labels.into_iter().flatten().map(|(k, v)| format!("{k}={v}"));
+            let names = selector.match_expressions.into_iter().flatten().map(|e| {
+                let key = e.key.trim_start_matches("kubernetes.io/metadata.").to_owned();
+                format!("{key} {} {}", e.operator, e.values.unwrap_or_default().join(","))
+            });
+            let place: Vec<String> = labels.chain(names).collect();
+            let rules: Vec<String> = webhook
+                .rules
+                .iter()
+                .flatten()
+                .map(|r| {
+                    format!(
+                        "{} {}/{}",
+                        list(&r.operations),
+                        list(&r.api_groups),
+                        list(&r.resources)
+                    )
+                })
+                .collect();
+            let name = webhook.name.trim_end_matches(".smartops.dev");
+            format!("{name} [{}] {}", place.join(" & "), rules.join(" + "))
+        })
+        .collect()
+}
+
+fn people(demands: &[Demand]) -> Vec<String> {
+    entries(work_out(demands).validating[1].webhooks.as_ref())
+}
+
+#[test]
+fn an_entry_that_stands_somewhere_says_how_the_webhook_is_reached() {
+    for reach in [Reach::Service, Reach::Url("https://127.0.0.1:1".into())] {
+        let all = registrations(&config(), &[], &reach, None).unwrap();
+        for webhook in all.validating.iter().flat_map(|c| c.webhooks.iter().flatten()) {
+            assert_eq!(Reach::of(&webhook.client_config), Some(reach.clone()), "{}", webhook.name);
+        }
+    }
+    let elsewhere =
+        WebhookClientConfig { url: Some("https://evil.example/".into()), ..Default::default() };
+    assert_eq!(Reach::of(&elsewhere), None);
+    assert_eq!(Reach::of(&WebhookClientConfig::default()), None);
+}
+
+#[test]
+fn the_audiences_are_told_apart_by_path_and_all_fail_closed() {
+    let reach = Reach::Url("https://127.0.0.1:1/".into());
+    let demands: Vec<Demand> = shipped().iter().map(|p| demand(&p.spec)).collect();
+    let all = registrations(&config(), &demands, &reach, Some(b"ca")).unwrap();
+    let paths = [path::VALIDATE_AUTOMATION, path::VALIDATE_PEOPLE, path::VALIDATE_POLICIES];
+    for (registration, path) in all.validating.into_iter().zip(paths) {
+        let webhooks = registration.webhooks.unwrap();
+        assert!(!webhooks.is_empty(), "{path}");
+        for webhook in webhooks {
+            assert_eq!(webhook.client_config.url, Some(format!("https://127.0.0.1:1{path}")));
+            assert_eq!(webhook.client_config.ca_bundle, Some(ByteString(b"ca".to_vec())));
+            assert_eq!(webhook.failure_policy.as_deref(), Some("Fail"));
+        }
+    }
+}
+
+#[test]
+fn people_are_asked_about_exactly_what_policies_that_can_bind_them_mean() {
+    let pods = naming(&[("", "pods/exec")], &[OperationName::Connect]);
+    assert_eq!(people(&[demand(&pods)]), ["objects.people [] CONNECT /pods/exec"]);
+    let mut for_automation = pods.clone();
+    for_automation.match_.subjects = Some(SubjectMatch {
+        include: Some(SubjectSet { automation: true, ..SubjectSet::default() }),
+        exclude: None,
+    });
+    assert_eq!(people(&[demand(&for_automation)]), [] as [&str; 0]);
+    let mut for_somebody = for_automation.clone();
+    let include =
+        SubjectSet { automation: true, users: vec!["bob".into()], ..SubjectSet::default() };
+    for_somebody.match_.subjects = Some(SubjectMatch { include: Some(include), exclude: None });
+    assert_eq!(people(&[demand(&for_somebody)]), ["objects.people [] CONNECT /pods/exec"]);
+    let mut observed = pods.clone();
+    observed.mode = Mode::Audit;
+    assert_eq!(people(&[demand(&observed)]), ["objects.people [] CONNECT /pods/exec"]);
+    let jobs = naming(&[("batch", "jobs"), ("batch", "cronjobs")], &[OperationName::Create]);
+    let scale = naming(&[("apps", "statefulsets/scale")], &[OperationName::Update]);
+    assert_eq!(
+        people(&[demand(&pods), demand(&jobs), demand(&scale)]),
+        [
+            "objects.people [] CONNECT /pods/exec + CREATE batch/cronjobs,jobs",
+            "scale.people [] UPDATE apps/statefulsets/scale",
+        ]
+    );
+}
+
+#[test]
+fn what_is_guarded_is_asked_about_where_it_is_guarded_and_no_write_twice() {
+    let everywhere = naming(&[("", "configmaps")], &[OperationName::Delete]);
+    let place = |guarded: bool, exclude: &[&str], labels: Option<(&str, &str)>| {
+        let mut spec = everywhere.clone();
+        spec.match_.namespaces = Some(NamespaceMatch {
+            guarded,
+            exclude: exclude.iter().map(|s| (*s).to_owned()).collect(),
+            selector: labels.map(|(key, value)| LabelSelector {
+                match_labels: Some([(key.to_owned(), value.to_owned())].into()),
+                ..LabelSelector::default()
+            }),
+        });
+        spec.mode = Mode::Audit;
+        demand(&spec)
+    };
+    let guarded = "name NotIn kube-node-lease,kube-public,kube-system,smartops-system";
+    let with = |selector: &str| format!("objects.people [{selector}] DELETE /configmaps");
+    let everywhere = demand(&everywhere);
+    assert_eq!(people(&[place(true, &[], None)]), [with(guarded)]);
+    assert_eq!(people(&[place(true, &[], None), everywhere.clone()]), [with("")]);
+    assert_eq!(
+        people(&[place(false, &["a", "b"], None), place(false, &["b", "c"], None)]),
+        [with("name NotIn b")]
+    );
+    assert_eq!(
+        people(&[place(true, &[], None), place(true, &[], Some(("env", "dev")))]),
+        [with(guarded)]
+    );
+    assert_eq!(
+        people(&[place(true, &[], None), place(false, &["kube-public"], Some(("env", "dev")))]),
+        [
+            with("env=dev & name In kube-node-lease,kube-system,smartops-system"),
+            with(guarded).replace("objects", "objects-2"),
+        ]
+    );
+    assert_eq!(people(&[place(false, &[], Some(("env", "dev")))]), [with("env=dev")]);
+}
+
+#[test]
+fn the_relabelling_of_namespaces_is_asked_about_where_a_policy_holds_them_by_label() {
+    let mut spec = naming(&[("", "configmaps")], &[OperationName::Delete]);
+    let selector = LabelSelector {
+        match_labels: Some([("env".to_owned(), "prod".to_owned())].into()),
+        ..LabelSelector::default()
+    };
+    spec.match_.namespaces = Some(NamespaceMatch {
+        guarded: true,
+        selector: Some(selector),
+        ..NamespaceMatch::default()
+    });
+    let held = people(&[demand(&spec)]);
+    assert_eq!(
+        held[1],
+        "namespaces.people [name NotIn kube-node-lease,kube-public,kube-system,smartops-system] UPDATE /namespaces"
+    );
+    spec.mode = Mode::Warn;
+    assert_eq!(people(&[demand(&spec)]).len(), 1);
+}
+
+#[test]
+fn nodes_never_wait_where_pods_are_asked_about() {
+    for (resource, left_out) in [("pods", true), ("pods/eviction", true), ("configmaps", false)] {
+        let spec = naming(&[("", resource)], &[OperationName::Create]);
+        let all = work_out(&[demand(&spec)]);
+        let webhook = &all.validating[1].webhooks.as_ref().unwrap()[0];
+        let conditions = webhook.match_conditions.as_ref().unwrap();
+        assert_eq!(conditions.iter().any(|c| c.name == "not-by-a-node"), left_out, "{resource}");
+    }
+}
+
+#[test]
+fn automation_is_asked_about_everything_in_its_groups_and_custom_resources_it_is_given() {
+    let mut spec = naming(&[("shop.example", "carts")], &[OperationName::Update]);
+    let plain = entries(work_out(&[demand(&spec)]).validating[0].webhooks.as_ref());
+    assert!(!plain.join("\n").contains("carts"), "{plain:?}");
+    spec.match_.subjects = Some(SubjectMatch {
+        include: Some(SubjectSet { automation: true, ..SubjectSet::default() }),
+        exclude: None,
+    });
+    let every = "CREATE,UPDATE,DELETE,CONNECT";
+    let groups = ",apps,batch,autoscaling,networking.k8s.io,policy,rbac.authorization.k8s.io";
+    assert_eq!(
+        entries(work_out(&[demand(&spec)]).validating[0].webhooks.as_ref()),
+        [
+            format!(
+                "objects.automation [] {every} {groups}/*/* + {every} shop.example/carts,carts/*"
+            ),
+            format!(
+                "scale.automation [] {every} {groups}/*/scale + {every} shop.example/carts/scale"
+            ),
+        ]
+    );
+}
+
+#[test]
+fn only_what_an_enforced_policy_clamps_is_sent_to_the_mutating_half() {
+    let mut spec = sample::baseline();
+    let mutated = |spec: &GuardrailPolicySpec| {
+        let all = work_out(&[demand(spec)]);
+        all.mutating
+            .iter()
+            .map(|c| c.webhooks.iter().flatten().map(|w| w.name.clone()).collect::<Vec<_>>())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(mutated(&spec), [[] as [&str; 0], []]);
+    spec.rules.replicas.as_mut().unwrap().on_violation = OnViolation::Clamp;
+    assert_eq!(
+        mutated(&spec),
+        [
+            ["objects.automation.smartops.dev", "scale.automation.smartops.dev"],
+            ["objects.people.smartops.dev", "scale.people.smartops.dev"],
+        ]
+    );
+    spec.mode = Mode::Audit;
+    assert_eq!(mutated(&spec), [[] as [&str; 0], []]);
+}
+
+#[test]
+fn written_policies_and_configuration_are_checked_whoever_writes_them() {
+    let all = work_out(&[]);
+    let webhook = &all.validating[2].webhooks.as_ref().unwrap()[0];
+    assert_eq!(webhook.match_conditions.as_ref().map(Vec::len), Some(0));
+    assert_eq!(
+        entries(all.validating[2].webhooks.as_ref()),
+        ["policies [] CREATE,UPDATE smartops.dev/guardrailpolicies,smartopsconfigs"]
+    );
+}
+
+#[test]
+fn a_configuration_that_leaves_nothing_alone_is_asked_about_everywhere() {
+    let config = SmartOpsConfigSpec {
+        guarded: Guarded { exclude_namespaces: Vec::new() },
+        ..SmartOpsConfigSpec::default()
+    };
+    let all =
+        registrations(&config, &[demand(&sample::baseline())], &Reach::Service, None).unwrap();
+    for webhook in all.validating[1].webhooks.as_ref().unwrap() {
+        assert_eq!(webhook.namespace_selector, Some(LabelSelector::default()));
+    }
+}
+
+#[test]
+fn more_of_automation_than_a_condition_can_say_is_a_flaw() {
+    let mut config = config();
+    config.automation.users = (0..64).map(|n| format!("{n}-{}", "u".repeat(2000))).collect();
+    let flaw = registrations(&config, &[], &Reach::Service, None).unwrap_err();
+    assert_eq!(flaw.field, "spec.automation");
+    config.automation.users.truncate(8);
+    assert!(registrations(&config, &[], &Reach::Service, None).is_ok());
+}
+
+#[test]
+#[cfg(feature = "cel")]
+fn the_condition_the_api_server_evaluates_holds_for_exactly_whom_the_judgement_calls_automation() {
+    use crate::cel::{Expression, Inputs};
+    let mut config = config();
+    config.automation.users.push(r"o'neil\".to_owned());
+    let expression = who::by_automation(&config).unwrap().expression;
+    let expression = Expression::compile(&expression).unwrap();
+    let scale = sample::scale(1, 2);
+    let change = scale.change();
+    let table: [(&str, &[&str], bool); 13] = [
+        ("system:serviceaccount:smartops-system:smartops-orchestrator", &[], true),
+        ("system:serviceaccount:smartops-system:smartops-webhook", &[], false),
+        ("ci", &[], true),
+        ("ci2", &["ci"], false),
+        (r"o'neil\", &[], true),
+        ("alice", &["bots"], true),
+        ("alice", &["bot", "robots"], false),
+        ("system:serviceaccount:a:x", &[], true),
+        ("system:serviceaccount:a:xx", &[], false),
+        ("system:serviceaccount:agents:anything", &[], true),
+        ("system:serviceaccount:agents2:anything", &[], false),
+        ("impersonator", &["system:serviceaccounts:agents"], true),
+        ("impersonator", &["system:serviceaccounts:a"], false),
+    ];
+    for (user, groups, expected) in table {
+        let subject = crate::Subject::new(&config, user, groups);
+        assert_eq!(subject.is_automation(), expected, "the judgement: {user} {groups:?}");
+        let holds = expression.evaluate_bool(&Inputs::new(&change, &subject));
+        assert_eq!(holds, Ok(expected), "the condition: {user} {groups:?}");
+    }
+}

@@ -1,0 +1,106 @@
+//! Who asks, as conditions the API server evaluates: automation, people, the control plane, nodes. The list of
+//! automation is the configuration's own, so that judgement and registration agree about everybody.
+
+use k8s_openapi::api::admissionregistration::v1::MatchCondition;
+use smartops_common::config::{Principal, SmartOpsConfigSpec};
+use smartops_common::names;
+
+/// Longest condition written, in bytes. The API server's parser takes a hundred thousand characters.
+const LONGEST: usize = 64 * 1024;
+
+/// The name of the condition that says who automation is.
+pub const BY_AUTOMATION: &str = "by-automation";
+
+/// The condition of automation's entries, or why it cannot be written.
+pub(super) fn by_automation(config: &SmartOpsConfigSpec) -> Result<MatchCondition, String> {
+    let expression = is_automation(config);
+    if expression.len() > LONGEST {
+        return Err(format!(
+            "names so many that the registrations' condition has {} bytes and may have {LONGEST}: name groups or \
+             namespaces instead of single users and ServiceAccounts",
+            expression.len()
+        ));
+    }
+    Ok(condition(BY_AUTOMATION, expression))
+}
+
+/// The conditions of people's entries: whoever is neither automation nor the control plane at work on its own
+/// objects. The latter is left out here as well as in the judgement, so that an outage of the webhook stops no
+/// rollout under way.
+pub(super) fn by_people(config: &SmartOpsConfigSpec) -> Vec<MatchCondition> {
+    vec![
+        condition("not-by-automation", format!("!({})", is_automation(config))),
+        condition(
+            "not-by-the-control-plane",
+            format!("!(request.userInfo.username in {})", list(control_plane())),
+        ),
+    ]
+}
+
+/// Kubelets make and end the pods of their own node, and must never wait for a webhook that runs on one.
+pub(super) fn not_by_a_node() -> MatchCondition {
+    let node = "request.userInfo.username.startsWith('system:node:') && has(request.userInfo.groups) && \
+                'system:nodes' in request.userInfo.groups";
+    condition("not-by-a-node", format!("!({node})"))
+}
+
+pub(super) fn condition(name: &str, expression: String) -> MatchCondition {
+    MatchCondition { name: name.to_owned(), expression }
+}
+
+/// Everybody the guard, too, takes for the control plane.
+fn control_plane() -> impl Iterator<Item = String> {
+    let accounts = names::CONTROL_PLANE_SERVICE_ACCOUNTS
+        .map(|name| names::service_account_user("kube-system", name));
+    names::CONTROL_PLANE_USERS.map(str::to_owned).into_iter().chain(accounts)
+}
+
+/// A CEL expression that holds for exactly those [`Principal::is`] holds for.
+fn is_automation(config: &SmartOpsConfigSpec) -> String {
+    let (mut users, mut groups, mut prefixes) = (Vec::new(), Vec::new(), Vec::new());
+    for principal in config.automation_principals() {
+        match principal {
+            Principal::User(user) => users.push(user.to_owned()),
+            Principal::Group(group) => groups.push(group.to_owned()),
+            Principal::ServiceAccount { namespace, name } => {
+                users.push(names::service_account_user(namespace, name));
+            }
+            Principal::ServiceAccountsOf(namespace) => {
+                prefixes.push(names::service_account_prefix(namespace));
+                groups.push(names::service_accounts_group(namespace));
+            }
+        }
+    }
+    let mut parts = vec![format!("request.userInfo.username in {}", list(users))];
+    if !prefixes.is_empty() {
+        let starts = "request.userInfo.username.startsWith(p)";
+        parts.push(format!("{}.exists(p, {starts})", list(prefixes)));
+    }
+    if !groups.is_empty() {
+        parts.push(format!(
+            "(has(request.userInfo.groups) && request.userInfo.groups.exists(g, g in {}))",
+            list(groups)
+        ));
+    }
+    parts.join(" || ")
+}
+
+/// A CEL list of strings.
+fn list(items: impl IntoIterator<Item = String>) -> String {
+    let quoted: Vec<String> = items.into_iter().map(|item| literal(&item)).collect();
+    format!("[{}]", quoted.join(", "))
+}
+
+/// A CEL string: nothing in it can end it.
+fn literal(text: &str) -> String {
+    let escaped: String = text
+        .chars()
+        .map(|character| match character {
+            '\\' => "\\\\".to_owned(),
+            '\'' => "\\'".to_owned(),
+            c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
+            c => c.to_string(),
+        })
+        .collect();
+    format!("'{escaped}'")
+}

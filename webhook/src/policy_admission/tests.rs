@@ -1,0 +1,192 @@
+use k8s_openapi::api::core::v1::Namespace;
+use serde_json::json;
+use smartops_common::config::{SmartOpsConfig, SmartOpsConfigSpec};
+use smartops_guard::policy::GuardrailPolicy;
+use smartops_process::metrics::Metrics;
+use smartops_process::watch::Event;
+
+use super::*;
+
+const PEOPLE: &str = "operator";
+const AUTOMATION: &str = "system:serviceaccount:smartops-system:smartops-orchestrator";
+
+fn checker() -> Checker {
+    let metrics = WebhookMetrics::new(&Metrics::new("webhook").unwrap()).unwrap();
+    let board = Board::new(metrics.clone());
+    board.config(Event::Init);
+    board.policy(Event::<GuardrailPolicy>::Init);
+    board.namespace(Event::<Namespace>::Init);
+    board.config(Event::InitApply(SmartOpsConfig::new("default", SmartOpsConfigSpec::default())));
+    board.config(Event::InitDone);
+    board.policy(Event::<GuardrailPolicy>::InitDone);
+    board.namespace(Event::<Namespace>::InitDone);
+    Checker::new(board, metrics)
+}
+
+fn review(user: &str, resource: &str, old: Option<&Value>, new: &Value) -> Answer {
+    let operation = if old.is_some() { "UPDATE" } else { "CREATE" };
+    let object = |spec: &Value| json!({"metadata": {"name": "p"}, "spec": spec});
+    let body = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+        "uid": "u", "operation": operation, "name": "p",
+        "resource": {"group": "smartops.dev", "version": "v1alpha1", "resource": resource},
+        "userInfo": {"username": user}, "object": object(new), "oldObject": old.map(object),
+    }})
+    .to_string();
+    checker().review(&Envelope::read(body.as_bytes()).unwrap())
+}
+
+fn policy(rules: &Value) -> Value {
+    json!({
+        "match": {"kinds": [{"group": "apps", "resource": "deployments"}], "operations": ["UPDATE"]},
+        "rules": rules,
+    })
+}
+
+/// The fields a denial names.
+fn fields(answer: &Answer) -> Vec<String> {
+    let causes = answer.denial.iter().flat_map(|denial| &denial.causes);
+    causes.map(|cause| cause.path.clone()).collect()
+}
+
+#[test]
+fn a_policy_that_cannot_be_judged_by_is_denied_with_its_field_and_its_good_twin_passes() {
+    let table = [
+        (
+            json!({"replicas": {"min": 5, "max": 2}}),
+            "spec.rules.replicas",
+            json!({"replicas": {"min": 2, "max": 5}}),
+        ),
+        (
+            json!({"paths": {"forbid": ["spec..x"]}}),
+            "spec.rules.paths.forbid[0]",
+            json!({"paths": {"forbid": ["spec.x"]}}),
+        ),
+        (json!({"replica": {"min": 1}}), "spec", json!({"replicas": {"min": 1}})),
+    ];
+    for (bad, field, good) in table {
+        let denied = review(PEOPLE, "guardrailpolicies", None, &policy(&bad));
+        assert_eq!(fields(&denied), [field], "{bad}");
+        let message = &denied.denial.as_ref().unwrap().message;
+        assert!(
+            message.starts_with(
+                "SmartOps denies CREATE of guardrailpolicies.smartops.dev p by operator: spec"
+            ),
+            "{message}"
+        );
+        assert_eq!(
+            review(PEOPLE, "guardrailpolicies", None, &policy(&good)),
+            Answer::allowed(),
+            "{good}"
+        );
+    }
+}
+
+#[test]
+fn every_flaw_is_told_at_once() {
+    let bad =
+        policy(&json!({"replicas": {"min": 5, "max": 2}, "paths": {"allow": ["a..b", "c..d"]}}));
+    let denied = review(PEOPLE, "guardrailpolicies", None, &bad);
+    let paths = ["spec.rules.replicas", "spec.rules.paths.allow[0]", "spec.rules.paths.allow[1]"];
+    assert_eq!(fields(&denied), paths);
+}
+
+#[test]
+fn a_bad_policy_that_stands_may_have_its_finaliser_removed_but_not_be_made_bad_in_another_way() {
+    let bad = policy(&json!({"replicas": {"min": 5, "max": 2}}));
+    let kept = review(PEOPLE, "guardrailpolicies", Some(&bad), &bad);
+    assert_eq!(kept.denial, None);
+    assert_eq!(kept.warnings.len(), 1);
+    let worse = policy(&json!({"replicas": {"min": 6, "max": 2}}));
+    assert!(review(PEOPLE, "guardrailpolicies", Some(&bad), &worse).denial.is_some());
+    let good = policy(&json!({"replicas": {"min": 1, "max": 2}}));
+    assert_eq!(review(PEOPLE, "guardrailpolicies", Some(&bad), &good), Answer::allowed());
+}
+
+#[test]
+fn automation_writes_neither_and_people_do() {
+    let good = policy(&json!({"replicas": {"min": 1}}));
+    for (resource, spec) in [("guardrailpolicies", &good), ("smartopsconfigs", &json!({}))] {
+        let denied = review(AUTOMATION, resource, None, spec);
+        assert_eq!(denied.denial.unwrap().leading_rule(), Some(Rule::Unnamed), "{resource}");
+        assert!(review(AUTOMATION, resource, Some(spec), spec).denial.is_some(), "{resource}");
+        assert_eq!(review(PEOPLE, resource, None, spec), Answer::allowed(), "{resource}");
+    }
+}
+
+#[test]
+fn a_configuration_that_would_bind_the_cluster_itself_is_denied_and_its_good_twin_passes() {
+    let table = [
+        (json!({"users": [""]}), "users[0]", json!({"users": ["ci"]})),
+        (json!({"users": ["a", "b", "a"]}), "users[2]", json!({"users": ["a", "b"]})),
+        (
+            json!({"users": ["system:kube-scheduler"]}),
+            "users[0]",
+            json!({"users": ["kube-scheduler"]}),
+        ),
+        (json!({"users": ["system:node:a"]}), "users[0]", json!({"users": ["node-a"]})),
+        (json!({"groups": ["bots", "system:masters"]}), "groups[1]", json!({"groups": ["bots"]})),
+        (
+            json!({"groups": ["system:authenticated"]}),
+            "groups[0]",
+            json!({"groups": ["authenticated"]}),
+        ),
+        (
+            json!({"groups": ["system:serviceaccounts:smartops-system"]}),
+            "groups[0]",
+            json!({"groups": ["system:serviceaccounts:agents"]}),
+        ),
+        (
+            json!({"namespaces": ["kube-system"]}),
+            "namespaces[0]",
+            json!({"namespaces": ["agents"]}),
+        ),
+        (
+            json!({"serviceAccounts": [{"namespace": "smartops-system", "name": "smartops-webhook"}]}),
+            "serviceAccounts[0]",
+            json!({"serviceAccounts": [{"namespace": "smartops-system", "name": "another"}]}),
+        ),
+        (
+            json!({"serviceAccounts": [{"namespace": "a", "name": ""}]}),
+            "serviceAccounts[0]",
+            json!({"serviceAccounts": [{"namespace": "a", "name": "b"}]}),
+        ),
+    ];
+    for (bad, field, good) in table {
+        let review = |automation: &Value| {
+            review(PEOPLE, "smartopsconfigs", None, &json!({"automation": automation}))
+        };
+        assert_eq!(fields(&review(&bad)), [format!("spec.automation.{field}")], "{bad}");
+        assert_eq!(review(&good), Answer::allowed(), "{good}");
+    }
+}
+
+#[test]
+fn guarding_the_cluster_s_own_namespaces_is_legal_and_warned_about() {
+    let guarding = json!({"guarded": {"excludeNamespaces": ["kube-system"]}});
+    let answer = review(PEOPLE, "smartopsconfigs", None, &guarding);
+    assert_eq!(answer.denial, None);
+    assert_eq!(answer.warnings.len(), 1);
+    assert!(answer.warnings[0].starts_with("smartops-system is guarded"), "{:?}", answer.warnings);
+}
+
+#[test]
+fn what_is_legal_and_looks_like_a_mistake_is_warned_about_in_few_short_words() {
+    let mut spec = policy(&json!({}));
+    spec["match"]["kinds"] = json!([
+        {"group": "apps", "resource": "deployment"}, {"group": "", "resource": "deployments"},
+        {"group": "shop.example", "resource": "carts"}, {"group": "batch", "resource": "jobs"},
+    ]);
+    let warned = review(PEOPLE, "guardrailpolicies", None, &spec);
+    assert_eq!(warned.denial, None);
+    assert_eq!(
+        warned.warnings,
+        [
+            r#"group "apps" has no resource "deployment"; is deployments meant?"#,
+            r#"group "" has no resource "deployments"; group "apps" has"#,
+            "it has no rules and includes nobody by word: it binds nothing and names nothing",
+        ]
+    );
+    let mut creation = policy(&json!({"replicas": {"max": 5}}));
+    creation["match"]["operations"] = json!(["CREATE"]);
+    assert_eq!(review(PEOPLE, "guardrailpolicies", None, &creation).warnings.len(), 1);
+}

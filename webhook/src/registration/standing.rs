@@ -1,0 +1,332 @@
+//! A registration as it stands or should stand: what of it counts, whether two say the same, and in which order
+//! they are written. Pure; who reads and writes them is `registration`'s.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::admissionregistration::v1::{
+    MatchCondition, MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+    WebhookClientConfig,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::api::ObjectMeta;
+use smartops_common::names;
+use smartops_guard::registration::{BY_AUTOMATION, Reach, Registrations};
+
+/// The two kinds of registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Validating,
+    Mutating,
+}
+
+/// A registration by kind and name.
+pub(super) type Key = (Kind, String);
+
+/// A registration of either kind.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Standing {
+    Validating(Box<ValidatingWebhookConfiguration>),
+    Mutating(Box<MutatingWebhookConfiguration>),
+}
+
+impl From<ValidatingWebhookConfiguration> for Standing {
+    fn from(configuration: ValidatingWebhookConfiguration) -> Self {
+        Self::Validating(Box::new(configuration))
+    }
+}
+
+impl From<MutatingWebhookConfiguration> for Standing {
+    fn from(configuration: MutatingWebhookConfiguration) -> Self {
+        Self::Mutating(Box::new(configuration))
+    }
+}
+
+impl Standing {
+    pub(super) fn key(&self) -> Key {
+        let kind = match self {
+            Self::Validating(_) => Kind::Validating,
+            Self::Mutating(_) => Kind::Mutating,
+        };
+        (kind, self.metadata().name.clone().unwrap_or_default())
+    }
+
+    pub(super) fn metadata(&self) -> &ObjectMeta {
+        match self {
+            Self::Validating(c) => &c.metadata,
+            Self::Mutating(c) => &c.metadata,
+        }
+    }
+
+    /// The version, where it is the number the API server makes of it.
+    pub(super) fn version(&self) -> Option<u64> {
+        self.metadata().resource_version.as_ref()?.parse().ok()
+    }
+
+    fn client_configs(&self) -> Vec<&WebhookClientConfig> {
+        match self {
+            Self::Validating(c) => c.webhooks.iter().flatten().map(|w| &w.client_config).collect(),
+            Self::Mutating(c) => c.webhooks.iter().flatten().map(|w| &w.client_config).collect(),
+        }
+    }
+
+    /// Whether every entry trusts exactly this authority.
+    pub(super) fn trusts(&self, authority: &[u8]) -> bool {
+        let bundle = |c: &WebhookClientConfig| c.ca_bundle.as_ref().map(|b| b.0.clone());
+        self.client_configs().into_iter().all(|c| bundle(c).as_deref() == Some(authority))
+    }
+
+    /// How its entries reach the webhook; `None` where none of them does.
+    pub(super) fn reach(&self) -> Option<Reach> {
+        self.client_configs().into_iter().find_map(Reach::of)
+    }
+
+    /// The expression that says who automation is.
+    fn by_automation(&self) -> Option<&str> {
+        let Self::Validating(c) = self else { return None };
+        let mut conditions =
+            c.webhooks.iter().flatten().flat_map(|w| w.match_conditions.iter().flatten());
+        conditions.find(|c| c.name == BY_AUTOMATION).map(|c| c.expression.as_str())
+    }
+
+    /// The same with this expression for who automation is.
+    fn with_automation(mut self, expression: &str) -> Self {
+        let Self::Validating(c) = &mut self else { return self };
+        let conditions =
+            c.webhooks.iter_mut().flatten().flat_map(|w| w.match_conditions.iter_mut().flatten());
+        for condition in conditions.filter(|c| c.name == BY_AUTOMATION) {
+            expression.clone_into(&mut condition.expression);
+        }
+        self
+    }
+
+    /// Whether the entries of both mean the same to the API server.
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Validating(one), Self::Validating(other)) => normal_v(one) == normal_v(other),
+            (Self::Mutating(one), Self::Mutating(other)) => normal_m(one) == normal_m(other),
+            _ => false,
+        }
+    }
+
+    /// The entries of `wanted` under the metadata that stand here: what replaces it as a whole.
+    pub(super) fn with_entries_of(mut self, wanted: &Self) -> Self {
+        match (&mut self, wanted) {
+            (Self::Validating(one), Self::Validating(wanted)) => {
+                one.webhooks.clone_from(&wanted.webhooks);
+            }
+            (Self::Mutating(one), Self::Mutating(wanted)) => {
+                one.webhooks.clone_from(&wanted.webhooks);
+            }
+            _ => {}
+        }
+        self
+    }
+
+    /// Who wrote it last, as far as it says so.
+    pub(super) fn last_writers(&self) -> Vec<String> {
+        let fields = self.metadata().managed_fields.as_deref().unwrap_or_default();
+        let others = fields.iter().filter_map(|entry| {
+            let manager = entry.manager.clone()?;
+            (manager != names::WEBHOOK_FIELD_MANAGER)
+                .then(|| (entry.time.as_ref().map(|t| t.0), manager))
+        });
+        let others: Vec<_> = others.collect();
+        let newest = others.iter().map(|(time, _)| *time).max().flatten();
+        let mut last: Vec<String> = others
+            .into_iter()
+            .filter(|(time, _)| *time == newest)
+            .map(|(_, manager)| manager)
+            .collect();
+        last.sort_unstable();
+        last.dedup();
+        last
+    }
+}
+
+fn normal_v(c: &ValidatingWebhookConfiguration) -> ValidatingWebhookConfiguration {
+    let mut webhooks = c.webhooks.clone().unwrap_or_default();
+    webhooks.sort_by(|a, b| a.name.cmp(&b.name));
+    for webhook in &mut webhooks {
+        normalise_conditions(&mut webhook.match_conditions);
+        normalise_selector(&mut webhook.namespace_selector);
+        normalise_selector(&mut webhook.object_selector);
+    }
+    ValidatingWebhookConfiguration { metadata: ObjectMeta::default(), webhooks: Some(webhooks) }
+}
+
+fn normal_m(c: &MutatingWebhookConfiguration) -> MutatingWebhookConfiguration {
+    let mut webhooks = c.webhooks.clone().unwrap_or_default();
+    webhooks.sort_by(|a, b| a.name.cmp(&b.name));
+    for webhook in &mut webhooks {
+        normalise_conditions(&mut webhook.match_conditions);
+        normalise_selector(&mut webhook.namespace_selector);
+        normalise_selector(&mut webhook.object_selector);
+    }
+    MutatingWebhookConfiguration { metadata: ObjectMeta::default(), webhooks: Some(webhooks) }
+}
+
+/// All must hold, so their order means nothing.
+fn normalise_conditions(conditions: &mut Option<Vec<MatchCondition>>) {
+    conditions.get_or_insert_default().sort_by(|a, b| a.name.cmp(&b.name));
+}
+
+/// An empty selector and none select everything alike.
+fn normalise_selector(selector: &mut Option<LabelSelector>) {
+    let selector = selector.get_or_insert_default();
+    selector.match_labels.take_if(|labels| labels.is_empty());
+    selector.match_expressions.take_if(|expressions| expressions.is_empty());
+}
+
+/// Every registration as it should stand, automation's first.
+pub(super) fn all(wanted: &Registrations) -> Vec<Standing> {
+    let validating = wanted.validating.iter().cloned().map(Standing::from);
+    validating.chain(wanted.mutating.iter().cloned().map(Standing::from)).collect()
+}
+
+/// What has to be written, in order, so that at no instant somebody is neither automation's nor people's: whoever
+/// becomes automation is so before people's registration lets go of them, and whoever ceases to be is people's first.
+///
+/// `is_drift` tells that what should stand has not changed, only what does; then what stands is nobody's wish.
+pub(super) fn due(
+    wanted: &[Standing],
+    seen: &BTreeMap<Key, Standing>,
+    is_drift: bool,
+) -> Vec<Standing> {
+    let mut due: Vec<Standing> = wanted
+        .iter()
+        .filter(|w| seen.get(&w.key()).is_none_or(|stands| !stands.says_the_same(w)))
+        .cloned()
+        .collect();
+    let automation = (Kind::Validating, names::AUTOMATION_REGISTRATION.to_owned());
+    let people = (Kind::Validating, names::PEOPLE_REGISTRATION.to_owned());
+    let place = |key: &Key| due.iter().position(|w| w.key() == *key);
+    let (Some(first), Some(second)) = (place(&automation), place(&people)) else { return due };
+    let stands = seen.get(&automation).and_then(Standing::by_automation);
+    let (Some(old), Some(new)) = (stands, due[first].by_automation()) else { return due };
+    if is_drift || old == new {
+        return due;
+    }
+    let both = format!("({old}) || ({new})");
+    let widened = due[first].clone().with_automation(&both);
+    let narrowed = std::mem::replace(&mut due[first], widened);
+    due.insert(second + 1, narrowed);
+    due
+}
+
+#[cfg(test)]
+mod tests {
+    use smartops_common::config::SmartOpsConfigSpec;
+    use smartops_guard::policy::{GuardrailPolicy, compile, shipped};
+    use smartops_guard::registration::{Demand, registrations};
+
+    use super::*;
+
+    fn wanted(users: &[&str]) -> Vec<Standing> {
+        let mut config = SmartOpsConfigSpec::default();
+        config.automation.users = users.iter().map(|u| (*u).to_owned()).collect();
+        let demand = |p: GuardrailPolicy| Demand::of(&p.spec, &compile("p", &p.spec).unwrap());
+        let demands: Vec<Demand> = shipped().into_iter().map(demand).collect();
+        all(&registrations(&config, &demands, &Reach::Service, Some(b"ca")).unwrap())
+    }
+
+    fn stand(all: &[Standing]) -> BTreeMap<Key, Standing> {
+        all.iter().map(|s| (s.key(), s.clone())).collect()
+    }
+
+    /// The names of what is written, with whether `user` would be automation after the step.
+    fn steps(due: &[Standing], user: &str) -> Vec<(String, bool)> {
+        let quoted = format!("'{user}'");
+        let holds = |s: &Standing| format!("{s:?}").contains(&quoted);
+        due.iter().map(|s| (s.key().1, holds(s))).collect()
+    }
+
+    #[test]
+    fn what_stands_as_it_should_is_left_alone_whatever_its_order() {
+        let all = wanted(&[]);
+        let mut seen = stand(&all);
+        for standing in seen.values_mut() {
+            if let Standing::Validating(c) = standing {
+                c.webhooks.as_mut().unwrap().reverse();
+                for webhook in c.webhooks.iter_mut().flatten() {
+                    webhook.match_conditions.as_mut().unwrap().reverse();
+                    webhook.object_selector = None;
+                }
+            }
+        }
+        assert_eq!(due(&all, &seen, false), []);
+    }
+
+    #[test]
+    fn whoever_becomes_automation_is_so_before_people_let_go() {
+        let all = wanted(&["ci"]);
+        let due = due(&all, &stand(&wanted(&[])), false);
+        let names = [
+            ("smartops-automation", true),
+            ("smartops-people", true),
+            ("smartops-automation", true),
+        ];
+        assert_eq!(steps(&due, "ci"), names.map(|(n, h)| (n.to_owned(), h)));
+    }
+
+    #[test]
+    fn whoever_ceases_to_be_automation_is_people_s_first() {
+        let due = due(&wanted(&["new"]), &stand(&wanted(&["old"])), false);
+        let names = [
+            ("smartops-automation", true),
+            ("smartops-people", false),
+            ("smartops-automation", false),
+        ];
+        assert_eq!(steps(&due, "old"), names.map(|(n, h)| (n.to_owned(), h)));
+    }
+
+    #[test]
+    fn what_somebody_else_wrote_is_not_taken_for_a_former_list() {
+        let all = wanted(&[]);
+        let mut seen = stand(&all);
+        for standing in seen.values_mut() {
+            *standing = standing.clone().with_automation("true");
+        }
+        let people = (Kind::Validating, names::PEOPLE_REGISTRATION.to_owned());
+        seen.remove(&people);
+        let due = due(&all, &seen, true);
+        assert!(!format!("{due:?}").contains("(true)"));
+        assert_eq!(due.len(), 2);
+    }
+
+    #[test]
+    fn every_field_that_counts_is_missed_when_it_changes() {
+        type Edit = fn(&mut k8s_openapi::api::admissionregistration::v1::ValidatingWebhook);
+        let edits: [(&str, Edit); 9] = [
+            ("rules", |w| w.rules = None),
+            ("failurePolicy", |w| w.failure_policy = Some("Ignore".into())),
+            ("conditions", |w| {
+                w.match_conditions
+                    .get_or_insert_default()
+                    .push(MatchCondition { name: "never".into(), expression: "false".into() });
+            }),
+            ("bundle", |w| w.client_config.ca_bundle = None),
+            ("path", |w| w.client_config.service.as_mut().unwrap().path = Some("/".into())),
+            ("objectSelector", |w| {
+                w.object_selector.get_or_insert_default().match_labels =
+                    Some([("a".to_owned(), "b".to_owned())].into());
+            }),
+            ("namespaceSelector", |w| {
+                w.namespace_selector.get_or_insert_default().match_labels =
+                    Some([("a".to_owned(), "b".to_owned())].into());
+            }),
+            ("timeout", |w| w.timeout_seconds = Some(1)),
+            ("matchPolicy", |w| w.match_policy = Some("Exact".into())),
+        ];
+        let all = wanted(&[]);
+        for (what, edit) in edits {
+            let mut seen = stand(&all);
+            let key = (Kind::Validating, names::AUTOMATION_REGISTRATION.to_owned());
+            let Some(Standing::Validating(c)) = seen.get_mut(&key) else { panic!("{what}") };
+            edit(&mut c.webhooks.as_mut().unwrap()[0]);
+            assert_eq!(due(&all, &seen, true).len(), 1, "{what}");
+        }
+        let mut seen = stand(&all);
+        seen.remove(&(Kind::Mutating, names::PEOPLE_REGISTRATION.to_owned()));
+        assert_eq!(due(&all, &seen, true).len(), 1, "deleted");
+    }
+}
