@@ -11,8 +11,8 @@ use k8s_openapi::api::core::v1::ReplicationController;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::Resource;
 use kube::api::ObjectMeta;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use smartops_change::TemplateDigest;
 use smartops_guard::history::{Sight, WorkloadKind};
 
@@ -26,6 +26,11 @@ pub trait Watchable:
     const DEFAULT_REPLICAS: Option<i64>;
     /// How it says which pods are its own.
     type Selector: DeserializeOwned + Into<LabelSelector> + Clone + Debug + Send + 'static;
+
+    /// Reads its template as its controller compares templates: by value, unless it says otherwise.
+    fn template<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TemplateDigest, D::Error> {
+        TemplateDigest::deserialize(deserializer)
+    }
 }
 
 impl Watchable for Deployment {
@@ -38,12 +43,20 @@ impl Watchable for StatefulSet {
     const KIND: WorkloadKind = WorkloadKind::StatefulSet;
     const DEFAULT_REPLICAS: Option<i64> = Some(1);
     type Selector = LabelSelector;
+
+    fn template<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TemplateDigest, D::Error> {
+        TemplateDigest::as_written(deserializer)
+    }
 }
 
 impl Watchable for DaemonSet {
     const KIND: WorkloadKind = WorkloadKind::DaemonSet;
     const DEFAULT_REPLICAS: Option<i64> = None;
     type Selector = LabelSelector;
+
+    fn template<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TemplateDigest, D::Error> {
+        TemplateDigest::as_written(deserializer)
+    }
 }
 
 impl Watchable for ReplicationController {
@@ -81,7 +94,7 @@ pub struct WorkloadSpec<K: Watchable> {
     #[serde(default)]
     pub selector: Option<K::Selector>,
     /// Changes exactly when the pods are rolled.
-    #[serde(default = "nothing")]
+    #[serde(default = "nothing", deserialize_with = "K::template")]
     pub template: TemplateDigest,
     /// How many pods it wants, where that is written.
     #[serde(default)]
@@ -138,6 +151,19 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    #[test]
+    fn each_kind_tells_a_new_template_as_its_controller_does() {
+        fn digest<K: Watchable>(memory: &str) -> TemplateDigest {
+            let object = json!({"metadata": {"name": "web", "uid": "u"}, "spec": {"template": {"spec": {
+                "containers": [{"name": "c", "resources": {"limits": {"memory": memory}}}]}}}});
+            serde_json::from_value::<Workload<K>>(object).unwrap().spec.template
+        }
+        assert_eq!(digest::<Deployment>("1Gi"), digest::<Deployment>("1073741824"));
+        assert_ne!(digest::<StatefulSet>("1Gi"), digest::<StatefulSet>("1073741824"));
+        assert_ne!(digest::<DaemonSet>("1Gi"), digest::<DaemonSet>("1073741824"));
+        assert_eq!(digest::<StatefulSet>("1Gi"), digest::<StatefulSet>("1Gi"));
+    }
 
     fn read<K: Watchable>(spec: &Value) -> Workload<K> {
         let object =
