@@ -117,7 +117,8 @@ impl Live {
     ) -> Result<Option<Vec<Timestamp>>, Error> {
         let api = self.api(&kind.resource(), namespace);
         let read = deadline("reading the workload", left(until), api.get_opt(name)).await;
-        let Some(workload) = self.count("workload", read)?.filter(|w| w.uid().as_deref() == Some(uid))
+        let Some(workload) =
+            self.count("workload", read)?.filter(|w| w.uid().as_deref() == Some(uid))
         else {
             return Ok(None);
         };
@@ -147,9 +148,8 @@ impl Live {
         let pods = resource("", "v1", "Pod", "pods");
         let params = selected(Some(&selector));
         let all = self.owned(&pods, namespace, controller, &params, "pods", until).await?;
-        let came_with_it = |at: &Timestamp| {
-            made.is_some_and(|made| at.duration_since(made) <= CAME_WITH_IT)
-        };
+        let came_with_it =
+            |at: &Timestamp| made.is_some_and(|made| at.duration_since(made) <= CAME_WITH_IT);
         Ok(all.and_then(|all| all.into_iter().filter(|at| !came_with_it(at)).max()))
     }
 
