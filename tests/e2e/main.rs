@@ -7,6 +7,7 @@ mod crash;
 mod drain;
 mod memory;
 mod outage;
+mod registrations;
 mod routes;
 mod scene;
 mod signals;
