@@ -105,7 +105,7 @@ fn the_agent_can_edit_but_become_nobody_else() -> Result<()> {
 #[test]
 fn a_stranger_with_a_valid_token_may_do_nothing() -> Result<()> {
     let namespace = Namespace::create(shared()?, "stranger")?;
-    let outcome = namespace.run("webhook", &["delete", "pods", "--all"])?;
+    let outcome = namespace.run("webhook", &["delete", "pod", "any"])?;
     ensure!(!outcome.succeeded && outcome.errors.contains("cannot"), "{}", outcome.text());
     Ok(())
 }
