@@ -8,6 +8,7 @@ mod turn;
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
@@ -67,13 +68,13 @@ impl std::fmt::Debug for Election {
 }
 
 impl Election {
-    /// For the Lease of this name. The identity is this machine's name with a random end: a process started again
-    /// is another one.
-    pub fn new(client: Client, namespace: &str, name: &'static str) -> Self {
+    /// For the Lease of this name. `place` is where this process listens: with the machine's name it tells it from
+    /// every other that lives, and a process started again at the same place goes on leading at once.
+    pub fn new(client: Client, namespace: &str, name: &'static str, place: SocketAddr) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
             name,
-            identity: format!("{}_{:016x}", host(), random()),
+            identity: format!("{}_{place}", host()),
             timing: Timing::USUAL,
             leading: watch::Sender::new(false),
         }

@@ -1,5 +1,6 @@
 //! Wiring: what runs, what it is given, and in which order. No decision is taken here.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
@@ -90,7 +91,7 @@ impl Program {
         let resolver = Resolver::new();
         let authority = self.certificate(args, names, &resolver);
         let (done, written) = oneshot::channel();
-        let leading = self.election(args, written);
+        let leading = self.election(args, listener.address(), written);
 
         let board = Board::new(self.webhook_metrics.clone());
         let histories = Arc::new(Histories::new(self.webhook_metrics.clone()));
@@ -138,9 +139,14 @@ impl Program {
 
     /// The election; told is whether this replica leads. It goes on leading after the stop until its last ledger is
     /// written.
-    fn election(&mut self, args: &Args, written: oneshot::Receiver<()>) -> watch::Receiver<bool> {
-        let election =
-            Election::new(self.client.clone(), &args.common.namespace, names::WEBHOOK_LEASE);
+    fn election(
+        &mut self,
+        args: &Args,
+        place: SocketAddr,
+        written: oneshot::Receiver<()>,
+    ) -> watch::Receiver<bool> {
+        let (client, namespace) = (self.client.clone(), &args.common.namespace);
+        let election = Election::new(client, namespace, names::WEBHOOK_LEASE, place);
         let leading = election.is_leader();
         let run = election.run(self.shutdown.clone(), async {
             let _dropped = written.await;

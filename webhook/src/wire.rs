@@ -108,11 +108,11 @@ async fn start_with(
 ) -> Server {
     let metrics = WebhookMetrics::new(&Metrics::new("webhook").unwrap()).unwrap();
     let histories = Arc::new(Histories::new(metrics.clone()));
-    histories.observe(Event::Init);
+    histories.observe(Event::<Workload>::Init);
     for workload in workloads {
         histories.observe(Event::InitApply(workload));
     }
-    histories.observe(Event::InitDone);
+    histories.observe(Event::<Workload>::InitDone);
     let live = Live::new(client, metrics.clone());
     let reviewer = Reviewer::new(fill(&metrics), histories, live, metrics);
     let names = Names::new(["127.0.0.1"]).unwrap();

@@ -38,7 +38,8 @@ impl Server {
             async move { Ok::<_, std::io::Error>(server.answer(request).await) }
         });
         let client = Client::new(service, "smartops-system");
-        let election = Election::new(client, "smartops-system", "smartops-webhook");
+        let place = SocketAddr::from(([127, 0, 0, 1], 8443));
+        let election = Election::new(client, "smartops-system", "smartops-webhook", place);
         Election { identity: identity.to_owned(), timing: QUICK, ..election }
     }
 
@@ -147,6 +148,18 @@ async fn a_leader_that_dies_is_followed_after_its_term_and_not_before() {
     one.task.abort();
     two.wait(true).await;
     assert!(died.elapsed() + QUICK.renew >= QUICK.term, "{:?}", died.elapsed());
+}
+
+#[tokio::test]
+async fn a_leader_that_is_started_again_at_the_same_place_goes_on_leading_at_once() {
+    let server = Server::default();
+    let mut one = start(&server, "one");
+    one.wait(true).await;
+    one.task.abort();
+    let died = Instant::now();
+    let mut again = start(&server, "one");
+    again.wait(true).await;
+    assert!(died.elapsed() < QUICK.term, "{:?}", died.elapsed());
 }
 
 #[tokio::test]
