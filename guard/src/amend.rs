@@ -11,7 +11,7 @@ use smartops_common::denial::Rule;
 use crate::cel::Inputs;
 use crate::facts::Facts;
 use crate::judge::Needs;
-use crate::policy::{CompiledPolicy, Fit, Mode, NamedKind};
+use crate::policy::{CompiledPolicy, Fit, Mode};
 use crate::rules::Case;
 use crate::rules::evidence::Evidence;
 use crate::rules::replicas::{OnViolation, Replicas};
@@ -134,9 +134,10 @@ fn binding<'p>(
             }
             Fit::Yes { .. } => {}
         }
-        if let Some(path) = policy.named_kind(change).and_then(NamedKind::number) {
+        if let Some(path) = policy.number(change) {
             // What cannot be read is refused by the judgement.
             let number = change.number_at(path).ok().flatten();
+            // A Scale has its own, found already.
             found = found.or_else(|| number.map(|number| (number, path.pointer())));
         }
         binding.push(Binding { policy, rule });

@@ -74,7 +74,7 @@ pub fn judge(
         };
         is_named |= applied.is_certain && policy.names(subject, fit);
         let mut found = Vec::new();
-        needs.also(policy.rules().judge(&case, reach, policy.named_kind(change), &mut found));
+        needs.also(policy.rules().judge(&case, reach, policy.number(change), &mut found));
         if policy.is_left_by(change) {
             found.push(leaving("object", "spec.match.objects"));
         }

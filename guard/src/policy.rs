@@ -12,7 +12,7 @@ mod unjudged;
 
 pub use self::compile::{CompileError, CompiledPolicy, Flaw, blind, compile};
 pub use self::coverage::Covered;
-pub(crate) use self::coverage::{NamedKind, Reach, ends_pods};
+pub(crate) use self::coverage::{Reach, ends_pods};
 pub use self::defaults::shipped;
 pub(crate) use self::fit::Fit;
 pub use self::index::{Applied, Index};

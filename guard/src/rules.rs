@@ -14,7 +14,7 @@ pub mod resources;
 use jiff::Timestamp;
 use kube_derive::KubeSchema;
 use serde::{Deserialize, Serialize};
-use smartops_change::{Change, Operation};
+use smartops_change::{Change, NumberPath, Operation};
 use smartops_common::denial::Rule;
 
 use self::budget::{Budget, BudgetSpec};
@@ -30,7 +30,7 @@ use crate::cel::Inputs;
 use crate::facts::Facts;
 use crate::findings::Finding;
 use crate::judge::Needs;
-use crate::policy::{Flaw, NamedKind, Reach};
+use crate::policy::{Flaw, Reach};
 use crate::subject::Subject;
 
 /// What the writes a policy means may not do. A rule that is absent binds nothing.
@@ -136,7 +136,7 @@ impl Rules {
         &self,
         case: &Case<'_>,
         reach: Reach,
-        kind: Option<&NamedKind>,
+        number: Option<&NumberPath>,
         found: &mut Vec<Finding>,
     ) -> Result<(), Needs> {
         if self.is_blind {
@@ -157,11 +157,11 @@ impl Rules {
             && is_update
             && reach != Reach::Autoscaler
         {
-            rule.judge(case, found);
+            rule.judge(case, number, found);
         }
         if is_named {
             if let Some(rule) = &self.deletion {
-                rule.judge(case, kind, found);
+                rule.judge(case, number, found);
             }
             self.custom.judge(case, found);
         }
@@ -170,7 +170,7 @@ impl Rules {
         }
         let mut needs = Needs::default();
         if let Some(rule) = &self.replicas {
-            needs.also(rule.judge(case, kind, found));
+            needs.also(rule.judge(case, number, found));
         }
         if let Some(rule) = &self.cooldown {
             needs.also(rule.judge(case, reach, found));

@@ -141,11 +141,6 @@ impl NamedKind {
     pub(crate) fn ends_pods(&self) -> bool {
         self.is("", "pods", "") || self.is("", "pods", "eviction")
     }
-
-    /// Its place in an object of which the policy says where the number stands.
-    pub(crate) fn number(&self) -> Option<&NumberPath> {
-        self.number.as_ref()
-    }
 }
 
 impl std::fmt::Display for NamedKind {
@@ -186,6 +181,14 @@ impl Coverage {
     /// The named kind a change is of.
     pub(crate) fn named(&self, change: &Change<'_>) -> Option<&NamedKind> {
         self.kinds.iter().find(|k| k.is_same_as(change.resource()))
+    }
+
+    /// Where the object of a change keeps its number, as far as the policy has to say it; of a Scale, its object.
+    pub(super) fn number(&self, change: &Change<'_>) -> Option<&NumberPath> {
+        let Resource { group, resource, subresource, .. } = change.resource();
+        let is_object = matches!(subresource, "" | "scale");
+        let kind = self.kinds.iter().find(|k| is_object && k.is(group, resource, ""));
+        kind.and_then(|kind| kind.number.as_ref())
     }
 
     /// Whether the policy means this write, and how.

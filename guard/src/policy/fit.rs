@@ -1,10 +1,10 @@
 //! Whether a policy means a write: kind, operation, subject, labels and conditions. The namespace is the index's.
 
-use smartops_change::{Change, Kind, Operation};
+use smartops_change::{Change, Kind, NumberPath, Operation};
 use smartops_common::names;
 
 use super::compile::CompiledPolicy;
-use super::coverage::{Covered, Covers, NamedKind, Reach};
+use super::coverage::{Covered, Covers, Reach};
 use super::kind::{Mode, SubjectMatch, SubjectSet};
 use super::selector::Selector;
 use crate::cel::{Held, Inputs};
@@ -225,9 +225,9 @@ impl CompiledPolicy {
         self.namespaces().is_some_and(|n| n.selector.is_some())
     }
 
-    /// The kind it names that a change is of.
-    pub(crate) fn named_kind(&self, change: &Change<'_>) -> Option<&NamedKind> {
-        self.coverage.named(change)
+    /// Where the object of a change keeps its number, as far as the policy has to say it; of a Scale, its object.
+    pub(crate) fn number(&self, change: &Change<'_>) -> Option<&NumberPath> {
+        self.coverage.number(change)
     }
 
     /// Everything a registration must send, so that the policy sees what it means.

@@ -4,13 +4,13 @@
 use kube_derive::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use smartops_change::Operation;
+use smartops_change::{NumberPath, Operation};
 use smartops_common::denial::Rule;
 
 use super::Case;
 use super::replicas::number;
 use crate::findings::Finding;
-use crate::policy::{Flaw, NamedKind};
+use crate::policy::Flaw;
 
 /// Whether objects may be deleted.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
@@ -41,14 +41,19 @@ impl Deletion {
         Self { allow: spec.allow }
     }
 
-    pub(super) fn judge(self, case: &Case<'_>, kind: Option<&NamedKind>, found: &mut Vec<Finding>) {
+    pub(super) fn judge(
+        self,
+        case: &Case<'_>,
+        place: Option<&NumberPath>,
+        found: &mut Vec<Finding>,
+    ) {
         let change = case.change;
         let is_deleting = change.old().is_some_and(|old| old.is_deleting);
         if change.operation() != Operation::Delete || is_deleting {
             return;
         }
         // A number that cannot be read is none that is known to be 0.
-        let number = number(change, kind).ok().flatten();
+        let number = number(change, place).ok().flatten();
         let runs = number.and_then(|(number, _)| number.old);
         let message = match (self.allow, runs) {
             (Deletable::Unused, Some(0)) => return,

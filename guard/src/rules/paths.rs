@@ -3,7 +3,7 @@
 
 use kube_derive::KubeSchema;
 use serde::{Deserialize, Serialize};
-use smartops_change::{Difference, Pattern};
+use smartops_change::{Difference, Kind, NumberPath, Path, Pattern, Segment};
 use smartops_common::denial::Rule;
 
 use super::Case;
@@ -36,6 +36,8 @@ pub(crate) struct Paths {
     allowed: String,
 }
 
+/// Where a Scale keeps its number.
+const SCALE: &str = "spec.replicas";
 /// Most paths one policy names in a denial.
 const MOST_PATHS: usize = 16;
 
@@ -49,9 +51,22 @@ impl Paths {
         }
     }
 
-    pub(super) fn judge(&self, case: &Case<'_>, found: &mut Vec<Finding>) {
+    /// `place` is where a custom resource keeps its number: a Scale of it changes that path.
+    pub(super) fn judge(
+        &self,
+        case: &Case<'_>,
+        place: Option<&NumberPath>,
+        found: &mut Vec<Finding>,
+    ) {
         let differences = case.change.differences();
-        let refused = differences.listed().iter().filter_map(|d| self.refusal(d));
+        let place = place.filter(|_| case.change.kind() == Kind::Scale);
+        let refused = differences.listed().iter().filter_map(|d| match place {
+            Some(place) if d.path.to_string() == SCALE => {
+                let path = Path::new(place.as_str().split('.').map(key).collect());
+                self.refusal(&Difference { path, ..d.clone() })
+            }
+            _ => self.refusal(d),
+        });
         found.extend(refused.take(MOST_PATHS));
         if differences.is_truncated() {
             let message = format!(
@@ -82,6 +97,10 @@ impl Paths {
     }
 }
 
+fn key(word: &str) -> Segment {
+    Segment::Key(word.to_owned())
+}
+
 fn patterns(list: &str, texts: &[String], flaws: &mut Vec<Flaw>) -> Vec<Pattern> {
     let mut patterns = Vec::with_capacity(texts.len());
     for (place, text) in texts.iter().enumerate() {
@@ -105,6 +124,9 @@ fn finding(path: String, message: String) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use super::PathsSpec;
+    use crate::policy::{KindMatch, OperationName};
+    use crate::rules::RulesSpec;
     use crate::sample::{self, CONTAINER, Write};
 
     #[test]
@@ -213,5 +235,29 @@ mod tests {
         let verdict = sample::verdict(&write, &sample::automation());
         assert!(verdict.denial().is_some());
         assert!(!format!("{verdict:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_scale_of_a_custom_resource_changes_the_path_of_its_number() {
+        let policy = |forbid: &str| {
+            let mut spec = sample::baseline();
+            spec.match_.kinds = vec![KindMatch {
+                group: "example.com".into(),
+                resource: "widgets".into(),
+                replicas_path: Some("spec.size".into()),
+            }];
+            spec.match_.operations = vec![OperationName::Update];
+            let paths = PathsSpec { allow: None, forbid: vec![forbid.into()] };
+            spec.rules = RulesSpec { paths: Some(paths), ..RulesSpec::default() };
+            [sample::applied("p", &spec)]
+        };
+        let mut scale = sample::scale(3, 4);
+        (scale.group, scale.resource) = ("example.com", "widgets");
+        for (forbid, denied) in [("spec.size", true), ("spec.replicas", false)] {
+            let policies = policy(forbid);
+            let facts = sample::facts(&policies);
+            let verdict = sample::verdict_with(&scale, &sample::person(), &facts);
+            assert_eq!(verdict.denial().is_some(), denied, "{forbid}");
+        }
     }
 }

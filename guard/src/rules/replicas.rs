@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube_derive::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use smartops_change::{Change, ReplicasChange};
+use smartops_change::{Change, Kind, NumberPath, ReplicasChange};
 use smartops_common::denial::Rule;
 
 use super::Case;
@@ -14,7 +14,7 @@ use super::evidence::{Evidence, seconds_up, unknown};
 use crate::findings::Finding;
 use crate::history::Record;
 use crate::judge::Needs;
-use crate::policy::{Flaw, NamedKind};
+use crate::policy::Flaw;
 
 /// How many replicas there may be, and how far one write may move them.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
@@ -166,11 +166,11 @@ impl Replicas {
     pub(super) fn judge(
         &self,
         case: &Case<'_>,
-        kind: Option<&NamedKind>,
+        place: Option<&NumberPath>,
         found: &mut Vec<Finding>,
     ) -> Result<(), Needs> {
         self.judge_bounds(case.change, found);
-        let (number, path) = match number(case.change, kind) {
+        let (number, path) = match number(case.change, place) {
             Ok(Some(number)) => number,
             Ok(None) => return Ok(()),
             Err(error) => {
@@ -276,11 +276,11 @@ fn since(now: Timestamp, seconds: i64) -> Timestamp {
 }
 
 /// The number of replicas and its path: the kind's own, or where the policy says a custom resource keeps it.
-pub(crate) fn number<'k>(
+pub(crate) fn number<'p>(
     change: &Change<'_>,
-    kind: Option<&'k NamedKind>,
-) -> Result<Option<(ReplicasChange, &'k str)>, smartops_change::Error> {
-    if let Some(path) = kind.and_then(NamedKind::number) {
+    place: Option<&'p NumberPath>,
+) -> Result<Option<(ReplicasChange, &'p str)>, smartops_change::Error> {
+    if let Some(path) = place.filter(|_| change.kind() != Kind::Scale) {
         return Ok(change.number_at(path)?.map(|number| (number, path.as_str())));
     }
     Ok(change.replicas().zip(change.replicas_path()))
