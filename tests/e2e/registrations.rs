@@ -19,10 +19,10 @@ const SECONDS: Duration = Duration::from_secs(10);
 const VALIDATING: &str = "validatingwebhookconfiguration";
 const MUTATING: &str = "mutatingwebhookconfiguration";
 
-/// The entries of a registration, as they stand.
-fn entries(cluster: &Cluster, kind: &str, name: &str) -> Result<Value> {
-    let object = cluster.kubectl("admin").get(&[kind, name, "--ignore-not-found"]);
-    Ok(object.map(|object| object["webhooks"].clone()).unwrap_or_default())
+/// The entries of a registration, as they stand; null where there is none.
+fn entries(cluster: &Cluster, kind: &str, name: &str) -> Value {
+    let object = cluster.kubectl("admin").get(&[kind, name]);
+    object.map(|object| object["webhooks"].clone()).unwrap_or_default()
 }
 
 /// Waits until the entries of a registration satisfy a condition.
@@ -34,7 +34,7 @@ fn entries_become(
     holds: impl Fn(&Value) -> bool,
 ) -> Result<()> {
     eventually(SECONDS, &format!("{kind} {name}: {what}"), || {
-        let entries = entries(cluster, kind, name)?;
+        let entries = entries(cluster, kind, name);
         Ok(Seen::when(holds(&entries), entries.to_string()))
     })
 }
@@ -66,7 +66,7 @@ fn a_registration_that_somebody_changes_is_repaired_within_seconds() -> Result<(
         admin.run(&["patch", kind, name, "--type=json", "-p", &patch.to_string()])?.ok()
     };
     let automation = "smartops-automation";
-    let should = entries(&cluster, VALIDATING, automation)?;
+    let should = entries(&cluster, VALIDATING, automation);
     ensure!(should.as_array().is_some_and(|entries| entries.len() == 2), "{should}");
     let intact = |name: &str, what: &str, should: &Value| {
         entries_become(&cluster, VALIDATING, name, what, |stands| stands == should)
@@ -94,7 +94,7 @@ fn a_registration_that_somebody_changes_is_repaired_within_seconds() -> Result<(
     intact(automation, "the foreign entry is gone", &should)?;
 
     for name in ["smartops-people", "smartops-policies"] {
-        let should = entries(&cluster, VALIDATING, name)?;
+        let should = entries(&cluster, VALIDATING, name);
         admin.run(&["delete", VALIDATING, name])?.ok()?;
         intact(name, "it was made again", &should)?;
     }
@@ -124,7 +124,7 @@ fn people_wait_for_exactly_what_the_policies_mean_and_no_longer_than_they_mean_i
     };
     let people = "smartops-people";
     let is_sent = |entries: &Value| entries.to_string().contains("\"jobs\"");
-    ensure!(!is_sent(&entries(&cluster, VALIDATING, people)?));
+    ensure!(!is_sent(&entries(&cluster, VALIDATING, people)));
     let created = |parallelism: u32| {
         let arguments = ["create", "--dry-run=server", "-f", "-"];
         cluster.kubectl("developer").run_with(&arguments, Some(&job(parallelism).to_string()))
@@ -145,20 +145,27 @@ fn people_wait_for_exactly_what_the_policies_mean_and_no_longer_than_they_mean_i
         Ok(Seen::when(outcome.succeeded, outcome.text()))
     })?;
 
-    let mutating = entries(&cluster, MUTATING, people)?;
+    let mutating = entries(&cluster, MUTATING, people);
     ensure!(mutating.as_array().is_none_or(Vec::is_empty), "nothing is clamped yet: {mutating}");
     let kinds = json!([{"group": "apps", "resource": "deployments"}]);
     let replicas = json!({"replicas": {"max": 4, "onViolation": "Clamp"}});
     apply(&cluster, "operator", &policy("at-most-four", &kinds, &json!({"rules": replicas})))?;
-    entries_become(&cluster, MUTATING, people, "Deployments and Scales can be clamped", |entries| {
-        let text = entries.to_string();
-        text.contains("\"deployments\"") && text.contains("\"deployments/scale\"")
-    })?;
+    entries_become(
+        &cluster,
+        MUTATING,
+        people,
+        "Deployments and Scales can be clamped",
+        |entries| {
+            let text = entries.to_string();
+            text.contains("\"deployments\"") && text.contains("\"deployments/scale\"")
+        },
+    )?;
     sample::roll_out(&cluster.kubectl("developer"), &namespace.name, "portal", 2)?;
     eventually(SECONDS, "a scale to six is clamped to four", || {
         let scale = ["scale", "deployment/portal", "--replicas=6"];
         let outcome = namespace.run("developer", &scale)?;
-        let list = cluster.kubectl("admin").get(&["-n", &namespace.name, "deployment", "portal"])?;
+        let list =
+            cluster.kubectl("admin").get(&["-n", &namespace.name, "deployment", "portal"])?;
         Ok(Seen::when(list["spec"]["replicas"] == 4, outcome.text()))
     })?;
     cluster.stop()
@@ -179,7 +186,8 @@ fn automation(cluster: &Cluster, users: &[&str]) -> Result<()> {
 }
 
 #[test]
-fn while_somebody_becomes_automation_or_ceases_to_be_no_write_of_theirs_goes_unasked() -> Result<()> {
+fn while_somebody_becomes_automation_or_ceases_to_be_no_write_of_theirs_goes_unasked() -> Result<()>
+{
     let cluster = own("widening")?;
     let namespace = Namespace::create(&cluster, "widening")?;
     sample::roll_out(&cluster.kubectl("developer"), &namespace.name, "portal", 2)?;
@@ -200,10 +208,10 @@ fn while_somebody_becomes_automation_or_ceases_to_be_no_write_of_theirs_goes_una
             for _ in 0..3 {
                 attempt()?;
             }
-            let follows = |name: &str| -> Result<bool> {
-                Ok(entries(&cluster, VALIDATING, name)?.to_string().contains(quoted) == is_listed)
+            let follows = |name: &str| {
+                entries(&cluster, VALIDATING, name).to_string().contains(quoted) == is_listed
             };
-            let done = follows("smartops-automation")? && follows("smartops-people")?;
+            let done = follows("smartops-automation") && follows("smartops-people");
             Ok(Seen::when(done, format!("{users:?}")))
         })?;
         eventually(SECONDS, "the other policy speaks", || {

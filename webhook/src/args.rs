@@ -2,14 +2,36 @@
 
 use std::net::SocketAddr;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use smartops_certs::bundle::Names;
 use smartops_common::names;
 use smartops_process::args::{CommonArgs, InvalidArguments, verdict};
 
+use crate::judge_command::JudgeArgs;
+
 /// Judges changes to workloads for the Kubernetes API server.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "smartops-webhook", version)]
+#[command(name = "smartops-webhook", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do; serving, unless something else is asked for.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The flags of serving.
+    #[command(flatten)]
+    pub serve: Args,
+}
+
+/// What the program does.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Serve reviews; the same as no command at all.
+    Serve(Box<Args>),
+    /// Judge recorded reviews by policies in files, without a cluster.
+    Judge(JudgeArgs),
+}
+
+/// The flags of serving.
+#[derive(Debug, Clone, Parser)]
 pub struct Args {
     /// What every program takes.
     #[command(flatten)]
@@ -95,6 +117,22 @@ mod tests {
                 "smartops-webhook.smartops-system.svc.cluster.local",
             ]
         );
+    }
+
+    #[test]
+    fn no_command_serves_and_so_does_serve() {
+        let cli = |arguments: &[&str]| Cli::try_parse_from([&["x"], arguments].concat());
+        assert!(cli(&["--drain-seconds", "3"]).unwrap().command.is_none());
+        let Some(Command::Serve(args)) = cli(&["serve", "--drain-seconds", "3"]).unwrap().command
+        else {
+            panic!("serve was not taken");
+        };
+        assert_eq!(args.common.drain_seconds, 3);
+        assert!(matches!(
+            cli(&["judge", "-f", "a", "-p", "b"]).unwrap().command,
+            Some(Command::Judge(_))
+        ));
+        assert!(cli(&["judge", "-f", "a"]).is_err());
     }
 
     #[test]

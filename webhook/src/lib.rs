@@ -8,6 +8,7 @@ pub mod app;
 pub mod args;
 pub mod decisions;
 pub mod history;
+pub mod judge_command;
 pub mod ledger;
 pub mod live;
 pub mod metrics;

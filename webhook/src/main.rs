@@ -1,15 +1,28 @@
 //! smartops-webhook: judges changes to workloads for the Kubernetes API server.
 
+use std::io::{stderr, stdout};
+use std::process::ExitCode;
+
 use clap::Parser;
 use smartops_process::telemetry;
-use smartops_webhook::app;
-use smartops_webhook::args::Args;
+use smartops_webhook::args::{Args, Cli, Command};
+use smartops_webhook::{app, judge_command};
+
+fn main() -> anyhow::Result<ExitCode> {
+    let Cli { command, serve: flags } = Cli::parse();
+    match command {
+        None => serve(&flags),
+        Some(Command::Serve(flags)) => serve(&flags),
+        Some(Command::Judge(judge)) => {
+            Ok(judge_command::run(&judge, &mut stdout().lock(), &mut stderr().lock())?)
+        }
+    }
+}
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+async fn serve(args: &Args) -> anyhow::Result<ExitCode> {
     let names = args.check()?;
     let telemetry = telemetry::init(args.common.log_format, &args.common.log_level)?;
-    app::run(&args, names, &telemetry).await.map_err(anyhow::Error::from_boxed)?;
-    Ok(())
+    app::run(args, names, &telemetry).await.map_err(anyhow::Error::from_boxed)?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -300,7 +300,7 @@ fn shielded<T>(judgement: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(judgement)).ok()
 }
 
-fn read<'a>(request: &'a envelope::Request<'_>) -> Result<Change<'a>, String> {
+pub(crate) fn read<'a>(request: &'a envelope::Request<'_>) -> Result<Change<'a>, String> {
     let operation = Operation::parse(&request.operation).ok_or_else(|| {
         let known = Operation::ALL.map(Operation::as_str).join(", ");
         format!("the operation is {:?}, not one of {known}", request.operation)
