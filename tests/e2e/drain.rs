@@ -105,7 +105,7 @@ async fn client(address: String, tls: TlsConnector, tally: Arc<Tally>) -> Result
     }
 }
 
-async fn connect(address: &str, tls: &TlsConnector) -> Result<SendRequest<Full<Bytes>>> {
+pub(crate) async fn connect(address: &str, tls: &TlsConnector) -> Result<SendRequest<Full<Bytes>>> {
     let stream = TcpStream::connect(address).await?;
     let name = ServerName::try_from("127.0.0.1")?;
     let stream = tls.connect(name, stream).await?;
@@ -139,7 +139,7 @@ fn review() -> Result<Request<Full<Bytes>>> {
 }
 
 /// The CA as the API server trusts it: from the registration.
-fn certificate_authority(cluster: &smartops_tests::cluster::Cluster) -> Result<Vec<u8>> {
+pub(crate) fn certificate_authority(cluster: &smartops_tests::cluster::Cluster) -> Result<Vec<u8>> {
     use base64::Engine as _;
     let registration =
         cluster.kubectl("admin").get(&["validatingwebhookconfiguration", "smartops-people"])?;
@@ -147,7 +147,7 @@ fn certificate_authority(cluster: &smartops_tests::cluster::Cluster) -> Result<V
     Ok(base64::engine::general_purpose::STANDARD.decode(bundle.context("no CA bundle")?)?)
 }
 
-fn connector(authority: &[u8]) -> Result<TlsConnector> {
+pub(crate) fn connector(authority: &[u8]) -> Result<TlsConnector> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(authority) {
         roots.add(certificate?)?;

@@ -42,8 +42,8 @@ use crate::workload::{Watchable, Workload};
 const MAX_CONNECTIONS: usize = 512;
 /// Connections to the health port at once.
 const MAX_HEALTH_CONNECTIONS: usize = 32;
-/// Objects in a page of a watch's list.
-const PAGE: u32 = 500;
+/// Objects in a page of a watch's list. A page is held whole until it has been read: a megabyte of large workloads.
+const PAGE: u32 = 100;
 
 /// Runs until the signal to stop.
 pub async fn run(args: &Args, names: Names, telemetry: &Telemetry) -> Result<(), BoxError> {

@@ -48,16 +48,6 @@ impl Histories {
         self.read().parent(uid)
     }
 
-    /// The object of this kind and name as last seen, with its uid.
-    pub fn named(
-        &self,
-        kind: WorkloadKind,
-        namespace: &str,
-        name: &str,
-    ) -> Option<(Arc<str>, Arc<Parent>)> {
-        self.read().named(kind, namespace, name)
-    }
-
     /// The objects of a namespace that would take these labels for those of their own pods, with their uids.
     pub fn selecting<'l>(
         &self,
@@ -65,9 +55,8 @@ impl Histories {
         label: impl Fn(&str) -> Option<&'l str>,
     ) -> Vec<(Arc<str>, Arc<Parent>)> {
         let kept = self.read();
-        let own = kept.parents_by_uid().filter(|(_, p)| *p.named.namespace == *namespace);
-        let selecting = own.filter(|(_, parent)| parent.selector.selects(&label));
-        selecting.map(|(uid, parent)| (Arc::clone(uid), Arc::clone(parent))).collect()
+        let selecting = kept.parents_in(namespace);
+        selecting.into_iter().filter(|(_, parent)| parent.selector.selects(&label)).collect()
     }
 
     /// The record of the last object of this kind, namespace and name, where it was deleted within a day.

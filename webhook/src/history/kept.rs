@@ -79,18 +79,17 @@ impl Kept {
         self.objects.values().filter_map(|object| object.parent.as_ref())
     }
 
-    pub(super) fn parents_by_uid(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Parent>)> {
-        self.objects.iter().filter_map(|(uid, object)| Some((uid, object.parent.as_ref()?)))
+    pub(super) fn parents_in(&self, namespace: &str) -> Vec<(Arc<str>, Arc<Parent>)> {
+        let of_uid = |(_, uid): (_, &Arc<str>)| Some((Arc::clone(uid), self.parent(uid)?));
+        self.of(namespace).filter_map(of_uid).collect()
     }
 
-    pub(super) fn named(
-        &self,
-        kind: WorkloadKind,
-        namespace: &str,
-        name: &str,
-    ) -> Option<(Arc<str>, Arc<Parent>)> {
-        let uid = self.by_name.get(&named(kind, namespace, name))?;
-        Some((Arc::clone(uid), self.parent(uid)?))
+    /// The uids of a namespace's objects, by name.
+    fn of(&self, namespace: &str) -> impl Iterator<Item = (&Arc<Named>, &Arc<str>)> {
+        let first = named(WorkloadKind::Deployment, namespace, "");
+        let namespace = Arc::clone(&first.namespace);
+        let from = self.by_name.range::<Named, _>(&first..);
+        from.take_while(move |(named, _)| named.namespace == namespace)
     }
 
     pub(super) fn predecessor(
@@ -336,14 +335,10 @@ impl Kept {
 
     pub(super) fn ledger(&self, namespace: &str, now: Timestamp) -> ChangeLedgerSpec {
         let first = named(WorkloadKind::Deployment, namespace, "");
-        let present = self
-            .by_name
-            .range::<Named, _>(&first..)
-            .take_while(|(named, _)| named.namespace == first.namespace)
-            .filter_map(|(named, uid)| {
-                let record = &self.objects.get(uid)?.record;
-                Some(Entry::new(named.kind, &named.name, uid, record))
-            });
+        let present = self.of(namespace).filter_map(|(named, uid)| {
+            let record = &self.objects.get(uid)?.record;
+            Some(Entry::new(named.kind, &named.name, uid, record))
+        });
         let deleted = self.tombstones.of(&first, now).map(|(named, tombstone)| {
             Entry::new(named.kind, &named.name, &tombstone.uid, &tombstone.record)
                 .deleted(tombstone.deleted)

@@ -85,15 +85,6 @@ impl Selector {
             && self.labels.iter().all(|(key, value)| label(key) == Some(value))
             && self.expressions.iter().all(holds)
     }
-
-    /// The same as Kubernetes writes it.
-    pub fn to_label_selector(&self) -> LabelSelector {
-        let labels = self.labels.to_map();
-        LabelSelector {
-            match_labels: (!labels.is_empty()).then_some(labels),
-            match_expressions: (!self.expressions.is_empty()).then(|| self.expressions.to_vec()),
-        }
-    }
 }
 
 impl Parent {

@@ -122,18 +122,19 @@ fn every_kind_has_a_history_of_its_own_and_all_lists_must_be_complete() {
 }
 
 #[test]
-fn the_digest_of_an_object_follows_it_and_is_found_by_uid_and_by_name() {
+fn the_digest_of_an_object_follows_it_and_is_found_by_uid() {
     let mut kept = listed(vec![web("u", 4, "a")]);
     kept.observe(Event::Apply(web("u", 5, "b")), at(6));
     let parent = kept.parent("u").unwrap();
     assert_eq!((parent.resource_version.as_ref(), parent.generation), ("500", 5));
     assert_eq!(parent.labels.get("app"), Some("web"));
     assert_eq!(parent.controller.as_deref(), Some("owner"));
-    let selected = parent.selector.to_label_selector().match_labels.unwrap();
-    assert_eq!(selected["app"], "web");
-    let (uid, same) = kept.named(WorkloadKind::Deployment, "shop", "web").unwrap();
-    assert_eq!((uid.as_ref(), same), ("u", parent));
-    assert!(kept.named(WorkloadKind::StatefulSet, "shop", "web").is_none());
+    for (value, expected) in [("web", 1), ("api", 0)] {
+        let label = |key: &str| (key == "app").then_some(value);
+        let selecting = kept.parents_in("shop").into_iter();
+        assert_eq!(selecting.filter(|(_, p)| p.selector.selects(label)).count(), expected);
+    }
+    assert!(kept.parents_in("sho").is_empty());
     assert_eq!(kept.parents().count(), 1);
 }
 
