@@ -1,15 +1,13 @@
-//! Expressions that policies bring along, in the part of CEL that Kubernetes policies use, bounded before and while they
-//! run: an expression is refused when it is written if its length, nesting or macros could cost too much, what it looks
-//! at is bounded, and every evaluation counts its steps.
+//! Expressions that policies bring along, in the part of CEL that Kubernetes policies use, read and evaluated by the
+//! `cel` library and bounded around it: what it may read is checked first, what it may evaluate is looked through when
+//! the policy is written, and what an evaluation could cost is known before it runs.
 //!
 //! Lives here: the language, behind the feature `cel`. Does not live here: what a policy asks in it (`rules::custom`).
-//!
-//! The language is read and evaluated here and by no library, because the public ones bound neither: thirty nested
-//! parentheses exhaust a thread's stack in their parser, which ends the process, and their values are copied whole at
-//! every field, so that the work an expression does cannot be told from what it says.
 
 #[cfg(feature = "cel")]
-mod evaluate;
+mod check;
+#[cfg(feature = "cel")]
+mod cost;
 #[cfg(feature = "cel")]
 mod expression;
 #[cfg(not(feature = "cel"))]
@@ -19,11 +17,9 @@ mod expression;
 mod functions;
 mod input;
 #[cfg(feature = "cel")]
-mod lexer;
+mod pattern;
 #[cfg(feature = "cel")]
-mod node;
-#[cfg(feature = "cel")]
-mod parser;
+mod text;
 #[cfg(feature = "cel")]
 mod value;
 

@@ -1,185 +1,322 @@
-//! The functions an expression may call. Each pays for what it goes over and for what it makes, before it makes it.
+//! The functions an expression may call, and those that stand for operators of which the library's answer is not CEL's.
+//! The library's own functions are not used: they count bytes where CEL counts characters, compile patterns at every
+//! call, and answer `false` where an argument does not fit.
 
 use std::cmp::Ordering;
+use std::ops::RangeInclusive;
 
+use cel::extractors::Arguments;
+use cel::objects::{Key, Opaque};
+use cel::{Context, ExecutionError, Value};
 use smartops_change::Quantity;
 
-use super::evaluate::{Fault, Outcome, Run, error, steps};
-use super::node::Function;
-use super::value::{Value, bytes};
+use super::text::LONGEST;
+use super::value::{kind, missing};
 
-/// Calls a function; how many arguments there are was checked when the expression was read.
-pub(super) fn call<'a>(
-    run: &mut Run<'a>,
-    function: Function,
-    arguments: &[Value<'a>],
-) -> Outcome<'a> {
-    let first = arguments.first().unwrap_or(&Value::Null);
-    let second = arguments.get(1);
-    match function {
-        Function::Size => size(run, first),
-        Function::Contains => ask(run, first, second, |text, part| text.contains(part)),
-        Function::StartsWith => ask(run, first, second, |text, part| text.starts_with(part)),
-        Function::EndsWith => ask(run, first, second, |text, part| text.ends_with(part)),
-        Function::LowerAscii => make(run, first, str::to_ascii_lowercase),
-        Function::UpperAscii => make(run, first, str::to_ascii_uppercase),
-        Function::Trim => make(run, first, |text| text.trim().to_owned()),
-        Function::Split => split(run, first, second),
-        Function::Join => join(run, first, second),
-        Function::Replace => replace(run, first, second, arguments.get(2)),
-        Function::Substring => substring(run, first, second, arguments.get(2)),
-        Function::ToInt => to_int(first),
-        Function::ToDouble => match first {
-            Value::Int(_) | Value::Double(_) => {
-                Ok(first.double().map_or(Value::Null, Value::Double))
-            }
-            other => parsed(other, "double", |text| text.parse().ok().map(Value::Double)),
-        },
-        Function::ToText => to_text(first),
-        Function::Quantity => {
-            parsed(first, "quantity", |text| Quantity::parse(text).map(Value::Quantity))
-        }
-        Function::IsQuantity => {
-            Ok(Value::Bool(text(Some(first)).is_ok_and(|text| Quantity::parse(text).is_some())))
-        }
-        Function::IsLessThan => quantities(first, second).map(|order| Value::Bool(order.is_lt())),
-        Function::IsGreaterThan => {
-            quantities(first, second).map(|order| Value::Bool(order.is_gt()))
-        }
-        Function::CompareTo => {
-            quantities(first, second).map(|order| Value::Int(i64::from(order as i8)))
+/// A function: the value a method is called on is the first argument.
+pub(super) struct Function {
+    pub(super) name: &'static str,
+    pub(super) called: Called,
+    /// How many arguments it takes.
+    pub(super) takes: RangeInclusive<usize>,
+    pub(super) makes: Makes,
+    run: fn(&[Value]) -> Outcome,
+}
+
+/// How a function is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Called {
+    Method,
+    Plain,
+    Either,
+    /// By no one who writes an expression: it stands for an operator.
+    Inside,
+}
+
+/// How large what a function makes may be, by its arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Makes {
+    /// A number or bool.
+    One,
+    /// No more than the first.
+    First,
+    /// No more than all together.
+    All,
+    /// What stands in the first, one deeper for each of the others.
+    Below,
+    /// Of each byte of the first, the third.
+    Replaced,
+    /// Of each byte of the first, an item.
+    Split,
+    /// The first, with the second after each item.
+    Joined,
+}
+
+type Outcome = Result<Value, String>;
+
+const fn function(
+    name: &'static str,
+    called: Called,
+    takes: RangeInclusive<usize>,
+    makes: Makes,
+    run: fn(&[Value]) -> Outcome,
+) -> Function {
+    Function { name, called, takes, makes, run }
+}
+
+/// Fields of what is no path of a variable's.
+pub(super) const FIELD: &str = "@field";
+pub(super) const HAS: &str = "@has";
+/// Operators.
+pub(super) const EQUAL: &str = "@equal";
+pub(super) const UNEQUAL: &str = "@unequal";
+pub(super) const WITHIN: &str = "@within";
+pub(super) const ADD: &str = "@add";
+pub(super) const NEGATE: &str = "@negate";
+/// What a macro goes over.
+pub(super) const ITEMS: &str = "@items";
+/// `matches`, with the number of its pattern after it.
+pub(super) const MATCHES: &str = "@matches";
+
+use Called::{Either, Inside, Method, Plain};
+
+pub(super) static FUNCTIONS: [Function; 27] = [
+    function("size", Either, 1..=1, Makes::One, |v| size(first(v))),
+    function("contains", Method, 2..=2, Makes::One, |v| ask(v, |text, part| text.contains(part))),
+    function("startsWith", Method, 2..=2, Makes::One, |v| {
+        ask(v, |text, part| text.starts_with(part))
+    }),
+    function("endsWith", Method, 2..=2, Makes::One, |v| ask(v, |text, part| text.ends_with(part))),
+    function("lowerAscii", Method, 1..=1, Makes::First, |v| {
+        Ok(text(v.first())?.to_ascii_lowercase().into())
+    }),
+    function("upperAscii", Method, 1..=1, Makes::First, |v| {
+        Ok(text(v.first())?.to_ascii_uppercase().into())
+    }),
+    function("trim", Method, 1..=1, Makes::First, |v| Ok(text(v.first())?.trim().into())),
+    function("substring", Method, 2..=3, Makes::First, substring),
+    function("replace", Method, 3..=3, Makes::Replaced, |v| {
+        Ok(text(v.first())?.replace(text(v.get(1))?, text(v.get(2))?).into())
+    }),
+    function("split", Method, 2..=2, Makes::Split, |v| {
+        let parts = text(v.first())?.split(text(v.get(1))?);
+        Ok(parts.map(Value::from).collect::<Vec<_>>().into())
+    }),
+    function("join", Method, 1..=2, Makes::Joined, join),
+    function("int", Plain, 1..=1, Makes::One, |v| to_int(first(v))),
+    function("double", Plain, 1..=1, Makes::One, |v| to_double(first(v))),
+    function("string", Plain, 1..=1, Makes::First, |v| to_text(first(v))),
+    function("quantity", Plain, 1..=1, Makes::One, |v| {
+        parsed(first(v), "quantity", |text| {
+            Quantity::parse(text).map(|q| Value::Opaque(std::sync::Arc::new(Amount(q))))
+        })
+    }),
+    function("isQuantity", Plain, 1..=1, Makes::One, |v| {
+        Ok(text(v.first()).is_ok_and(|text| Quantity::parse(text).is_some()).into())
+    }),
+    function("isLessThan", Method, 2..=2, Makes::One, |v| Ok(order(v)?.is_lt().into())),
+    function("isGreaterThan", Method, 2..=2, Makes::One, |v| Ok(order(v)?.is_gt().into())),
+    function("compareTo", Method, 2..=2, Makes::One, |v| Ok(i64::from(order(v)? as i8).into())),
+    function(FIELD, Inside, 2..=LONGEST, Makes::Below, |v| field(v).cloned()),
+    function(HAS, Inside, 2..=LONGEST, Makes::One, has),
+    function(EQUAL, Inside, 2..=2, Makes::One, |v| Ok((v.first() == v.get(1)).into())),
+    function(UNEQUAL, Inside, 2..=2, Makes::One, |v| Ok((v.first() != v.get(1)).into())),
+    function(WITHIN, Inside, 2..=2, Makes::One, within),
+    function(ADD, Inside, 2..=LONGEST, Makes::All, add),
+    function(NEGATE, Inside, 1..=1, Makes::One, |v| negate(first(v))),
+    function(ITEMS, Inside, 1..=1, Makes::First, items),
+];
+
+/// What an expression is evaluated in, without its variables.
+pub(super) fn context() -> Context<'static> {
+    let mut context = Context::empty();
+    for Function { name, run, .. } in &FUNCTIONS {
+        context.add_function(name, move |Arguments(values): Arguments| {
+            run(&values).map_err(|reason| ExecutionError::function_error(name, reason))
+        });
+    }
+    context
+}
+
+/// A quantity as a value.
+#[derive(Debug, PartialEq, Eq)]
+struct Amount(Quantity);
+
+impl Opaque for Amount {
+    fn runtime_type_name(&self) -> &'static str {
+        "quantity"
+    }
+}
+
+fn first(values: &[Value]) -> &Value {
+    values.first().unwrap_or(&Value::Null)
+}
+
+/// The text a value is.
+pub(super) fn text(value: Option<&Value>) -> Result<&str, String> {
+    match value {
+        Some(Value::String(text)) => Ok(text),
+        other => {
+            let kind = other.map_or("nothing", kind);
+            Err(format!("a string is wanted where there is {kind}"))
         }
     }
 }
 
-fn text<'v>(value: Option<&'v Value<'_>>) -> Result<&'v str, Fault> {
-    value.and_then(Value::text).ok_or_else(|| {
-        let kind = value.map_or("nothing", Value::kind);
-        error(format!("a string is wanted where there is {kind}"))
-    })
+fn number(count: usize) -> Value {
+    Value::Int(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
-fn size<'a>(run: &mut Run<'a>, of: &Value<'a>) -> Outcome<'a> {
-    let size = if let Some(text) = of.text() {
-        run.pay(bytes(text.len()))?;
-        text.chars().count()
-    } else if let Value::Map(map) = of {
-        map.len()
-    } else {
-        of.length().ok_or_else(|| error(format!("{} has no size", of.kind())))?
-    };
-    Ok(Value::Int(i64::try_from(size).unwrap_or(i64::MAX)))
+fn size(of: &Value) -> Outcome {
+    Ok(number(match of {
+        Value::String(text) => text.chars().count(),
+        Value::List(items) => items.len(),
+        Value::Map(map) => map.map.len(),
+        other => return Err(format!("{} has no size", kind(other))),
+    }))
 }
 
-fn ask<'a>(
-    run: &mut Run<'a>,
-    of: &Value<'a>,
-    part: Option<&Value<'a>>,
-    question: fn(&str, &str) -> bool,
-) -> Outcome<'a> {
-    let (of, part) = (text(Some(of))?, text(part)?);
-    run.pay(bytes(of.len() + part.len()))?;
-    Ok(Value::Bool(question(of, part)))
+fn ask(values: &[Value], question: fn(&str, &str) -> bool) -> Outcome {
+    Ok(question(text(values.first())?, text(values.get(1))?).into())
 }
 
-fn make<'a>(run: &mut Run<'a>, of: &Value<'a>, how: fn(&str) -> String) -> Outcome<'a> {
-    let of = text(Some(of))?;
-    run.pay(bytes(of.len()))?;
-    Ok(Value::Made(how(of).into()))
-}
-
-fn split<'a>(run: &mut Run<'a>, of: &Value<'a>, by: Option<&Value<'a>>) -> Outcome<'a> {
-    let (of, by) = (text(Some(of))?, text(by)?);
-    run.pay(bytes(of.len()))?;
-    let parts = of.split(by);
-    run.pay(steps(parts.clone().count()))?;
-    Ok(Value::Built(parts.map(|part| Value::Made(part.into())).collect()))
-}
-
-fn join<'a>(run: &mut Run<'a>, list: &Value<'a>, by: Option<&Value<'a>>) -> Outcome<'a> {
-    let by = by.map_or(Ok(""), |by| text(Some(by)))?;
-    let Some(length) = list.length() else {
-        return Err(error(format!("join joins a list of strings, not {}", list.kind())));
-    };
-    let mut joined = String::new();
-    for place in 0..length {
-        let item = list.item(place);
-        let item = text(item.as_ref())?;
-        run.pay(1 + bytes(item.len() + by.len()))?;
-        joined.push_str(if place == 0 { "" } else { by });
-        joined.push_str(item);
-    }
-    Ok(Value::Made(joined.into()))
-}
-
-fn replace<'a>(
-    run: &mut Run<'a>,
-    of: &Value<'a>,
-    part: Option<&Value<'a>>,
-    by: Option<&Value<'a>>,
-) -> Outcome<'a> {
-    let (of, part, by) = (text(Some(of))?, text(part)?, text(by)?);
-    run.pay(bytes(of.len() + part.len()))?;
-    let places = of.matches(part).count();
-    run.pay(steps(places).saturating_mul(1 + bytes(by.len())))?;
-    Ok(Value::Made(of.replace(part, by).into()))
-}
-
-fn substring<'a>(
-    run: &mut Run<'a>,
-    of: &Value<'a>,
-    from: Option<&Value<'a>>,
-    to: Option<&Value<'a>>,
-) -> Outcome<'a> {
-    let of = text(Some(of))?;
-    run.pay(bytes(of.len()))?;
+fn substring(values: &[Value]) -> Outcome {
+    let of = text(values.first())?;
     let length = of.chars().count();
-    let place = |value: Option<&Value<'_>>| match value {
+    let place = |value: Option<&Value>| match value {
         None => Ok(length),
-        Some(Value::Int(n)) => usize::try_from(*n)
-            .ok()
-            .filter(|n| *n <= length)
-            .ok_or_else(|| error(format!("there is no place {n} in a string of {length}"))),
-        Some(other) => Err(error(format!("substring takes numbers, not {}", other.kind()))),
+        Some(Value::Int(n)) => usize::try_from(*n).ok().filter(|n| *n <= length).ok_or_else(|| {
+            "substring reaches beyond the string; ask for its size first".to_owned()
+        }),
+        Some(other) => Err(format!("substring takes numbers, not {}", kind(other))),
     };
-    let (from, to) = (place(from)?, place(to)?);
-    let count = to
-        .checked_sub(from)
-        .ok_or_else(|| error(format!("substring would end at {to}, before it begins at {from}")))?;
-    Ok(Value::Made(of.chars().skip(from).take(count).collect::<String>().into()))
+    let (from, to) = (place(values.get(1))?, place(values.get(2))?);
+    let count = to.checked_sub(from).ok_or("substring would end before it begins")?;
+    Ok(of.chars().skip(from).take(count).collect::<String>().into())
+}
+
+fn join(values: &[Value]) -> Outcome {
+    let by = values.get(1).map_or(Ok(""), |by| text(Some(by)))?;
+    let Value::List(items) = first(values) else {
+        return Err(format!("join joins a list of strings, not {}", kind(first(values))));
+    };
+    let items = items.iter().map(|item| text(Some(item))).collect::<Result<Vec<_>, _>>()?;
+    Ok(items.join(by).into())
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
-fn to_int<'a>(of: &Value<'a>) -> Outcome<'a> {
+fn to_int(of: &Value) -> Outcome {
     match of {
-        Value::Int(n) => Ok(Value::Int(*n)),
+        Value::Int(_) => Ok(of.clone()),
         // Below 2^63, so that truncation is exact.
-        Value::Double(n) if n.abs() < 9.2e18 => Ok(Value::Int(*n as i64)),
-        Value::Double(_) => Err(error("the number does not fit 64 bits".to_owned())),
+        Value::Float(n) if n.abs() < 9.2e18 => Ok(Value::Int(*n as i64)),
+        Value::Float(_) => Err(too_large()),
         other => parsed(other, "int", |text| text.parse().ok().map(Value::Int)),
     }
 }
 
-fn to_text<'a>(of: &Value<'a>) -> Outcome<'a> {
+#[expect(clippy::cast_precision_loss, reason = "a double is asked for")]
+fn to_double(of: &Value) -> Outcome {
+    match of {
+        Value::Float(_) => Ok(of.clone()),
+        Value::Int(n) => Ok(Value::Float(*n as f64)),
+        other => parsed(other, "double", |text| text.parse().ok().map(Value::Float)),
+    }
+}
+
+fn to_text(of: &Value) -> Outcome {
     Ok(match of {
-        Value::Text(_) | Value::Made(_) => of.clone(),
-        Value::Bool(b) => Value::Made(b.to_string().into()),
-        Value::Int(n) => Value::Made(n.to_string().into()),
-        Value::Double(n) => Value::Made(n.to_string().into()),
-        other => return Err(error(format!("string makes no text of {}", other.kind()))),
+        Value::String(_) => of.clone(),
+        Value::Bool(b) => b.to_string().into(),
+        Value::Int(n) => n.to_string().into(),
+        Value::Float(n) => n.to_string().into(),
+        other => return Err(format!("string makes no text of {}", kind(other))),
     })
 }
 
 /// Reads a text. What it holds stands in no message, for any of it may be a secret.
-fn parsed<'a>(of: &Value<'a>, what: &str, read: impl Fn(&str) -> Option<Value<'a>>) -> Outcome<'a> {
-    read(text(Some(of))?).ok_or_else(|| error(format!("the string is no {what}")))
+fn parsed(of: &Value, what: &str, read: impl Fn(&str) -> Option<Value>) -> Outcome {
+    read(text(Some(of))?).ok_or_else(|| format!("the string is no {what}"))
 }
 
-fn quantities(first: &Value<'_>, second: Option<&Value<'_>>) -> Result<Ordering, Fault> {
-    match (first, second) {
-        (Value::Quantity(a), Some(Value::Quantity(b))) => Ok(a.cmp(b)),
-        _ => Err(error(
-            "quantities compare with quantities; write quantity(…) around both".to_owned(),
-        )),
+fn order(values: &[Value]) -> Result<Ordering, String> {
+    let amount = |value: Option<&Value>| match value {
+        Some(Value::Opaque(opaque)) => opaque.downcast_ref::<Amount>().map(|amount| amount.0),
+        _ => None,
+    };
+    match (amount(values.first()), amount(values.get(1))) {
+        (Some(a), Some(b)) => Ok(a.cmp(&b)),
+        _ => Err("quantities compare with quantities; write quantity(…) around both".to_owned()),
     }
+}
+
+fn field(values: &[Value]) -> Result<&Value, String> {
+    let Some((of, fields)) = values.split_first() else { return Err(missing("")) };
+    fields.iter().try_fold(of, |of, name| {
+        let name = text(Some(name))?;
+        let Value::Map(map) = of else { return Err(format!("{} has no field {name:?}", kind(of))) };
+        map.get(&Key::from(name)).ok_or_else(|| missing(name))
+    })
+}
+
+fn has(values: &[Value]) -> Outcome {
+    let Some((name, of)) = values.split_last() else { return Err(missing("")) };
+    match field(of)? {
+        Value::Map(map) => Ok(map.get(&Key::from(text(Some(name))?)).is_some().into()),
+        other => Err(format!("{} has no field {:?}", kind(other), text(Some(name))?)),
+    }
+}
+
+fn within(values: &[Value]) -> Outcome {
+    let item = first(values);
+    match values.get(1) {
+        Some(Value::List(items)) => Ok(items.contains(item).into()),
+        Some(Value::Map(map)) => {
+            let key = Key::from(text(Some(item))?);
+            Ok(map.get(&key).is_some().into())
+        }
+        other => {
+            let kind = other.map_or("nothing", kind);
+            Err(format!("in asks a list or a map, not {kind}"))
+        }
+    }
+}
+
+/// The sum of numbers of one type, of texts, or of lists. What is summed so far grows in its place.
+fn add(values: &[Value]) -> Outcome {
+    let Some((sum, more)) = values.split_first() else { return Ok(Value::Null) };
+    more.iter().try_fold(sum.clone(), |sum, value| match (&sum, value) {
+        (Value::Int(a), Value::Int(b)) => a.checked_add(*b).map(Value::Int).ok_or_else(too_large),
+        (Value::Float(a), Value::Float(b)) => Ok(Value::Float(a + b)),
+        (Value::String(_), Value::String(_)) | (Value::List(_), Value::List(_)) => {
+            (sum + value.clone()).map_err(|_| too_large())
+        }
+        _ => Err(format!("cannot calculate with {} and {}", kind(&sum), kind(value))),
+    })
+}
+
+fn negate(of: &Value) -> Outcome {
+    match of {
+        Value::Int(n) => n.checked_neg().map(Value::Int).ok_or_else(too_large),
+        Value::Float(n) => Ok(Value::Float(-n)),
+        other => Err(format!("cannot calculate with {}", kind(other))),
+    }
+}
+
+/// The items of a list or the keys of a map, always in the same order.
+fn items(values: &[Value]) -> Outcome {
+    match first(values) {
+        list @ Value::List(_) => Ok(list.clone()),
+        Value::Map(map) => {
+            let mut keys: Vec<&Key> = map.map.keys().collect();
+            keys.sort();
+            let keys = keys.into_iter().map(|key| Value::from(key.to_string()));
+            Ok(keys.collect::<Vec<_>>().into())
+        }
+        other => Err(format!("a macro goes over a list or a map, not over {}", kind(other))),
+    }
+}
+
+fn too_large() -> String {
+    "the number does not fit 64 bits".to_owned()
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use smartops_change::{Change, Operation, Request, Resource};
 use smartops_common::config::SmartOpsConfigSpec;
 
-use super::expression::LONGEST;
+use super::text::LONGEST;
 use super::{Expression, Inputs};
 use crate::subject::Subject;
 
@@ -67,10 +67,11 @@ fn an_expression_holds_where_it_is_true_of_the_write() {
         "'web'.replace('e', 'o').endsWith('ob') && 'web'.substring(1) == 'eb'",
         "'täglich'.substring(1, 3) == 'äg' && 'täglich'.size() == 7",
         "int('7') + 1 == 8 && string(7) == '7' && double(1) / 2.0 == 0.5 && int(1.9) == 1",
-        "7 % 4 * 2 - -1 == 7 && 7 / 2 == 3 && 2 + 3 * 4 == 14",
+        "7 % 4 * 2 - -1 == 7 && 7 / 2 == 3 && 2 + 3 * 4 == 14 && -(-1) == 1",
         "object.spec.paused ? false : object.spec.replicas in [1, 5]",
-        "!false == true && !!true && (1 < 2) == true",
-        "'a' < 'b' && false < true && 1 == 1.0 && 1 != '1'",
+        "!false == true && !(!true) && (1 < 2) == true",
+        "'a' < 'b' && false < true && 1 == 1.0 && 1 != '1' && 1.0 in [1] && [1] == [1.0]",
+        "object.metadata.labels.map(key, key) == ['a', 'b']",
         // What decides makes up for what fails, on either side.
         "object.spec.no == 1 || true",
         "true || object.spec.no == 1",
@@ -87,12 +88,12 @@ fn an_expression_that_does_not_fit_the_object_is_an_error_that_says_why() {
     for (text, expected) in [
         ("object.spec.no == 1", r#"there is no field "no""#),
         ("object.spec.replicas.x == 1", "an int has no field"),
-        ("object.spec.items[2].name == 'x'", "there is no item 2 in a list of 2"),
-        ("object.spec.items[-1].name == 'x'", "there is no item -1"),
-        ("object.metadata.labels['c'] == 'x'", "there is no field"),
+        ("object.spec.items[2].name == 'x'", "a list has no such item"),
+        ("object.spec.items[-1].name == 'x'", "a list has no such item"),
+        ("object.metadata.labels['c'] == 'x'", "a map has no such key"),
         ("object.spec.replicas", "it comes to an int where a bool is wanted"),
-        ("object.spec.replicas && true", "a bool is wanted where there is an int"),
-        ("object.spec.replicas < 'a'", "cannot compare an int and a string"),
+        ("object.spec.replicas && true", "a type it does not take"),
+        ("object.spec.replicas < 'a'", "a type it does not take"),
         ("object.spec.replicas + 'a' == ''", "cannot calculate with an int and a string"),
         ("1 / 0 == 1", "divided by 0"),
         ("9223372036854775807 + 1 > 0", "does not fit 64 bits"),
@@ -100,7 +101,7 @@ fn an_expression_that_does_not_fit_the_object_is_an_error_that_says_why() {
         ("int('x') == 1", "the string is no int"),
         ("object.spec.replicas.all(i, true)", "a macro goes over a list or a map, not over an int"),
         ("object.spec.items.all(i, i.args.size() == 2)", r#"there is no field "args""#),
-        ("'abc'.substring(4) == ''", "there is no place 4"),
+        ("'abc'.substring(4) == ''", "reaches beyond the string"),
         ("'abc'.substring(2, 1) == ''", "before it begins"),
         ("has(object.spec.replicas.x)", "an int has no field"),
         ("quantity('x') == quantity('1')", "the string is no quantity"),
@@ -109,6 +110,40 @@ fn an_expression_that_does_not_fit_the_object_is_an_error_that_says_why() {
         assert!(error.contains(expected), "{text}: {error}");
     }
     assert!(asked("object.spec.replicas < 5", None).unwrap_err().contains("null has no field"));
+}
+
+#[test]
+fn what_the_library_answers_without_regard_to_types_is_an_error() {
+    for (text, expected) in [
+        ("!object.spec.replicas.x", "an int has no field"),
+        ("!object.spec.items[0].name.x", r#"a string has no field "x""#),
+        ("object.spec.items.all(i, !i.name.x)", r#"a string has no field "x""#),
+        ("object.spec.items.exists(i, has(i.name.x))", r#"a string has no field "x""#),
+        ("object.spec.items.all(i, !i.missing)", r#"there is no field "missing""#),
+        ("!'abc'.contains(5)", "a string is wanted where there is an int"),
+        ("['a'] + object.metadata.labels != []", "cannot calculate with a list and a map"),
+        ("(-object.spec.paused) == true", "cannot calculate with a bool"),
+        ("'a' in object.metadata.name", "in asks a list or a map, not a string"),
+        ("1 in object.metadata.labels", "a string is wanted where there is an int"),
+        ("'täglich'.size() == 8 || 1 / 0 == 0", "divided by 0"),
+    ] {
+        let error = asked(text, Some(NEW)).unwrap_err();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+    for text in ["!object.spec.paused", "!has(object.spec.paused)", "object.spec == oldObject.spec"]
+    {
+        assert!(asked(text, None).unwrap_err().contains("null has no field"), "{text}");
+    }
+}
+
+#[test]
+fn the_deepest_expression_is_evaluated_on_half_of_a_threads_stack() {
+    let deep = "1 != ".repeat(15) + "1";
+    let text = format!("[1].all(x, [1].all(y, {deep}))");
+    let expression = Expression::compile(&text).unwrap();
+    let ask = move || with_input(Some(NEW), |input| expression.evaluate_bool(input));
+    let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(ask).unwrap();
+    assert_eq!(thread.join().unwrap(), Ok(true));
 }
 
 #[test]
@@ -125,27 +160,36 @@ fn what_is_wrong_with_an_expression_is_told_with_its_place() {
     for (text, expected) in [
         ("", "empty"),
         ("  ", "empty"),
-        ("object.spec.replicas <=", "line 1, column 24: here stands the end"),
-        ("object.\n spec..x == 1", r#"line 2, column 7: here stands ".""#),
-        ("self.replicas == 1", r#"column 1: variable "self" is not known; known are object"#),
-        ("object.spec.items.all(i, j == 1)", r#"column 26: variable "j" is not known"#),
+        ("object.spec.replicas <=", "line 1, column 24: mismatched input '<EOF>'"),
+        ("object.\n spec..x == 1", "line 2, column 7: no viable alternative at input '..'"),
+        ("self.replicas == 1", r#"variable "self" is not known; known are object"#),
+        (
+            "object.spec.items.all(i, j == 1)",
+            r#"variable "j" is not known; known are object, oldObject, request, i"#,
+        ),
         ("object.items.all(i, true) && i == 1", r#"variable "i" is not known"#),
         ("request.user == 'x'", r#"request has no "user"; it has operation"#),
-        ("object.frob() == 1", r#"column 8: function "frob" is not known; known are has"#),
+        ("object.frob() == 1", r#"function "frob" is not known; known are has"#),
         ("exec('rm')", r#"function "exec" is not known"#),
         ("object.size(1) == 1", "size is called as size"),
         ("contains('a', 'b')", "contains is called as value.contains(…) with at most 1 arguments"),
-        ("has(object)", "has takes one field"),
+        ("has(object)", "line 1, column 5: invalid argument to has() macro"),
         ("object.name.matches(object.spec)", "a pattern written as a text"),
         ("'a'.matches('(')", "the pattern cannot be read"),
         ("'a'.matches('((a{100}){100}){100}')", "over 32 KiB"),
-        ("object.items.all(true, true)", "the name of all's variable"),
-        ("object.items.all(for, true)", r#""for" is reserved"#),
+        ("object.items.all(true, true)", "column 18: argument must be a simple name"),
+        ("object.items.all(object, true)", r#""object" is a variable already"#),
+        ("object.items.all(true)", r#"function "all" is not known; known are has, all"#),
         ("{'a': 1} == object", "maps and messages cannot be written"),
-        ("a b", "known"),
-        ("1 2", "here stands a number where an operator or the end is wanted"),
-        ("1u == 1", "this is no number"),
-        ("[1, 2", "here stands the end"),
+        ("a b", "column 3: extraneous input 'b'"),
+        ("1 2", "column 3: extraneous input '2'"),
+        ("1u == 1", "unsigned numbers are not known"),
+        ("b'a' == object", "bytes are not known"),
+        ("object.?spec == 1", "unsupported syntax '.?'"),
+        ("has(object.a).b", "has comes to a bool"),
+        ("[1, 2", "column 6: mismatched input '<EOF>'"),
+        ("!!true", "column 2: ! stands twice"),
+        ("99999999999999999999 == 1", "column 1: invalid int literal"),
     ] {
         let error = Expression::compile(text).unwrap_err();
         assert!(error.contains(expected), "{text}: {error}");
@@ -157,14 +201,17 @@ fn what_could_cost_too_much_is_refused_with_the_numbers() {
     let nested = "object.a.all(x, object.a.all(y, x == y))";
     assert!(Expression::compile(nested).is_ok());
     let deep = |n: usize| format!("{}true{}", "(".repeat(n), ")".repeat(n));
-    assert!(Expression::compile(&deep(20)).is_ok());
-    let words = |n: usize| vec!["1"; n].join(" + ") + " == 1";
-    assert!(Expression::compile(&words(190)).is_ok());
+    assert!(Expression::compile(&deep(12)).is_ok());
+    let chain = |n: usize| vec!["1"; n].join(" != ");
+    assert!(Expression::compile(&chain(20)).is_ok());
+    assert!(Expression::compile(&(vec!["1"; 400].join(" + ") + " == 400")).is_ok());
+    assert!(Expression::compile(&vec!["true"; 250].join(" && ")).is_ok());
     for (text, expected) in [
         ("object.a.all(x, object.a.all(y, object.a.all(z, true)))".to_owned(), "at most 2 may"),
         (["object.a.all(x, true)"; 9].join(" && "), "8 in all"),
-        (deep(30), "more than 24 deep"),
-        (words(250), "at most 400 are allowed"),
+        (deep(13), "brackets stand more than 12 deep"),
+        (chain(21), "parts stand more than 20 deep"),
+        ("true ? true : ".repeat(17) + "true", "more than 16 choices"),
         (format!("'{}' == ''", "x".repeat(2048)), "2056 bytes; at most 2048"),
     ] {
         let error = Expression::compile(&text).unwrap_err();
@@ -175,9 +222,10 @@ fn what_could_cost_too_much_is_refused_with_the_numbers() {
 #[test]
 fn no_text_exhausts_the_stack_or_takes_long_to_read() {
     let begun = Instant::now();
-    for part in
-        ["(", "[", "!", "-", "a[", "a?", "a?a:", "size(", "a.all(x,", "1+", "a.", "{", "'", "&&"]
-    {
+    for part in [
+        "(", "[", "!", "-", "a[", "a?", "a?a:", "size(", "a.all(x,", "1+", "a.", "{", "'", "&&",
+        "1==", "1 in ", "a{b:", "(1)+",
+    ] {
         let text: String = part.chars().cycle().take(LONGEST).collect();
         assert!(Expression::compile(&text).is_err(), "{part}");
         let closed = format!("{}true", part.repeat(100));
@@ -211,10 +259,12 @@ fn the_worst_that_can_be_written_ends_soon() {
         ),
         ("object.a.split('').all(x, object.a.size() > 0)".to_owned(), &long),
         ("object.a.split('').exists(x, object.a.substring(1) == x)".to_owned(), &long),
+        ("object.a.filter(x, x != 'no').size() > 0".to_owned(), &wide),
+        ("object.a.map(x, [x, x]).map(x, x + x).size() > 0".to_owned(), &wide),
     ] {
         let begun = Instant::now();
         let error = asked(&text, Some(new)).unwrap_err();
-        assert!(error.contains("it takes more than 1000000 steps"), "{text}: {error}");
+        assert!(error.contains("it could take more than 1000000 steps"), "{text}: {error}");
         assert!(begun.elapsed() < Duration::from_secs(3), "{text}: {:?}", begun.elapsed());
     }
     let honest = "object.a.all(x, x.startsWith('item-') && x.size() < 20)";

@@ -1,151 +1,129 @@
-//! What an expression works with: values borrowed from the objects as far as possible, and what may be asked of them.
-//! Every question that costs more than a step says how much.
+//! Between the objects' JSON and the library's values: where a path leads, what of it becomes a value, and what an error
+//! says. No value of an object stands in an error.
 
-use std::cmp::Ordering;
-use std::rc::Rc;
+use std::collections::HashMap;
 
-use serde_json::{Map, Value as Json};
-use smartops_change::Quantity;
+use cel::objects::{Key, Map};
+use cel::{ExecutionError, Value};
+use serde_json::Value as Json;
 
-/// A value.
-#[derive(Debug, Clone)]
-pub(super) enum Value<'a> {
-    Null,
-    Bool(bool),
-    Int(i64),
-    Double(f64),
-    Text(&'a str),
-    /// A text made by the expression.
-    Made(Rc<str>),
-    List(&'a [Json]),
-    /// A list made by the expression.
-    Built(Rc<[Self]>),
-    Map(&'a Map<String, Json>),
-    Quantity(Quantity),
+use super::input::{Inputs, Root};
+
+/// Fields from a variable on, as an expression names them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Path {
+    /// The variable that stands for it.
+    pub(super) name: String,
+    pub(super) root: Root,
+    pub(super) fields: Vec<String>,
+    /// Whether it asks if the last field is there.
+    pub(super) tests: bool,
 }
 
-impl<'a> Value<'a> {
-    pub(super) fn of(json: &'a Json) -> Self {
-        match json {
-            Json::Null => Self::Null,
-            Json::Bool(b) => Self::Bool(*b),
-            Json::Number(n) => match (n.as_i64(), n.as_f64()) {
-                (Some(n), _) => Self::Int(n),
-                (None, n) => Self::Double(n.unwrap_or(f64::NAN)),
-            },
-            Json::String(text) => Self::Text(text),
-            Json::Array(items) => Self::List(items),
-            Json::Object(map) => Self::Map(map),
-        }
-    }
+/// What a path leads to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Found<'a> {
+    Value(&'a Json),
+    Test(bool),
+}
 
-    /// Its type, for messages.
-    pub(super) fn kind(&self) -> &'static str {
-        match self {
-            Self::Null => "null",
-            Self::Bool(_) => "a bool",
-            Self::Int(_) => "an int",
-            Self::Double(_) => "a double",
-            Self::Text(_) | Self::Made(_) => "a string",
-            Self::List(_) | Self::Built(_) => "a list",
-            Self::Map(_) => "a map",
-            Self::Quantity(_) => "a quantity",
-        }
-    }
-
-    pub(super) fn text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text),
-            Self::Made(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    /// How many items a list has or, of what is no list, none.
-    pub(super) fn length(&self) -> Option<usize> {
-        match self {
-            Self::List(items) => Some(items.len()),
-            Self::Built(items) => Some(items.len()),
-            _ => None,
-        }
-    }
-
-    /// An item of a list.
-    pub(super) fn item(&self, place: usize) -> Option<Self> {
-        match self {
-            Self::List(items) => items.get(place).map(Self::of),
-            Self::Built(items) => items.get(place).cloned(),
-            _ => None,
-        }
-    }
-
-    /// Whether both are equal, and in how many steps that was found. Of different types are only numbers equal.
-    pub(super) fn equals(&self, other: &Self) -> (bool, u64) {
-        let mut steps = 1;
-        let equal = match (self, other) {
-            (Self::Null, Self::Null) => true,
-            (Self::Bool(a), Self::Bool(b)) => a == b,
-            (Self::Quantity(a), Self::Quantity(b)) => a == b,
-            (Self::Map(a), Self::Map(b)) => {
-                a.len() == b.len()
-                    && a.iter().all(|(key, a)| {
-                        steps += 1 + bytes(key.len());
-                        b.get(key).is_some_and(|b| {
-                            let (equal, more) = Self::of(a).equals(&Self::of(b));
-                            steps += more;
-                            equal
-                        })
-                    })
+impl Path {
+    /// Follows the path. An error where a field is absent or stands on what is no map.
+    pub(super) fn find<'a>(&self, input: &'a Inputs<'_>) -> Result<Found<'a>, String> {
+        let mut at = input.root(self.root)?;
+        for (place, field) in self.fields.iter().enumerate() {
+            let Json::Object(map) = at else {
+                return Err(format!("{} has no field {field:?}", kind_of(at)));
+            };
+            let next = map.get(field);
+            if self.tests && place + 1 == self.fields.len() {
+                return Ok(Found::Test(next.is_some()));
             }
-            _ => {
-                if let (Some(a), Some(b)) = (self.text(), other.text()) {
-                    steps += bytes(a.len().min(b.len()));
-                    a == b
-                } else if let (Some(length), Some(others)) = (self.length(), other.length()) {
-                    length == others
-                        && (0..length).all(|place| {
-                            let pair = self.item(place).zip(other.item(place));
-                            let (equal, more) = pair.map_or((false, 1), |(a, b)| a.equals(&b));
-                            steps += more;
-                            equal
-                        })
-                } else {
-                    self.number_order(other) == Some(Ordering::Equal)
-                }
-            }
-        };
-        (equal, steps)
-    }
-
-    /// The order of two values of which there is one.
-    pub(super) fn order(&self, other: &Self) -> Option<Ordering> {
-        match (self, other) {
-            (Self::Bool(a), Self::Bool(b)) => Some(a.cmp(b)),
-            _ => match (self.text(), other.text()) {
-                (Some(a), Some(b)) => Some(a.cmp(b)),
-                _ => self.number_order(other),
-            },
+            at = next.ok_or_else(|| missing(field))?;
         }
+        Ok(Found::Value(at))
     }
+}
 
-    fn number_order(&self, other: &Self) -> Option<Ordering> {
-        match (self, other) {
-            (Self::Int(a), Self::Int(b)) => Some(a.cmp(b)),
-            _ => self.double()?.partial_cmp(&other.double()?),
-        }
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "numbers of both kinds compare as doubles")]
-    pub(super) fn double(&self) -> Option<f64> {
+impl Found<'_> {
+    pub(super) fn value(self) -> Value {
         match self {
-            Self::Int(n) => Some(*n as f64),
-            Self::Double(n) => Some(*n),
-            _ => None,
+            Self::Value(json) => value(json),
+            Self::Test(is) => Value::Bool(is),
         }
     }
 }
 
-/// The steps that going over so many bytes takes.
-pub(super) fn bytes(count: usize) -> u64 {
-    u64::try_from(count / 8).unwrap_or(u64::MAX)
+fn value(json: &Json) -> Value {
+    match json {
+        Json::Null => Value::Null,
+        Json::Bool(b) => Value::Bool(*b),
+        Json::Number(n) => match n.as_i64() {
+            Some(n) => Value::Int(n),
+            None => Value::Float(n.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(text) => Value::from(text.as_str()),
+        Json::Array(items) => Value::List(items.iter().map(value).collect::<Vec<_>>().into()),
+        Json::Object(map) => {
+            let map: HashMap<Key, Value> =
+                map.iter().map(|(key, item)| (Key::from(key.as_str()), value(item))).collect();
+            Value::Map(Map { map: map.into() })
+        }
+    }
+}
+
+pub(super) fn missing(field: &str) -> String {
+    format!("there is no field {field:?}; guard it with has")
+}
+
+fn kind_of(json: &Json) -> &'static str {
+    match json {
+        Json::Null => "null",
+        Json::Bool(_) => "a bool",
+        Json::Number(n) if n.is_i64() => "an int",
+        Json::Number(_) => "a double",
+        Json::String(_) => "a string",
+        Json::Array(_) => "a list",
+        Json::Object(_) => "a map",
+    }
+}
+
+/// The type of a value, for messages.
+pub(super) fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a bool",
+        Value::Int(_) | Value::UInt(_) => "an int",
+        Value::Float(_) => "a double",
+        Value::String(_) => "a string",
+        Value::List(_) => "a list",
+        Value::Map(_) => "a map",
+        Value::Opaque(_) => "a quantity",
+        _ => "a value of another type",
+    }
+}
+
+/// What an error of the library means, without the values it holds. `missing` knows why a path leads nowhere.
+pub(super) fn reason(error: &ExecutionError, missing: impl Fn(&str) -> Option<String>) -> String {
+    match error {
+        ExecutionError::UndeclaredReference(name) => {
+            missing(name).unwrap_or_else(|| "a variable is not known".to_owned())
+        }
+        ExecutionError::FunctionError { message, .. } => message.clone(),
+        ExecutionError::NoSuchKey(_) => {
+            "a map has no such key; ask with in before it is looked up".to_owned()
+        }
+        ExecutionError::IndexOutOfBounds(_) => {
+            "a list has no such item; ask for its size before it is looked up".to_owned()
+        }
+        ExecutionError::DivisionByZero(_)
+        | ExecutionError::RemainderByZero(_)
+        | ExecutionError::Overflow(..) => {
+            "the number does not fit 64 bits, or is divided by 0".to_owned()
+        }
+        ExecutionError::UnsupportedBinaryOperator(_, left, right) => {
+            format!("cannot calculate with {} and {}", kind(left), kind(right))
+        }
+        _ => "an operator meets a value of a type it does not take, as in 1 < 'a'".to_owned(),
+    }
 }
