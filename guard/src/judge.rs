@@ -68,6 +68,10 @@ pub fn judge(
     for applied in facts.policies {
         let policy = &applied.policy;
         let fit = policy.fit(change, subject, facts.related, &inputs);
+        if policy.is_left_by(change, subject, &inputs) {
+            let finding = leaving("object", "spec.match.objects");
+            findings.add(policy.name(), policy.mode(), finding);
+        }
         let Fit::Yes { reach, .. } = fit else {
             needs.related |= fit == Fit::Needs;
             continue;
@@ -75,9 +79,6 @@ pub fn judge(
         is_named |= applied.is_certain && policy.names(subject, fit);
         let mut found = Vec::new();
         needs.also(policy.rules().judge(&case, reach, policy.number(change), &mut found));
-        if policy.is_left_by(change) {
-            found.push(leaving("object", "spec.match.objects"));
-        }
         for finding in found {
             findings.add(policy.name(), policy.mode(), finding);
         }

@@ -236,6 +236,25 @@ fn objects_are_selected_by_their_labels_before_or_after_the_write() {
 }
 
 #[test]
+fn what_may_not_be_deleted_is_not_relabelled_first() {
+    let spec = r#"{"match":{"kinds":[{"group":"apps","resource":"deployments"}],"operations":["DELETE"],
+        "objects":{"matchLabels":{"keep":"yes"}}},"rules":{"deletion":{"allow":"Never"}}}"#;
+    let policies = [sample::applied("keep", &serde_json::from_str(spec).unwrap())];
+    let covered = policies[0].policy.covered();
+    assert!(covered[0].operations.contains(&Operation::Update), "{covered:?}");
+    for (before, after, expected) in [
+        (r#"{"keep":"yes"}"#, "{}", vec![Rule::Selection]),
+        (r#"{"keep":"yes"}"#, r#"{"keep":"yes","x":"y"}"#, vec![]),
+        ("{}", r#"{"x":"y"}"#, vec![]),
+    ] {
+        let write = Write::update("", &labelled(before, 3), &labelled(after, 3));
+        let verdict = sample::verdict_with(&write, &sample::person(), &sample::facts(&policies));
+        let rules = verdict.denial().map(|d| d.causes.iter().map(|c| c.rule).collect());
+        assert_eq!(rules.unwrap_or_else(Vec::new), expected, "{before} {after}");
+    }
+}
+
+#[test]
 fn a_scale_is_selected_by_the_labels_of_its_object_which_it_asks_for() {
     let gold = r#"{"matchLabels":{"tier":"gold"}}"#;
     let policies = [sample::applied("gold", &on_deployments(Some(gold)))];

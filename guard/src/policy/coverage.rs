@@ -94,7 +94,7 @@ impl Wants {
 }
 
 impl NamedKind {
-    fn is(&self, group: &str, resource: &str, subresource: &str) -> bool {
+    pub(super) fn is(&self, group: &str, resource: &str, subresource: &str) -> bool {
         self.resource == resource && self.group == group && self.subresource == subresource
     }
 

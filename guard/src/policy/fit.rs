@@ -201,13 +201,21 @@ impl CompiledPolicy {
             && self.is_written_for(subject)
     }
 
-    /// Whether this write takes its object out of what the policy selects by label.
-    pub(crate) fn is_left_by(&self, change: &Change<'_>) -> bool {
+    /// Whether this write takes its object out of what the policy selects by label. Any update may, whichever
+    /// operations the policy names: what it forbids to delete could be relabelled first.
+    pub(crate) fn is_left_by(
+        &self,
+        change: &Change<'_>,
+        subject: &Subject,
+        inputs: &Inputs<'_>,
+    ) -> bool {
         change.operation() == Operation::Update
             && change.resource().subresource.is_empty()
             && self.rules().bind_something()
             && self.coverage.named(change).is_some()
+            && self.subjects.mean(subject)
             && is_left(self.objects.0.as_ref(), change)
+            && self.conditions.hold(inputs) != Held::No
     }
 
     /// Whether this write takes a namespace out of those the policy selects by label.
@@ -232,7 +240,21 @@ impl CompiledPolicy {
 
     /// Everything a registration must send, so that the policy sees what it means.
     pub fn covered(&self) -> Vec<Covered> {
-        self.coverage.covered()
+        let mut covered = self.coverage.covered();
+        if self.objects.0.is_some() && self.rules().bind_something() {
+            let is_named = |covered: &Covered| {
+                let kinds = self.coverage.kinds();
+                covered.subresource.is_empty()
+                    && kinds.iter().any(|kind| kind.is(&covered.group, &covered.resource, ""))
+            };
+            // An update may relabel an object out of it.
+            for covered in covered.iter_mut().filter(|covered| is_named(covered)) {
+                covered.operations.push(Operation::Update);
+                covered.operations.sort_unstable();
+                covered.operations.dedup();
+            }
+        }
+        covered
     }
 
     /// Whether it can mean somebody who is not automation.

@@ -42,8 +42,6 @@ pub(super) struct Binds {
     pub(super) people: bool,
     /// Automation.
     pub(super) automation: bool,
-    /// Whoever it binds it includes by word, and so may name writes for automation.
-    pub(super) by_word: bool,
 }
 
 impl Demand {
@@ -58,7 +56,6 @@ impl Demand {
             binds: Binds {
                 people: policy.means_people(),
                 automation: include.is_none_or(|set| set.automation || names_people(set)),
-                by_word: include.is_some(),
             },
             clamps: policy.clamps(),
             holds_namespaces: enforces && policy.selects_namespaces(),

@@ -32,11 +32,12 @@ pub(super) struct Entry {
     pub(super) namespaces: LabelSelector,
 }
 
-/// Automation's: everything in its groups, and the custom resources that policies written for automation name.
+/// Automation's: everything in its groups, and the custom resources of policies that bind it. People's registration
+/// leaves automation out, so that what is not asked about here would be judged by no policy at all.
 pub(super) fn automation(by_automation: &MatchCondition, demands: &[Demand]) -> Vec<Entry> {
     let custom: BTreeSet<(&str, &str)> = demands
         .iter()
-        .filter(|demand| demand.binds.by_word && demand.binds.automation)
+        .filter(|demand| demand.binds.automation)
         .flat_map(|demand| &demand.covered)
         .map(|(target, _)| (target.group.as_str(), target.resource.as_str()))
         .filter(|(group, _)| !AUTOMATION_GROUPS.contains(group))
