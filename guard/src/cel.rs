@@ -17,6 +17,8 @@ mod expression;
 mod functions;
 mod input;
 #[cfg(feature = "cel")]
+mod operators;
+#[cfg(feature = "cel")]
 mod pattern;
 #[cfg(feature = "cel")]
 mod text;

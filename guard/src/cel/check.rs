@@ -8,16 +8,14 @@ use cel::common::ast::{SelectExpr, operators};
 use cel::extractors::Arguments;
 use cel::{Context, ExecutionError};
 
-use super::functions::{
-    ADD, Called, EQUAL, FIELD, FUNCTIONS, HAS, ITEMS, MATCHES, NEGATE, UNEQUAL, WITHIN, context,
-    text,
-};
+use super::functions::{Called, FUNCTIONS, MATCHES, context, text};
 use super::input::Root;
+use super::operators::{ADD, EQUAL, FIELD, HAS, ITEMS, NEGATE, UNEQUAL, WITHIN, summands};
 use super::pattern::Pattern;
 use super::value::Path;
 
 /// Most parts of an expression within each other: each takes up to 40 KiB of a thread's 2 MiB in a debug build.
-pub(super) const DEEPEST: usize = 20;
+const DEEPEST: usize = 20;
 /// Most macros within each other: the work grows with the power of this.
 const DEEPEST_LOOPS: usize = 2;
 /// Most macros in one expression.
@@ -289,27 +287,6 @@ impl<'e> Check<'e> {
         };
         Ok(plain(function(func_name, args)))
     }
-}
-
-/// What a chain of sums adds up, so that a long one stands no deeper than a short one.
-fn summands(args: &[IdedExpr]) -> Vec<&IdedExpr> {
-    let (mut args, mut parts) = (args, Vec::new());
-    while let [left, right] = args {
-        parts.push(right);
-        match &left.expr {
-            Expr::Call(CallExpr { func_name, target: None, args: more })
-                if func_name == operators::ADD =>
-            {
-                args = more;
-            }
-            _ => {
-                parts.push(left);
-                break;
-            }
-        }
-    }
-    parts.reverse();
-    parts
 }
 
 fn plain(expr: Expr) -> IdedExpr {

@@ -1,17 +1,19 @@
-//! The functions an expression may call, and those that stand for operators of which the library's answer is not CEL's.
-//! The library's own functions are not used: they count bytes where CEL counts characters, compile patterns at every
-//! call, and answer `false` where an argument does not fit.
+//! The functions an expression may call. The library's own are not used: they count bytes where CEL counts characters,
+//! compile patterns at every call, and answer `false` where an argument does not fit.
 
 use std::cmp::Ordering;
 use std::ops::RangeInclusive;
 
 use cel::extractors::Arguments;
-use cel::objects::{Key, Opaque};
+use cel::objects::Opaque;
 use cel::{Context, ExecutionError, Value};
 use smartops_change::Quantity;
 
+use super::operators::{
+    ADD, EQUAL, FIELD, HAS, ITEMS, NEGATE, UNEQUAL, WITHIN, add, field, has, items, negate, within,
+};
 use super::text::LONGEST;
-use super::value::{kind, missing};
+use super::value::kind;
 
 /// A function: the value a method is called on is the first argument.
 pub(super) struct Function {
@@ -29,7 +31,7 @@ pub(super) enum Called {
     Method,
     Plain,
     Either,
-    /// By no one who writes an expression: it stands for an operator.
+    /// By no one who writes an expression: it stands for an operator (`operators`).
     Inside,
 }
 
@@ -52,7 +54,8 @@ pub(super) enum Makes {
     Joined,
 }
 
-type Outcome = Result<Value, String>;
+/// What a function comes to, or why it comes to nothing.
+pub(super) type Outcome = Result<Value, String>;
 
 const fn function(
     name: &'static str,
@@ -64,17 +67,6 @@ const fn function(
     Function { name, called, takes, makes, run }
 }
 
-/// Fields of what is no path of a variable's.
-pub(super) const FIELD: &str = "@field";
-pub(super) const HAS: &str = "@has";
-/// Operators.
-pub(super) const EQUAL: &str = "@equal";
-pub(super) const UNEQUAL: &str = "@unequal";
-pub(super) const WITHIN: &str = "@within";
-pub(super) const ADD: &str = "@add";
-pub(super) const NEGATE: &str = "@negate";
-/// What a macro goes over.
-pub(super) const ITEMS: &str = "@items";
 /// `matches`, with the number of its pattern after it.
 pub(super) const MATCHES: &str = "@matches";
 
@@ -148,7 +140,7 @@ impl Opaque for Amount {
     }
 }
 
-fn first(values: &[Value]) -> &Value {
+pub(super) fn first(values: &[Value]) -> &Value {
     values.first().unwrap_or(&Value::Null)
 }
 
@@ -250,73 +242,6 @@ fn order(values: &[Value]) -> Result<Ordering, String> {
     }
 }
 
-fn field(values: &[Value]) -> Result<&Value, String> {
-    let Some((of, fields)) = values.split_first() else { return Err(missing("")) };
-    fields.iter().try_fold(of, |of, name| {
-        let name = text(Some(name))?;
-        let Value::Map(map) = of else { return Err(format!("{} has no field {name:?}", kind(of))) };
-        map.get(&Key::from(name)).ok_or_else(|| missing(name))
-    })
-}
-
-fn has(values: &[Value]) -> Outcome {
-    let Some((name, of)) = values.split_last() else { return Err(missing("")) };
-    match field(of)? {
-        Value::Map(map) => Ok(map.get(&Key::from(text(Some(name))?)).is_some().into()),
-        other => Err(format!("{} has no field {:?}", kind(other), text(Some(name))?)),
-    }
-}
-
-fn within(values: &[Value]) -> Outcome {
-    let item = first(values);
-    match values.get(1) {
-        Some(Value::List(items)) => Ok(items.contains(item).into()),
-        Some(Value::Map(map)) => {
-            let key = Key::from(text(Some(item))?);
-            Ok(map.get(&key).is_some().into())
-        }
-        other => {
-            let kind = other.map_or("nothing", kind);
-            Err(format!("in asks a list or a map, not {kind}"))
-        }
-    }
-}
-
-/// The sum of numbers of one type, of texts, or of lists. What is summed so far grows in its place.
-fn add(values: &[Value]) -> Outcome {
-    let Some((sum, more)) = values.split_first() else { return Ok(Value::Null) };
-    more.iter().try_fold(sum.clone(), |sum, value| match (&sum, value) {
-        (Value::Int(a), Value::Int(b)) => a.checked_add(*b).map(Value::Int).ok_or_else(too_large),
-        (Value::Float(a), Value::Float(b)) => Ok(Value::Float(a + b)),
-        (Value::String(_), Value::String(_)) | (Value::List(_), Value::List(_)) => {
-            (sum + value.clone()).map_err(|_| too_large())
-        }
-        _ => Err(format!("cannot calculate with {} and {}", kind(&sum), kind(value))),
-    })
-}
-
-fn negate(of: &Value) -> Outcome {
-    match of {
-        Value::Int(n) => n.checked_neg().map(Value::Int).ok_or_else(too_large),
-        Value::Float(n) => Ok(Value::Float(-n)),
-        other => Err(format!("cannot calculate with {}", kind(other))),
-    }
-}
-
-/// The items of a list or the keys of a map, always in the same order.
-fn items(values: &[Value]) -> Outcome {
-    match first(values) {
-        list @ Value::List(_) => Ok(list.clone()),
-        Value::Map(map) => {
-            let mut keys: Vec<&Key> = map.map.keys().collect();
-            keys.sort();
-            let keys = keys.into_iter().map(|key| Value::from(key.to_string()));
-            Ok(keys.collect::<Vec<_>>().into())
-        }
-        other => Err(format!("a macro goes over a list or a map, not over {}", kind(other))),
-    }
-}
-
-fn too_large() -> String {
+pub(super) fn too_large() -> String {
     "the number does not fit 64 bits".to_owned()
 }
