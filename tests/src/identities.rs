@@ -1,5 +1,6 @@
-//! The actors: the two programs and an agent as ServiceAccounts with real tokens, a developer and an operator as users
-//! with client certificates the cluster signed. Each gets a kubeconfig and no more rights than it needs.
+//! The actors: the two programs and an agent as ServiceAccounts with real tokens; a developer, the owner of a namespace
+//! and an operator as users with client certificates the cluster signed. Each gets a kubeconfig. People have no more
+//! rights than they need; the agent has many more, so that what stops it is the guard.
 
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ const ROLES: &str = "rbac.authorization.k8s.io";
 const AGENT_ROLE: &str = "smartops-test-agent";
 const READER_ROLE: &str = "smartops-test-reader";
 const OPERATOR_ROLE: &str = "smartops-test-operator";
+const WORKER_ROLE: &str = "smartops-test-worker";
+const OWNER_ROLE: &str = "smartops-test-owner";
+const MEDDLER_ROLE: &str = "smartops-test-meddler";
 
 /// Makes the actors that the manifests do not bring, binds them in smartops-dev, and writes every kubeconfig.
 pub fn create(cluster: &Cluster) -> Result<()> {
@@ -36,26 +40,29 @@ pub fn create(cluster: &Cluster) -> Result<()> {
         let token = token.ok().with_context(|| format!("no token for {namespace}/{name}"))?;
         write_actor(cluster, actor, &Proof::Token(token.trim().to_owned()))?;
     }
-    for user in ["developer", "operator"] {
+    for user in ["developer", "owner", "operator"] {
         let proof = certificate(cluster, user)?;
         write_actor(cluster, user, &proof)?;
     }
     Ok(())
 }
 
-/// Makes a namespace in which the controller may remedy and agent and developer may work.
+/// Makes a namespace in which the controller may remedy, agent and developer may work, and its owner may do anything.
 pub fn grant_namespace(cluster: &Cluster, namespace: &str) -> Result<()> {
     let controller = json!({
         "kind": "ServiceAccount", "namespace": "smartops-system", "name": "smartops-orchestrator",
     });
     let agent = json!({"kind": "ServiceAccount", "namespace": AGENT.0, "name": AGENT.1});
-    let developer = user("developer");
+    let (developer, owner) = (user("developer"), user("owner"));
     cluster.kubectl("admin").apply_all(&[
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}),
         binding(namespace, "smartops-orchestrator", "smartops-orchestrator", &[&controller]),
         binding(namespace, AGENT_ROLE, AGENT_ROLE, &[&agent]),
-        binding(namespace, READER_ROLE, READER_ROLE, &[&agent, &developer]),
+        binding(namespace, READER_ROLE, READER_ROLE, &[&agent, &developer, &owner]),
+        binding(namespace, WORKER_ROLE, WORKER_ROLE, &[&developer, &owner]),
+        binding(namespace, OWNER_ROLE, OWNER_ROLE, &[&owner]),
         binding(namespace, "smartops-test-developer", "edit", &[&developer]),
+        binding(namespace, "smartops-test-admin", "admin", &[&owner]),
     ])?;
     Ok(())
 }
@@ -106,6 +113,9 @@ fn objects() -> Vec<Value> {
         "pods/attach",
         "pods/portforward",
         "pods/eviction",
+        "pods/ephemeralcontainers",
+        "pods/resize",
+        "pods/binding",
         "configmaps",
         "secrets",
         "services",
@@ -113,6 +123,7 @@ fn objects() -> Vec<Value> {
         "events",
         "persistentvolumeclaims",
         "serviceaccounts",
+        "serviceaccounts/token",
         "replicationcontrollers",
         "replicationcontrollers/scale",
     ];
@@ -123,8 +134,7 @@ fn objects() -> Vec<Value> {
             "kind": "ServiceAccount",
             "metadata": {"namespace": AGENT.0, "name": AGENT.1},
         }),
-        // What Kubernetes' own role `edit` gives, without becoming somebody else: no impersonate, no
-        // serviceaccounts/token.
+        // What Kubernetes' own role `edit` gives and more, without becoming somebody else: no impersonate.
         role(
             AGENT_ROLE,
             &[
@@ -134,7 +144,29 @@ fn objects() -> Vec<Value> {
                 rule("autoscaling", &["*"], &all),
                 rule("networking.k8s.io", &["*"], &all),
                 rule("policy", &["*"], &all),
+                rule("example.com", &["*"], &all),
+                rule(ROLES, &["rolebindings"], &all),
+                rule(ROLES, &["clusterroles"], &["bind"]),
             ],
+        ),
+        // What `edit` lacks for a person's everyday work with pods and with custom resources.
+        role(
+            WORKER_ROLE,
+            &[
+                rule("", &["pods/ephemeralcontainers", "pods/resize"], &["get", "patch", "update"]),
+                rule("example.com", &["*"], &all),
+            ],
+        ),
+        // The labels of one's own namespace.
+        role(OWNER_ROLE, &[rule("", &["namespaces"], &["get", "patch", "update"])]),
+        // Guardrails in the hands of whom they are for.
+        role(
+            MEDDLER_ROLE,
+            &[rule("smartops.dev", &["guardrailpolicies", "smartopsconfigs"], &all)],
+        ),
+        cluster_binding(
+            MEDDLER_ROLE,
+            &json!({"kind": "ServiceAccount", "namespace": AGENT.0, "name": AGENT.1}),
         ),
         role(READER_ROLE, &[rule("smartops.dev", &["*"], &read)]),
         role(
@@ -144,13 +176,7 @@ fn objects() -> Vec<Value> {
                 rule("smartops.dev", &["guardrailpolicies", "smartopsconfigs"], &all),
             ],
         ),
-        json!({
-            "apiVersion": format!("{ROLES}/v1"),
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": OPERATOR_ROLE},
-            "roleRef": {"apiGroup": ROLES, "kind": "ClusterRole", "name": OPERATOR_ROLE},
-            "subjects": [user("operator")],
-        }),
+        cluster_binding(OPERATOR_ROLE, &user("operator")),
     ]
 }
 
@@ -164,6 +190,16 @@ fn role(name: &str, rules: &[Value]) -> Value {
         "kind": "ClusterRole",
         "metadata": {"name": name},
         "rules": rules,
+    })
+}
+
+fn cluster_binding(role: &str, subject: &Value) -> Value {
+    json!({
+        "apiVersion": format!("{ROLES}/v1"),
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": role},
+        "roleRef": {"apiGroup": ROLES, "kind": "ClusterRole", "name": role},
+        "subjects": [subject],
     })
 }
 

@@ -8,6 +8,8 @@ mod tests_command;
 #[cfg(test)]
 mod arrows;
 #[cfg(test)]
+mod bypass;
+#[cfg(test)]
 mod traps;
 
 use anyhow::Result;
