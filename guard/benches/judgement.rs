@@ -14,7 +14,7 @@ use smartops_change::{Change, Operation, Request, Resource, TemplateDigest};
 use smartops_common::config::SmartOpsConfigSpec;
 use smartops_guard::history::{Recent, Record, Rolled};
 use smartops_guard::policy::{CompiledPolicy, GuardrailPolicySpec, Index, compile};
-use smartops_guard::{Facts, Judgement, Related, Revisions, Subject, Watched, judge};
+use smartops_guard::{Facts, Judgement, Related, Revisions, Subject, Watched, Whole, judge};
 
 /// The recorded review, as `cargo xtask record` stores it.
 const RECORDED: &str =
@@ -187,6 +187,7 @@ fn judged(text: &str, index: &Index) -> Option<Judgement> {
         namespace: None,
         revisions: Revisions::NotAsked,
         related: Related::NotAsked,
+        whole: Whole::NotAsked,
     };
     let now = jiff::Timestamp::UNIX_EPOCH;
     Some(judge(&change, &subject, &facts, now))

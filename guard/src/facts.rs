@@ -24,6 +24,19 @@ pub struct Facts<'a> {
     pub revisions: Revisions<'a>,
     /// What the object belongs to or speaks for.
     pub related: Related<'a>,
+    /// Where a Scale is under review: the whole object it is of, as it stands.
+    pub whole: Whole<'a>,
+}
+
+/// The whole object that a Scale is of, as its JSON text.
+#[derive(Debug, Clone, Copy)]
+pub enum Whole<'a> {
+    /// Not asked for yet; expressions about the object ask for it.
+    NotAsked,
+    /// As read.
+    Known(&'a str),
+    /// Asked for, and not to be had in time.
+    Unavailable,
 }
 
 /// What the watch saw of an object.

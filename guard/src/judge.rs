@@ -29,17 +29,21 @@ pub struct Needs {
     pub revisions: bool,
     /// What the object belongs to or speaks for, as [`Facts::related`](crate::Facts).
     pub related: bool,
+    /// The whole object that the Scale is of, as [`Facts::whole`](crate::Facts).
+    pub whole: bool,
 }
 
 impl Needs {
-    pub(crate) const REVISIONS: Self = Self { revisions: true, related: false };
-    pub(crate) const RELATED: Self = Self { revisions: false, related: true };
+    pub(crate) const REVISIONS: Self = Self { revisions: true, related: false, whole: false };
+    pub(crate) const RELATED: Self = Self { revisions: false, related: true, whole: false };
+    pub(crate) const WHOLE: Self = Self { revisions: false, related: false, whole: true };
 
     /// Takes over what a rule lacks.
     pub(crate) fn also(&mut self, judged: Result<(), Self>) {
-        if let Err(Self { revisions, related }) = judged {
+        if let Err(Self { revisions, related, whole }) = judged {
             self.revisions |= revisions;
             self.related |= related;
+            self.whole |= whole;
         }
     }
 

@@ -26,7 +26,7 @@ mod properties;
 mod sample;
 
 pub use self::amend::{Amendment, PatchOp, amend};
-pub use self::facts::{Facts, Related, RelatedObject, Relation, Revisions, Watched};
+pub use self::facts::{Facts, Related, RelatedObject, Relation, Revisions, Watched, Whole};
 pub use self::judge::{Judgement, Needs, judge};
 pub use self::subject::Subject;
 pub use self::verdict::{Decision, Effect, Outcome, Verdict};

@@ -169,6 +169,9 @@ impl Rules {
             self.freeze.judge(case, found);
         }
         let mut needs = Needs::default();
+        if reach == Reach::Scale {
+            needs.also(self.custom.judge_scale(case, number, found));
+        }
         if let Some(rule) = &self.replicas {
             needs.also(rule.judge(case, number, found));
         }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use smartops_change::{Change, Operation, Request, Resource, TemplateDigest};
 use smartops_common::config::SmartOpsConfigSpec;
 
-use crate::facts::{Facts, Related, RelatedObject, Relation, Revisions, Watched};
+use crate::facts::{Facts, Related, RelatedObject, Relation, Revisions, Watched, Whole};
 use smartops_common::denial::Rule;
 
 use crate::history::{Recent, Record, Rolled};
@@ -154,6 +154,7 @@ pub(crate) fn facts(policies: &[Applied]) -> Facts<'_> {
         namespace: None,
         revisions: Revisions::NotAsked,
         related: Related::Known { objects: &*QUIET_PARENT, newest_pod: None },
+        whole: Whole::NotAsked,
     }
 }
 

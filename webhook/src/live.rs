@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::api::{ListParams, ObjectMeta};
-use kube::core::{ApiResource, DynamicObject, Selector};
-use kube::{Api, Client, ResourceExt};
+use kube::api::{GetParams, ListParams, ObjectMeta};
+use kube::core::{ApiResource, DynamicObject, Request, Selector};
+use kube::{Api, Client, Resource, ResourceExt};
 use smartops_process::client::{Error, deadline};
 use tokio::time::Instant;
 
@@ -103,6 +103,28 @@ impl Live {
         let api = self.api(resource, namespace);
         let read = deadline("reading an object", left(until), api.get_metadata_opt(name)).await;
         Ok(self.count("metadata", read)?.map(|object| object.metadata))
+    }
+
+    /// The whole object as it is now, as its JSON text; `None` where there is none.
+    pub async fn text(
+        &self,
+        resource: &ApiResource,
+        namespace: &str,
+        name: &str,
+        until: Instant,
+    ) -> Result<Option<String>, Error> {
+        let path = DynamicObject::url_path(resource, Some(namespace));
+        let read = async {
+            let request = Request::new(path)
+                .get(name, &GetParams::default())
+                .map_err(kube::Error::BuildRequest)?;
+            self.client.request_text(request).await
+        };
+        match self.count("object", deadline("reading an object", left(until), read).await) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// When each of a workload's own revisions was made, in no order; `None` where the workload is not the one of

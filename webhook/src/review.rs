@@ -11,7 +11,8 @@ use serde_json::value::RawValue;
 use smartops_change::{Change, Operation, Request, Resource};
 use smartops_guard::history::Record;
 use smartops_guard::{
-    Amendment, Facts, Judgement, Needs, Outcome, Related, Revisions, Subject, Watched, amend, judge,
+    Amendment, Facts, Judgement, Needs, Outcome, Related, Revisions, Subject, Watched, Whole,
+    amend, judge,
 };
 use smartops_process::client::Error;
 use smartops_process::clock::Clock;
@@ -23,7 +24,7 @@ use crate::admission::reply::Answer;
 use crate::admission::{Audience, Half};
 use crate::decisions::{self, Decision};
 use crate::history::Histories;
-use crate::live::{Live, Revisioned};
+use crate::live::{self, Live, Revisioned};
 use crate::metrics::WebhookMetrics;
 use crate::relatives::{self, Relatives};
 use crate::snapshot::{Board, Snapshot};
@@ -76,6 +77,7 @@ enum Pass {
 struct Gathered {
     relatives: Option<Option<Relatives>>,
     revisions: Option<Option<Vec<Timestamp>>>,
+    whole: Option<Option<String>>,
 }
 
 impl Reviewer {
@@ -192,6 +194,11 @@ impl Reviewer {
                 (None, None) => Related::NotAsked,
                 (None, Some(None)) => Related::Unavailable,
             },
+            whole: match &gathered.whole {
+                None => Whole::NotAsked,
+                Some(None) => Whole::Unavailable,
+                Some(Some(text)) => Whole::Known(text),
+            },
         };
         let judged = match asked.half {
             Half::Mutating => amend(&change, &subject, &facts, now).map(amended),
@@ -241,6 +248,13 @@ impl Reviewer {
         if needs.related && gathered.relatives.is_none() {
             let read = relatives::read(&change, &self.live, &self.histories, until).await;
             gathered.relatives = Some(Self::told("relatives", request, read.map(Some)));
+        }
+        if needs.whole && gathered.whole.is_none() {
+            let Resource { group, version, resource, .. } = change.resource();
+            let resource = live::resource(group, version, "", resource);
+            let namespace = change.namespace().unwrap_or_default();
+            let read = self.live.text(&resource, namespace, change.name(), until).await;
+            gathered.whole = Some(Self::told("object", request, read));
         }
         if needs.revisions && gathered.revisions.is_none() {
             let read = self.revisions(&change, gathered, until).await;

@@ -6,11 +6,15 @@ use std::collections::BTreeSet;
 use kube_derive::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smartops_change::{Change, NumberPath, Operation, Request, Resource};
 use smartops_common::denial::Rule;
 
 use super::Case;
+use super::evidence::unknown;
 use crate::cel::{Expression, Held, Inputs};
+use crate::facts::Whole;
 use crate::findings::Finding;
+use crate::judge::Needs;
 use crate::policy::{ConditionSpec, Flaw};
 use crate::verdict::shortened;
 
@@ -98,6 +102,55 @@ impl Custom {
     pub(super) fn judge(&self, case: &Case<'_>, found: &mut Vec<Finding>) {
         found.extend(self.0.iter().filter_map(|own| own.judge(case.inputs)));
     }
+
+    /// Judges the Scale of an object the policy names by what the object would be with that number. `place` is where a
+    /// custom resource keeps it.
+    pub(super) fn judge_scale(
+        &self,
+        case: &Case<'_>,
+        place: Option<&NumberPath>,
+        found: &mut Vec<Finding>,
+    ) -> Result<(), Needs> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let old = match case.facts.whole {
+            Whole::NotAsked => return Err(Needs::WHOLE),
+            Whole::Known(text) => text,
+            Whole::Unavailable => {
+                found.push(unknown("", "the object that is scaled"));
+                return Ok(());
+            }
+        };
+        let scale = case.change;
+        let pointer = place.map_or_else(|| "/spec/replicas".to_owned(), NumberPath::pointer);
+        let new = scale.replicas().and_then(|n| n.new).and_then(|n| scaled(old, &pointer, n));
+        let resource = Resource { subresource: "", ..scale.resource() };
+        let request = Request {
+            operation: Operation::Update,
+            resource,
+            namespace: scale.namespace(),
+            name: scale.name(),
+            old: Some(old),
+            new: new.as_deref(),
+        };
+        match Change::read(request) {
+            Ok(change) => {
+                let inputs = Inputs::new(&change, case.subject);
+                found.extend(self.0.iter().filter_map(|own| own.judge(&inputs)));
+            }
+            Err(_) => found.push(unknown("", "the object that is scaled")),
+        }
+        Ok(())
+    }
+}
+
+/// The text of an object with another number; `None` where it is no object with such a place.
+fn scaled(object: &str, pointer: &str, number: i64) -> Option<String> {
+    let mut object: serde_json::Value = serde_json::from_str(object).ok()?;
+    let (parent, key) = pointer.rsplit_once('/')?;
+    object.pointer_mut(parent)?.as_object_mut()?.insert(key.to_owned(), number.into());
+    Some(object.to_string())
 }
 
 impl Own {
@@ -205,7 +258,10 @@ mod tests {
     use smartops_change::Operation;
 
     use super::*;
+    use crate::facts::Facts;
+    use crate::judge::{Judgement, judge};
     use crate::policy::compile;
+    use crate::rules::RulesSpec;
     use crate::sample::{self, Write};
 
     fn own(expression: &str) -> CustomSpec {
@@ -361,6 +417,40 @@ mod tests {
             let conditions = Conditions::compile(&specs, &mut flaws);
             assert_eq!(flaws, []);
             assert_eq!(conditions.hold(&inputs), held, "{expressions:?}");
+        }
+    }
+
+    #[test]
+    fn a_scale_is_judged_by_what_its_object_would_be() {
+        let mut spec = sample::baseline();
+        spec.match_.kinds.truncate(1);
+        let custom = vec![CustomSpec {
+            name: "gold-is-even".into(),
+            expression: "object.metadata.name != 'web' || object.spec.replicas % 2 == 0".into(),
+            message: None,
+            message_expression: None,
+            failure_policy: FailurePolicy::Fail,
+        }];
+        spec.rules = RulesSpec { custom, ..RulesSpec::default() };
+        let policies = [sample::applied("p", &spec)];
+        let whole = sample::deployment(r#"{"replicas":3}"#);
+        let facts = sample::facts(&policies);
+        for (number, expected) in [(5, vec![Rule::Custom]), (4, vec![])] {
+            let write = sample::scale(3, number);
+            let judged = |whole| {
+                let facts = Facts { whole, ..facts };
+                judge(&write.change(), &sample::person(), &facts, sample::now())
+            };
+            assert_eq!(judged(Whole::NotAsked), Judgement::Needs(Needs::WHOLE));
+            let rules = |judged| match judged {
+                Judgement::Final(verdict) => {
+                    let causes = verdict.denial().map(|d| d.causes.clone()).unwrap_or_default();
+                    causes.iter().map(|cause| cause.rule).collect::<Vec<_>>()
+                }
+                Judgement::Needs(needs) => panic!("{needs:?}"),
+            };
+            assert_eq!(rules(judged(Whole::Known(&whole))), expected, "{number}");
+            assert_eq!(rules(judged(Whole::Unavailable)), [Rule::Undecided]);
         }
     }
 }

@@ -239,7 +239,13 @@ impl Replicas {
         new: i64,
         is_automation: bool,
     ) -> Option<Violation> {
-        let then = record.replicas_at(since(now, self.window?))?;
+        let since = since(now, self.window?);
+        let then = record.replicas_at(since)?;
+        // More changes in that time than are kept: from where it came cannot be told, so it stays where it is.
+        if let Some(old) = old.filter(|_| !record.reaches(since)) {
+            let limit = "it changed too often in that time".to_owned();
+            return Some(Violation { limit, nearest: old });
+        }
         // Back towards where it was is no burst.
         if old.is_some_and(|old| new.abs_diff(then) <= old.abs_diff(then)) {
             return None;

@@ -14,7 +14,7 @@ use smartops_guard::history::{NamespaceRecord, Recent, Record, Rolled};
 use smartops_guard::policy::Index;
 use smartops_guard::{
     Amendment, Decision, Facts, Judgement, Needs, Outcome, PatchOp, Related, Revisions, Subject,
-    Verdict, Watched, amend, judge,
+    Verdict, Watched, Whole, amend, judge,
 };
 
 use super::documents::Document;
@@ -149,7 +149,9 @@ impl Judge {
             namespace: Some(&namespace),
             revisions: Revisions::NotAsked,
             related: Related::NotAsked,
+            whole: Whole::NotAsked,
         };
+        let whole = kin::whole(&change, &self.given);
         if let Some(name) = change.namespace()
             && !self.namespaces.contains(name)
         {
@@ -163,6 +165,12 @@ impl Judge {
                     if needs.related {
                         facts.related = Related::Known { objects: &kin, newest_pod: None };
                         unknown.append(&mut untold);
+                    }
+                    if needs.whole {
+                        facts.whole = whole.as_deref().map_or(Whole::Unavailable, Whole::Known);
+                        if whole.is_none() {
+                            unknown.push("the object that is scaled (--policies)".to_owned());
+                        }
                     }
                     if needs.revisions {
                         facts.revisions = Revisions::Unavailable;

@@ -67,6 +67,13 @@ pub(super) fn of(
     relatives.collect()
 }
 
+/// The text of the whole object that a Scale is of, where it was given.
+pub(super) fn whole(change: &Change<'_>, given: &[Document]) -> Option<String> {
+    let kind = KINDS.iter().find(|(resource, _)| *resource == change.resource().resource)?.1;
+    let namespace = change.namespace().unwrap_or_default();
+    object(given, kind, namespace, change.name()).map(Value::to_string)
+}
+
 /// The labels of an object that was given.
 fn labels(
     given: &[Document],
@@ -74,6 +81,16 @@ fn labels(
     namespace: &str,
     name: &str,
 ) -> Option<BTreeMap<String, String>> {
+    let object = object(given, kind, namespace, name)?;
+    let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
+    let labels = labels.into_iter().flatten();
+    Some(
+        labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect(),
+    )
+}
+
+/// An object that was given.
+fn object<'g>(given: &'g [Document], kind: &str, namespace: &str, name: &str) -> Option<&'g Value> {
     let text =
         |value: &Value, path: &str| value.pointer(path).and_then(Value::as_str).map(str::to_owned);
     let is_it = |value: &&Value| {
@@ -81,10 +98,5 @@ fn labels(
             && text(value, "/metadata/name").as_deref() == Some(name)
             && text(value, "/metadata/namespace").as_deref() == Some(namespace)
     };
-    let object = given.iter().map(|document| &document.value).find(is_it)?;
-    let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
-    let labels = labels.into_iter().flatten();
-    Some(
-        labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect(),
-    )
+    given.iter().map(|document| &document.value).find(is_it)
 }
