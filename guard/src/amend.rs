@@ -12,9 +12,9 @@ use crate::cel::Inputs;
 use crate::facts::Facts;
 use crate::judge::Needs;
 use crate::policy::{CompiledPolicy, Fit, Mode};
-use crate::rules::Case;
 use crate::rules::evidence::Evidence;
 use crate::rules::replicas::{OnViolation, Replicas};
+use crate::rules::{Case, Readings};
 use crate::subject::Subject;
 use crate::verdict::{Effect, Outcome};
 
@@ -61,16 +61,15 @@ pub fn amend(
         return Ok(Amendment::default());
     }
     let inputs = Inputs::new(change, subject);
-    let case = Case { change, subject, facts, inputs: &inputs, now };
+    let readings = Readings::default();
+    let case = Case { change, subject, facts, inputs: &inputs, readings: &readings, now };
     let (binding, number) = binding(&case)?;
     let Some((ReplicasChange { old, new: Some(asked) }, pointer)) = number else {
         return Ok(Amendment::default());
     };
     let old = old.or_else(|| case.predecessor().and_then(|record| record.replicas));
-    let record = match binding.iter().any(|b| b.rule.has_window()) {
-        true => case.evidence()?,
-        false => Evidence::Nothing,
-    };
+    let has_window = binding.iter().any(|b| b.rule.has_window());
+    let record = if has_window { case.evidence()? } else { Evidence::Nothing };
     let violation = |rule: &Replicas, number: i64| {
         let is_automation = subject.is_automation();
         let over_time = || match record {

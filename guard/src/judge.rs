@@ -9,7 +9,7 @@ use crate::cel::Inputs;
 use crate::facts::Facts;
 use crate::findings::{Finding, Findings};
 use crate::policy::{Applied, Fit, Mode};
-use crate::rules::Case;
+use crate::rules::{Case, Readings};
 use crate::subject::Subject;
 use crate::verdict::Verdict;
 
@@ -65,7 +65,8 @@ pub fn judge(
         return Judgement::Final(Verdict::allow());
     }
     let inputs = Inputs::new(change, subject);
-    let case = Case { change, subject, facts, inputs: &inputs, now };
+    let readings = Readings::default();
+    let case = Case { change, subject, facts, inputs: &inputs, readings: &readings, now };
     let mut findings = Findings::default();
     let mut needs = Needs::default();
     let mut is_named = false;

@@ -8,6 +8,7 @@ pub(crate) mod evidence;
 pub mod freeze;
 pub mod images;
 pub mod paths;
+mod readings;
 pub mod replicas;
 pub mod resources;
 
@@ -24,6 +25,7 @@ use self::deletion::{Deletion, DeletionSpec};
 use self::freeze::{Freeze, FreezeSpec};
 use self::images::{Images, ImagesSpec};
 use self::paths::{Paths, PathsSpec};
+pub(crate) use self::readings::Readings;
 use self::replicas::{OnViolation, Replicas, ReplicasSpec};
 use self::resources::{Resources, ResourcesSpec};
 use crate::cel::Inputs;
@@ -93,6 +95,7 @@ pub(crate) struct Case<'a> {
     pub(crate) subject: &'a Subject,
     pub(crate) facts: &'a Facts<'a>,
     pub(crate) inputs: &'a Inputs<'a>,
+    pub(crate) readings: &'a Readings,
     pub(crate) now: Timestamp,
 }
 

@@ -7,6 +7,7 @@ pub mod admission;
 pub mod app;
 pub mod args;
 pub mod decisions;
+pub mod gathered;
 pub mod history;
 pub mod judge_command;
 pub mod ledger;

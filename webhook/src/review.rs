@@ -10,11 +10,7 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use smartops_change::{Change, Operation, Request, Resource};
 use smartops_guard::history::Record;
-use smartops_guard::{
-    Amendment, Facts, Judgement, Needs, Outcome, Related, Revisions, Subject, Watched, Whole,
-    amend, judge,
-};
-use smartops_process::client::Error;
+use smartops_guard::{Amendment, Facts, Judgement, Needs, Outcome, Subject, Watched, amend, judge};
 use smartops_process::clock::Clock;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
@@ -23,10 +19,11 @@ use crate::admission::envelope::{self, Envelope};
 use crate::admission::reply::Answer;
 use crate::admission::{Audience, Half};
 use crate::decisions::{self, Decision};
+use crate::gathered::{Gathered, Sources};
 use crate::history::Histories;
-use crate::live::{self, Live, Revisioned};
+use crate::live::Live;
 use crate::metrics::WebhookMetrics;
-use crate::relatives::{self, Relatives};
+use crate::relatives;
 use crate::snapshot::{Board, Snapshot};
 
 /// Reviews under way at once; what is beyond waits for its turn.
@@ -72,14 +69,6 @@ enum Pass {
     Needs(Needs),
 }
 
-/// What was read because a pass lacked it; `None` inside where it was not to be had in time.
-#[derive(Debug, Default)]
-struct Gathered {
-    relatives: Option<Option<Relatives>>,
-    revisions: Option<Option<Vec<Timestamp>>>,
-    whole: Option<Option<String>>,
-}
-
 impl Reviewer {
     /// Judges by what stands on the board.
     pub fn new(
@@ -96,7 +85,7 @@ impl Reviewer {
         let _flight = Flight::begin(&self.metrics);
         let reviewed = match &envelope.request {
             Err(problem) => Reviewed::undecided(problem),
-            Ok(request) => timeout_at(asked.deadline, self.decide(request, asked))
+            Ok(request) => timeout_at(asked.deadline, self.decide(&envelope.uid, request, asked))
                 .await
                 .unwrap_or_else(|_| Reviewed::undecided("its time was over")),
         };
@@ -116,7 +105,7 @@ impl Reviewer {
         reviewed.answer
     }
 
-    async fn decide(&self, request: &envelope::Request<'_>, asked: Asked) -> Reviewed {
+    async fn decide(&self, uid: &str, request: &envelope::Request<'_>, asked: Asked) -> Reviewed {
         let turn = asked.deadline.min(Instant::now() + MAX_WAIT);
         let Ok(Ok(_place)) = timeout_at(turn, self.places.acquire()).await else {
             return Reviewed::undecided("too many reviews at once");
@@ -125,12 +114,19 @@ impl Reviewer {
             return Reviewed::undecided("policies and configuration have not been read yet");
         };
         let mut gathered = Gathered::default();
-        // Relatives may have to be known to see that revisions are lacking: three passes at most.
-        for _ in 0..3 {
-            match self.pass(request, asked, &snapshot, &gathered) {
+        // What is lacking may show one after the other: a pass more than there are things to be read.
+        for _ in 0..4 {
+            let needs = match self.pass(request, asked, &snapshot, &gathered) {
                 Pass::Done(reviewed) => return reviewed,
-                Pass::Needs(needs) => self.gather(request, needs, asked, &mut gathered).await,
-            }
+                Pass::Needs(needs) => needs,
+            };
+            let Ok(change) = read(request) else { break };
+            // Half of the time that is left, so that the judgement still has its own when the reads had none.
+            let now = Instant::now();
+            let until = now + asked.deadline.saturating_duration_since(now) / 2;
+            let (live, histories) = (&self.live, &*self.histories);
+            let sources = Sources { live, histories, until, uid };
+            gathered.gather(&change, needs, sources).await;
         }
         Reviewed::undecided("the judgement asked for the same twice")
     }
@@ -181,24 +177,9 @@ impl Reviewer {
                 (Some(record), _) => Watched::Seen(record),
             },
             namespace: namespace.as_deref(),
-            revisions: match &gathered.revisions {
-                None => Revisions::NotAsked,
-                Some(None) => Revisions::Unavailable,
-                Some(Some(revisions)) => Revisions::Listed(revisions),
-            },
-            related: match (&known, &gathered.relatives) {
-                (Some(Relatives { objects, newest_pod, .. }), _)
-                | (None, Some(Some(Relatives { objects, newest_pod, .. }))) => {
-                    Related::Known { objects, newest_pod: *newest_pod }
-                }
-                (None, None) => Related::NotAsked,
-                (None, Some(None)) => Related::Unavailable,
-            },
-            whole: match &gathered.whole {
-                None => Whole::NotAsked,
-                Some(None) => Whole::Unavailable,
-                Some(Some(text)) => Whole::Known(text),
-            },
+            revisions: gathered.revisions(),
+            related: gathered.related(known.as_ref()),
+            whole: gathered.whole(),
         };
         let judged = match asked.half {
             Half::Mutating => amend(&change, &subject, &facts, now).map(amended),
@@ -230,75 +211,6 @@ impl Reviewer {
                     .flatten()
             }
             _ => None,
-        }
-    }
-
-    /// Reads what a pass lacked, in half of the time that is left, so that the judgement still has its own when the
-    /// reads had none.
-    async fn gather(
-        &self,
-        request: &envelope::Request<'_>,
-        needs: Needs,
-        asked: Asked,
-        gathered: &mut Gathered,
-    ) {
-        let now = Instant::now();
-        let until = now + asked.deadline.saturating_duration_since(now) / 2;
-        let Ok(change) = read(request) else { return };
-        if needs.related && gathered.relatives.is_none() {
-            let read = relatives::read(&change, &self.live, &self.histories, until).await;
-            gathered.relatives = Some(Self::told("relatives", request, read.map(Some)));
-        }
-        if needs.whole && gathered.whole.is_none() {
-            let Resource { group, version, resource, .. } = change.resource();
-            let resource = live::resource(group, version, "", resource);
-            let namespace = change.namespace().unwrap_or_default();
-            let read = self.live.text(&resource, namespace, change.name(), until).await;
-            gathered.whole = Some(Self::told("object", request, read));
-        }
-        if needs.revisions && gathered.revisions.is_none() {
-            let read = self.revisions(&change, gathered, until).await;
-            gathered.revisions = Some(Self::told("revisions", request, read));
-        }
-    }
-
-    /// What was read; an error is told, and is nothing.
-    fn told<T>(
-        what: &str,
-        request: &envelope::Request<'_>,
-        read: Result<Option<T>, Error>,
-    ) -> Option<T> {
-        read.unwrap_or_else(|error| {
-            let namespace = request.namespace.as_deref().unwrap_or_default();
-            tracing::warn!(namespace, name = %request.name, %error, "the {what} cannot be read");
-            None
-        })
-    }
-
-    /// When the revisions were made of the workload under review, or of the relative whose past matters.
-    async fn revisions(
-        &self,
-        change: &Change<'_>,
-        gathered: &Gathered,
-        until: Instant,
-    ) -> Result<Option<Vec<Timestamp>>, Error> {
-        let Some(namespace) = change.namespace() else { return Ok(None) };
-        let own = change.kind().name().zip(change.old());
-        let workload = own.and_then(|(kind, old)| {
-            let kind = Revisioned::of(change.resource().group, kind)?;
-            Some((kind, change.name().to_owned(), old.uid.to_string()))
-        });
-        let relatives = gathered.relatives.iter().flatten();
-        let mut related = relatives.flat_map(|r| r.objects.iter().zip(&r.uids));
-        let related = related.find_map(|(object, uid)| {
-            let kind = Revisioned::of(&object.group, &object.kind)?;
-            Some((kind, object.name.clone(), uid.clone()))
-        });
-        match workload.or(related) {
-            Some((kind, name, uid)) => {
-                self.live.revisions(kind, namespace, &name, &uid, until).await
-            }
-            None => Ok(None),
         }
     }
 }

@@ -230,8 +230,8 @@ fn objects_are_selected_by_their_labels_before_or_after_the_write() {
     ] {
         let write = Write::update("", &labelled(before, 3), &labelled(after, replicas));
         let verdict = sample::verdict_with(&write, &sample::person(), &sample::facts(&policies));
-        let rules = verdict.denial().map(|d| d.causes.iter().map(|c| c.rule).collect());
-        assert_eq!(rules.unwrap_or_else(Vec::new), expected, "{before} {after} {replicas}");
+        let rules = verdict.denial().map(|d| d.causes.iter().map(|c| c.rule).collect::<Vec<_>>());
+        assert_eq!(rules.unwrap_or_default(), expected, "{before} {after} {replicas}");
     }
 }
 
@@ -249,8 +249,8 @@ fn what_may_not_be_deleted_is_not_relabelled_first() {
     ] {
         let write = Write::update("", &labelled(before, 3), &labelled(after, 3));
         let verdict = sample::verdict_with(&write, &sample::person(), &sample::facts(&policies));
-        let rules = verdict.denial().map(|d| d.causes.iter().map(|c| c.rule).collect());
-        assert_eq!(rules.unwrap_or_else(Vec::new), expected, "{before} {after}");
+        let rules = verdict.denial().map(|d| d.causes.iter().map(|c| c.rule).collect::<Vec<_>>());
+        assert_eq!(rules.unwrap_or_default(), expected, "{before} {after}");
     }
 }
 
@@ -289,7 +289,7 @@ fn nobody_takes_a_namespace_out_of_a_policy_by_its_labels() {
         write.new = Some(labelled(after, 1));
         let facts = Facts { selecting: &selecting, ..sample::facts(&[]) };
         let verdict = sample::verdict_with(&write, &sample::person(), &facts);
-        let rules = verdict.denial().map(|d| d.causes.iter().map(|c| c.rule).collect());
-        assert_eq!(rules.unwrap_or_else(Vec::new), expected, "{after}");
+        let rules = verdict.denial().map(|d| d.causes.iter().map(|c| c.rule).collect::<Vec<_>>());
+        assert_eq!(rules.unwrap_or_default(), expected, "{after}");
     }
 }

@@ -27,6 +27,7 @@ pub(crate) struct Coverage {
 
 /// Which of the rules that reach beyond a kind a policy has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 pub(crate) struct Wants {
     /// Anything at all.
     any: bool,
@@ -245,19 +246,17 @@ impl Coverage {
                     Covers::No
                 }
             }
-            ("", "pods", sub) if self.wants.restarts && ends_pods(operation, sub) => {
+            ("", "pods", sub)
+                if self.wants.restarts && self.has_pods() && ends_pods(operation, sub) =>
+            {
                 match related {
-                    Related::NotAsked if self.has_pods() => Covers::Needs,
-                    Related::NotAsked => Covers::No,
-                    Related::Known { objects, .. } => {
-                        if objects.iter().any(|o| self.names_kind(&o.group, &o.kind)) {
-                            Covers::Yes(Reach::Pod)
-                        } else {
-                            Covers::No
-                        }
+                    Related::NotAsked => Covers::Needs,
+                    Related::Known { objects, .. }
+                        if !objects.iter().any(|o| self.names_kind(&o.group, &o.kind)) =>
+                    {
+                        Covers::No
                     }
-                    Related::Unavailable if self.has_pods() => Covers::Yes(Reach::Pod),
-                    Related::Unavailable => Covers::No,
+                    Related::Known { .. } | Related::Unavailable => Covers::Yes(Reach::Pod),
                 }
             }
             _ => Covers::No,
@@ -297,7 +296,7 @@ impl Coverage {
         self.kinds
             .iter()
             .filter(|k| k.group == group && k.subresource.is_empty())
-            .any(|k| k.kind().name().map_or(k.number.is_some(), |name| name == kind))
+            .any(|k| k.kind().name().map_or_else(|| k.number.is_some(), |name| name == kind))
     }
 
     fn has_pods(&self) -> bool {

@@ -63,13 +63,12 @@ impl Objects {
         let own = [change.labels_before(), change.labels_after()];
         let own: Vec<bool> = own
             .iter()
-            .map(|labels| match labels {
+            .filter_map(|labels| match labels {
                 Ok(Some(labels)) => Some(selector.selects(|key| labels.get(key))),
                 Ok(None) => None,
                 // Unreadable labels may be any.
                 Err(_) => Some(true),
             })
-            .flatten()
             .collect();
         if own.contains(&true) {
             return if own.contains(&false) { Selected::Some } else { Selected::All };

@@ -216,8 +216,10 @@ fn nodes_never_wait_where_pods_are_asked_about() {
 #[test]
 fn automation_is_asked_about_everything_in_its_groups_and_custom_resources_it_is_bound_in() {
     let mut spec = naming(&[("shop.example", "carts")], &[OperationName::Update]);
-    let by = |include| Some(SubjectMatch { include: Some(include), exclude: None });
-    spec.match_.subjects = by(SubjectSet { automation: true, ..SubjectSet::default() });
+    spec.match_.subjects = Some(SubjectMatch {
+        include: Some(SubjectSet { automation: true, ..SubjectSet::default() }),
+        exclude: None,
+    });
     let given = entries(work_out(&[demand(&spec)]).validating[0].webhooks.as_ref());
     // A policy for everybody binds automation as well.
     spec.match_.subjects = None;

@@ -153,8 +153,8 @@ mod tests {
     use crate::rules::RulesSpec;
     use crate::sample;
 
-    fn limit(changes: i32, window_seconds: i32) -> Option<LimitSpec> {
-        Some(LimitSpec { changes, window_seconds })
+    fn limit(changes: i32, window_seconds: i32) -> LimitSpec {
+        LimitSpec { changes, window_seconds }
     }
 
     fn policy(per_target: Option<LimitSpec>, per_namespace: Option<LimitSpec>) -> Applied {
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_target_may_change_so_often_in_a_while_and_then_waits_for_the_oldest_to_pass() {
-        let policies = [policy(limit(2, 60), None)];
+        let policies = [policy(Some(limit(2, 60)), None)];
         for (seconds, expected) in
             [(&[50, 20][..], Some(10)), (&[70, 20], None), (&[20], None), (&[], None)]
         {
@@ -203,10 +203,12 @@ mod tests {
 
     #[test]
     fn the_workloads_of_a_namespace_share_a_budget() {
-        let policies = [policy(None, limit(2, 60))];
+        let policies = [policy(None, Some(limit(2, 60)))];
         for (seconds, denied) in [(&[50, 20][..], true), (&[70, 20], false)] {
             let mut namespace = NamespaceRecord::new();
-            seconds.iter().for_each(|seconds| namespace.note(ago(*seconds)));
+            for seconds in seconds {
+                namespace.note(ago(*seconds));
+            }
             let facts = Facts { namespace: Some(&namespace), ..sample::facts(&policies) };
             let verdict = sample::verdict_with(&sample::replicas(3, 4), &sample::person(), &facts);
             assert_eq!(verdict.denial().is_some(), denied, "{seconds:?}");
@@ -215,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_change_beside_template_and_number_costs_nothing() {
-        let policies = [policy(limit(1, 60), None)];
+        let policies = [policy(Some(limit(1, 60)), None)];
         let record = changed(&[20]);
         let facts = Facts { watched: Watched::Seen(&record), ..sample::facts(&policies) };
         let pause = sample::Write::update(
@@ -233,9 +235,12 @@ mod tests {
     fn a_budget_that_says_nothing_or_more_than_is_kept_is_a_flaw() {
         for (spec, flawed) in [
             (BudgetSpec::default(), true),
-            (BudgetSpec { per_target: limit(64, 60), per_namespace: None }, true),
-            (BudgetSpec { per_target: limit(63, 60), per_namespace: limit(255, 60) }, false),
-            (BudgetSpec { per_target: None, per_namespace: limit(1, 0) }, true),
+            (BudgetSpec { per_target: Some(limit(64, 60)), per_namespace: None }, true),
+            (
+                BudgetSpec { per_target: Some(limit(63, 60)), per_namespace: Some(limit(255, 60)) },
+                false,
+            ),
+            (BudgetSpec { per_target: None, per_namespace: Some(limit(1, 0)) }, true),
         ] {
             let mut flaws = Vec::new();
             Budget::compile(&spec, &mut flaws);

@@ -195,7 +195,7 @@ mod tests {
 
     use super::*;
     use crate::policy::compile;
-    use crate::rules::RulesSpec;
+    use crate::rules::{Readings, RulesSpec};
     use crate::sample::{self, Write};
 
     fn window(cron: &str, zone: &str, seconds: i32) -> FreezeSpec {
@@ -216,7 +216,14 @@ mod tests {
         let inputs = crate::cel::Inputs::new(&change, &person);
         let facts = sample::facts(&[]);
         let now = now.parse().unwrap();
-        let case = Case { change: &change, subject: &person, facts: &facts, inputs: &inputs, now };
+        let case = Case {
+            change: &change,
+            subject: &person,
+            facts: &facts,
+            inputs: &inputs,
+            readings: &Readings::default(),
+            now,
+        };
         let mut found = Vec::new();
         freeze.judge(&case, &mut found);
         assert!(found.len() < 2);

@@ -103,7 +103,7 @@ impl Images {
             return;
         }
         if change.operation() == Operation::Create {
-            match change.images_after() {
+            match case.readings.images(change) {
                 Ok(images) => {
                     let refused = images.iter().filter_map(|u| self.refuse(&u.path, &u.image));
                     found.extend(refused.take(MOST_IMAGES));

@@ -44,7 +44,7 @@ impl Resources {
     }
 
     pub(super) fn judge(self, case: &Case<'_>, found: &mut Vec<Finding>) {
-        match case.change.resource_increases() {
+        match case.readings.increases(case.change) {
             Ok(increases) => {
                 let refused = increases.iter().filter(|increase| increase.exceeds(self.ratio));
                 found.extend(refused.take(MOST_INCREASES).map(|increase| self.refusal(increase)));

@@ -1,0 +1,143 @@
+//! What was read for one review because its judgement lacked it: relatives, revisions, the whole object. Each is read
+//! at most once; what could not be read in time is as much an answer as what was.
+
+use jiff::Timestamp;
+use smartops_change::{Change, Resource};
+use smartops_guard::{Needs, Related, Revisions, Whole};
+use smartops_process::client::Error;
+use tokio::time::Instant;
+
+use crate::history::Histories;
+use crate::live::{self, Live, Revisioned};
+use crate::relatives::{self, Relatives};
+
+/// What was read so far.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    relatives: Part<Relatives>,
+    revisions: Part<Vec<Timestamp>>,
+    whole: Part<String>,
+}
+
+/// One thing to be read.
+#[derive(Debug, Default)]
+enum Part<T> {
+    #[default]
+    NotAsked,
+    Read(T),
+    /// It was not to be had.
+    Unavailable,
+}
+
+/// From where it is read, and until when.
+#[derive(Debug, Clone, Copy)]
+pub struct Sources<'a> {
+    /// The API server.
+    pub live: &'a Live,
+    /// What was observed.
+    pub histories: &'a Histories,
+    /// No read begins or lasts beyond it.
+    pub until: Instant,
+    /// The review's uid, for the log.
+    pub uid: &'a str,
+}
+
+impl Gathered {
+    /// Reads what is lacking of it.
+    pub async fn gather(&mut self, change: &Change<'_>, needs: Needs, from: Sources<'_>) {
+        let Sources { live, histories, until, .. } = from;
+        if needs.related && self.relatives.is_due() {
+            let read = relatives::read(change, live, histories, until).await;
+            self.relatives = Part::of("relatives", from, read.map(Some));
+        }
+        if needs.whole && self.whole.is_due() {
+            let Resource { group, version, resource, .. } = change.resource();
+            let resource = live::resource(group, version, "", resource);
+            let namespace = change.namespace().unwrap_or_default();
+            let read = live.text(&resource, namespace, change.name(), until).await;
+            self.whole = Part::of("object", from, read);
+        }
+        if needs.revisions && self.revisions.is_due() {
+            let read = self.read_revisions(change, live, until).await;
+            self.revisions = Part::of("revisions", from, read);
+        }
+    }
+
+    /// When the revisions were made of the workload under review, or of the relative whose past matters.
+    async fn read_revisions(
+        &self,
+        change: &Change<'_>,
+        live: &Live,
+        until: Instant,
+    ) -> Result<Option<Vec<Timestamp>>, Error> {
+        let Some(namespace) = change.namespace() else { return Ok(None) };
+        let own = change.kind().name().zip(change.old()).and_then(|(kind, old)| {
+            let kind = Revisioned::of(change.resource().group, kind)?;
+            Some((kind, change.name().to_owned(), old.uid.to_string()))
+        });
+        let relatives = self.relatives.get().into_iter();
+        let mut relatives = relatives.flat_map(|r| r.objects.iter().zip(&r.uids));
+        let related = relatives.find_map(|(object, uid)| {
+            let kind = Revisioned::of(&object.group, &object.kind)?;
+            Some((kind, object.name.clone(), uid.clone()))
+        });
+        match own.or(related) {
+            Some((kind, name, uid)) => live.revisions(kind, namespace, &name, &uid, until).await,
+            None => Ok(None),
+        }
+    }
+
+    /// As the judgement takes it; `known` is what was known without a read.
+    pub fn related<'a>(&'a self, known: Option<&'a Relatives>) -> Related<'a> {
+        match (known.or_else(|| self.relatives.get()), &self.relatives) {
+            (Some(Relatives { objects, newest_pod, .. }), _) => {
+                Related::Known { objects, newest_pod: *newest_pod }
+            }
+            (None, Part::NotAsked) => Related::NotAsked,
+            (None, Part::Read(_) | Part::Unavailable) => Related::Unavailable,
+        }
+    }
+
+    /// As the judgement takes it.
+    pub fn revisions(&self) -> Revisions<'_> {
+        match &self.revisions {
+            Part::NotAsked => Revisions::NotAsked,
+            Part::Read(revisions) => Revisions::Listed(revisions),
+            Part::Unavailable => Revisions::Unavailable,
+        }
+    }
+
+    /// As the judgement takes it.
+    pub fn whole(&self) -> Whole<'_> {
+        match &self.whole {
+            Part::NotAsked => Whole::NotAsked,
+            Part::Read(text) => Whole::Known(text),
+            Part::Unavailable => Whole::Unavailable,
+        }
+    }
+}
+
+impl<T> Part<T> {
+    /// What was read; an error is told, and is nothing.
+    fn of(what: &str, from: Sources<'_>, read: Result<Option<T>, Error>) -> Self {
+        match read {
+            Ok(Some(read)) => Self::Read(read),
+            Ok(None) => Self::Unavailable,
+            Err(error) => {
+                tracing::warn!(uid = from.uid, what, %error, "what a review lacks cannot be read");
+                Self::Unavailable
+            }
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        matches!(self, Self::NotAsked)
+    }
+
+    fn get(&self) -> Option<&T> {
+        match self {
+            Self::Read(read) => Some(read),
+            Self::NotAsked | Self::Unavailable => None,
+        }
+    }
+}
