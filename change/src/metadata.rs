@@ -19,6 +19,8 @@ pub struct Metadata<'a> {
     pub is_deleting: bool,
     /// The object that controls it, if one does.
     pub controller: Option<Owner<'a>>,
+    /// The text of its labels, so that whoever asks for them need not look for them in all of metadata again.
+    labels: Option<&'a str>,
 }
 
 /// An object that controls another, as its owner reference with `controller: true` names it.
@@ -68,6 +70,7 @@ pub(crate) fn read<'a>(metadata: &Object<'a>) -> Result<Metadata<'a>, Error> {
         creation_timestamp: metadata.string("creationTimestamp")?,
         is_deleting: metadata.get("deletionTimestamp").is_some(),
         controller: controller(metadata)?,
+        labels: metadata.get("labels"),
     })
 }
 
@@ -98,8 +101,8 @@ pub(crate) fn group_of(version: Cow<'_, str>) -> Cow<'_, str> {
 }
 
 /// Reads an object's labels.
-pub(crate) fn labels<'a>(object: &Object<'a>) -> Result<Labels<'a>, Error> {
-    let labels = object.object("metadata")?.object("labels")?;
+pub(crate) fn labels<'a>(metadata: &Metadata<'a>) -> Result<Labels<'a>, Error> {
+    let labels = metadata.labels.map_or_else(|| Ok(Object::default()), Object::read)?;
     let mut read = Vec::with_capacity(labels.members().len());
     for (key, value) in labels.members() {
         read.push((key.clone(), raw::string(value)?));

@@ -153,7 +153,7 @@ impl<'a> Change<'a> {
     /// # Errors
     /// Where they are no map of strings.
     pub fn labels_before(&self) -> Result<Option<Labels<'a>>, Error> {
-        self.labels(self.before.as_ref())
+        self.labels(self.old.as_ref())
     }
 
     /// The labels after the write; `None` where no new object is carried, or none that has labels of its own.
@@ -161,12 +161,12 @@ impl<'a> Change<'a> {
     /// # Errors
     /// Where they are no map of strings.
     pub fn labels_after(&self) -> Result<Option<Labels<'a>>, Error> {
-        self.labels(self.after.as_ref())
+        self.labels(self.new.as_ref())
     }
 
     /// A Scale says nothing of its parent's labels, and what is created under a subresource (an Eviction, a Binding)
     /// only what its creator likes.
-    fn labels(&self, object: Option<&Object<'a>>) -> Result<Option<Labels<'a>>, Error> {
+    fn labels(&self, object: Option<&Metadata<'a>>) -> Result<Option<Labels<'a>>, Error> {
         let is_created_below = self.request.operation == Operation::Create
             && !self.request.resource.subresource.is_empty();
         let object = object.filter(|_| self.kind != Kind::Scale && !is_created_below);
