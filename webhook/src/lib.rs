@@ -22,4 +22,6 @@ pub mod status;
 pub mod workload;
 
 #[cfg(test)]
+mod replay;
+#[cfg(test)]
 mod wire;
