@@ -1,8 +1,11 @@
 //! A review as the guard sees it: what is asked, of what, and what differs. Read once from borrowed bytes; whatever
 //! cannot be read is an error here and never a guess later. What only some rules ask for is read when they ask.
 
+use serde::Deserialize as _;
+
 use crate::context::{Context, Notation};
 use crate::diff::{self, Difference, Differences};
+use crate::digest::TemplateDigest;
 use crate::images::{self, ImageChange, ImageUse};
 use crate::kind::Kind;
 use crate::metadata::{self, Labels, Metadata, Owner};
@@ -256,6 +259,20 @@ impl<'a> Change<'a> {
         match (self.kind.pod_spec(), &self.after) {
             (Some(at), Some(object)) => images::all(&object.object_at(at)?, at),
             _ => Ok(Vec::new()),
+        }
+    }
+
+    /// The digest of the new object's pod template, as its controller compares templates; `None` where the kind rolls no
+    /// pods or the template cannot be read.
+    pub fn template_digest_after(&self) -> Option<TemplateDigest> {
+        let keys = self.kind.template().filter(|_| self.kind.has_number() || self.kind.rolls())?;
+        let (last, above) = keys.split_last()?;
+        let text = self.after.as_ref()?.object_at(above).ok()?.get(last)?;
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        if self.kind.compares_as_written() {
+            TemplateDigest::as_written(&mut deserializer).ok()
+        } else {
+            TemplateDigest::deserialize(&mut deserializer).ok()
         }
     }
 

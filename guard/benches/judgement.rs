@@ -110,9 +110,11 @@ fn policies(
             "operations": ["CREATE", "UPDATE"],
             "namespaces": {"selector": {"matchExpressions": [
                 {"key": "name", "operator": "In", "values": namespaces}]}},
+            "objects": {"matchLabels": {"app": "checkout"}},
             "subjects": {"exclude": {"groups": ["platform-admins"]}},
         },
         "rules": {
+            "freeze": [{"cron": "0 18 * * 5", "timeZone": "Europe/Berlin", "durationSeconds": 216_000}],
             "replicas": {"min": 1, "max": 10, "maxStep": 2, "stepWindowSeconds": 300},
             "cooldown": {"restartSeconds": 120, "scaleSeconds": 60},
             "paths": {"forbid": ["spec.template.spec.securityContext", "spec.template.spec.volumes",

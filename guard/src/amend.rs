@@ -72,12 +72,7 @@ pub fn amend(
     let record = if has_window { case.evidence()? } else { Evidence::Nothing };
     let violation = |rule: &Replicas, number: i64| {
         let is_automation = subject.is_automation();
-        let over_time = || match record {
-            Evidence::Whole(record) => {
-                rule.window_violation(record, now, old, number, is_automation)
-            }
-            _ => None,
-        };
+        let over_time = || rule.window_violation(record.record()?, now, old, number, is_automation);
         rule.violation(old, number, is_automation).or_else(over_time)
     };
     let clamping = |b: &Binding<'_>| b.rule.on_violation() == OnViolation::Clamp;

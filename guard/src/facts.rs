@@ -89,8 +89,8 @@ pub struct RelatedObject {
     pub kind: String,
     /// Its name.
     pub name: String,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
+    /// Its labels; `None` where they could not be learnt: it is of a kind nobody here reads, or does not exist yet.
+    pub labels: Option<BTreeMap<String, String>>,
     /// Its generation when it was read.
     pub generation: Option<i64>,
     /// When it was created.
@@ -108,6 +108,8 @@ pub enum Relation {
     Owner,
     /// The autoscaler under review scales it.
     Target,
+    /// It was deleted a while ago under the kind, namespace and name of the one under review, which comes into being.
+    Predecessor,
     /// The one under review is owned by nobody and has the labels by which it picks its own: its controller, or the
     /// next one down, will take it over.
     Adopter,

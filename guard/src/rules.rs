@@ -145,12 +145,15 @@ impl Rules {
         if self.is_blind {
             found.push(blind());
         }
+        if reach == Reach::Recreation && case.predecessor().is_none() {
+            return Ok(());
+        }
         let is_named = reach == Reach::Named;
         let is_update = case.change.operation() == Operation::Update;
         let is_deletion = case.change.operation() == Operation::Delete;
         if is_named || (reach == Reach::ReplicaSet && !is_deletion) {
             if let Some(rule) = &self.images {
-                rule.judge(case, found);
+                rule.judge(case, reach, found);
             }
             if let Some(rule) = &self.resources {
                 rule.judge(case, found);
@@ -168,18 +171,21 @@ impl Rules {
             }
             self.custom.judge(case, found);
         }
-        if !matches!(reach, Reach::Pod | Reach::Recreation) {
+        if reach != Reach::Pod {
             self.freeze.judge(case, found);
+        }
+        if let Some(rule) = &self.images {
+            rule.judge_replacement(case, found);
         }
         let mut needs = Needs::default();
         if reach == Reach::Scale {
             needs.also(self.custom.judge_scale(case, number, found));
         }
         if let Some(rule) = &self.replicas {
-            needs.also(rule.judge(case, number, found));
+            needs.also(rule.judge(case, reach, number, found));
         }
         if let Some(rule) = &self.cooldown {
-            needs.also(rule.judge(case, reach, found));
+            needs.also(rule.judge(case, found));
         }
         if let Some(rule) = &self.budget {
             needs.also(rule.judge(case, found));

@@ -165,7 +165,7 @@ pub(crate) fn relative(relation: Relation, group: &str, kind: &str) -> RelatedOb
         group: group.to_owned(),
         kind: kind.to_owned(),
         name: "web".to_owned(),
-        labels: BTreeMap::new(),
+        labels: Some(BTreeMap::new()),
         generation: None,
         created: None,
         record: None,

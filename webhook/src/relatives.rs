@@ -82,7 +82,7 @@ pub fn known(change: &Change<'_>, histories: &Histories) -> Option<Relatives> {
     let may_be_adopted = matches!(change.kind(), Kind::ReplicaSet | Kind::Pod)
         && asked.subresource.is_empty()
         && change.operation() != Operation::Delete
-        && change.controller().is_none();
+        && change.controller_after().is_none();
     may_be_adopted.then(|| {
         let mut relatives = Relatives::default();
         let sides = [change.labels_before(), change.labels_after()];
@@ -223,7 +223,7 @@ impl Relatives {
             group: kind.group().to_owned(),
             kind: known.map_or("", |(_, _, kind, _)| kind).to_owned(),
             name: parent.named.name.to_string(),
-            labels: parent.labels.to_map(),
+            labels: Some(parent.labels.to_map()),
             generation: Some(parent.generation),
             created: None,
             record: histories.record(uid),
@@ -242,7 +242,7 @@ impl Relatives {
             group: named.resource.group,
             kind: named.resource.kind,
             name: named.name,
-            labels: metadata.labels.clone().unwrap_or_default(),
+            labels: Some(metadata.labels.clone().unwrap_or_default()),
             generation: metadata.generation,
             created: metadata.creation_timestamp.as_ref().map(|time| time.0),
             record,

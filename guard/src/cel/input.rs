@@ -35,6 +35,8 @@ impl Root {
 pub(crate) struct Inputs<'a> {
     change: &'a Change<'a>,
     subject: &'a Subject,
+    /// `object` is the object before the write.
+    looks_back: bool,
     object: OnceCell<Result<Json, String>>,
     old: OnceCell<Result<Json, String>>,
     request: OnceCell<Json>,
@@ -46,17 +48,25 @@ impl<'a> Inputs<'a> {
         Self {
             change,
             subject,
+            looks_back: false,
             object: OnceCell::new(),
             old: OnceCell::new(),
             request: OnceCell::new(),
         }
     }
 
+    /// The same of the object before the write, as if nothing were written.
+    pub(crate) fn before(&self) -> Self {
+        Self { looks_back: true, ..Self::new(self.change, self.subject) }
+    }
+
     /// The value of a variable; `null` where the operation has no such object.
     pub(super) fn root(&self, root: Root) -> Result<&Json, String> {
         match root {
             Root::Object => {
-                let read = || object("object", self.change.new_text());
+                let change = self.change;
+                let text = if self.looks_back { change.old_text() } else { change.new_text() };
+                let read = || object("object", text);
                 self.object.get_or_init(read).as_ref().map_err(Clone::clone)
             }
             Root::OldObject => {

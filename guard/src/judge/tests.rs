@@ -6,7 +6,8 @@ use smartops_change::Operation;
 use smartops_common::denial::Rule;
 
 use super::{Judgement, Needs, judge};
-use crate::facts::{Facts, Related, RelatedObject, Relation};
+use crate::facts::{Facts, Related, RelatedObject, Relation, Watched};
+use crate::history::Record;
 use crate::policy::{Applied, GuardrailPolicySpec, Mode, SubjectMatch, SubjectSet};
 use crate::sample::{self, Write};
 
@@ -263,9 +264,11 @@ fn a_scale_is_selected_by_the_labels_of_its_object_which_it_asks_for() {
     let judged = judge(&scale.change(), &sample::person(), &facts, sample::now());
     assert_eq!(judged, Judgement::Needs(Needs::RELATED));
     for (labels, denied) in [(&[("tier", "gold")][..], true), (&[], false)] {
-        let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let objects =
-            [RelatedObject { labels, ..sample::relative(Relation::Parent, "apps", "Deployment") }];
+        let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let objects = [RelatedObject {
+            labels: Some(labels.collect()),
+            ..sample::relative(Relation::Parent, "apps", "Deployment")
+        }];
         let facts = Facts { related: related(&objects), ..facts };
         let verdict = sample::verdict_with(&scale, &sample::person(), &facts);
         assert_eq!(verdict.denial().is_some(), denied, "{denied}");
@@ -291,5 +294,74 @@ fn nobody_takes_a_namespace_out_of_a_policy_by_its_labels() {
         let verdict = sample::verdict_with(&write, &sample::person(), &facts);
         let rules = verdict.denial().map(|d| d.causes.iter().map(|c| c.rule).collect::<Vec<_>>());
         assert_eq!(rules.unwrap_or_default(), expected, "{after}");
+    }
+}
+
+#[test]
+fn a_replica_set_handed_to_a_deployment_is_judged_as_what_comes_into_being_there() {
+    let mut spec = on_deployments(None);
+    spec.match_.operations.truncate(1);
+    spec.match_.operations.push(crate::policy::OperationName::Update);
+    spec.rules.images = serde_json::from_str(r#"{"registries":["ghcr.io/shop"]}"#).unwrap();
+    let policies = [sample::applied("p", &spec)];
+    let owner = |kind: &str| {
+        format!(
+            r#","ownerReferences":[{{"apiVersion":"apps/v1","kind":"{kind}","name":"o","uid":"d","controller":true}}]"#
+        )
+    };
+    let set = |owner: &str, replicas: i64, image: &str| {
+        format!(
+            r#"{{"metadata":{{"name":"web-1","labels":{{"app":"web"}}{owner}}},"spec":{{"replicas":{replicas},"template":{{"spec":{{"containers":[{{"name":"web","image":"{image}"}}]}}}}}}}}"#
+        )
+    };
+    let adopter = [sample::relative(Relation::Adopter, "apps", "Deployment")];
+    let (ours, evil) = ("ghcr.io/shop/web:1", "evil.example/web:1");
+    for (before, after, replicas, image, expected) in [
+        (owner("StatefulSet"), String::new(), 3, evil, vec![Rule::Images]),
+        (owner("StatefulSet"), String::new(), 3, ours, vec![]),
+        (String::new(), owner("Deployment"), 11, ours, vec![Rule::Replicas]),
+        (owner("Deployment"), owner("Deployment"), 11, ours, vec![]),
+        (owner("StatefulSet"), owner("StatefulSet"), 11, evil, vec![]),
+    ] {
+        let mut write = Write::of(Operation::Update, "apps", "replicasets");
+        write.old = Some(set(&before, replicas, image));
+        write.new = Some(set(&after, replicas, image));
+        let facts = Facts { related: related(&adopter), ..sample::facts(&policies) };
+        let verdict = sample::verdict_with(&write, &sample::person(), &facts);
+        let rules = verdict.denial().map(|d| d.causes.iter().map(|c| c.rule).collect::<Vec<_>>());
+        assert_eq!(rules.unwrap_or_default(), expected, "{before} {after} {replicas} {image}");
+    }
+}
+
+#[test]
+fn what_is_made_anew_with_other_images_is_an_update_of_images() {
+    let mut spec = on_deployments(None);
+    spec.match_.operations = vec![crate::policy::OperationName::Update];
+    spec.rules = serde_json::from_str(r#"{"images":{"change":"Deny"}}"#).unwrap();
+    let policies = [sample::applied("p", &spec)];
+    let template = r#"{"spec":{"containers":[{"name":"web","image":"shop:1"}]}}"#;
+    let former = Record { template: serde_json::from_str(template).unwrap(), ..sample::QUIET };
+    for (image, denied) in [("shop:2", true), ("shop:1", false)] {
+        let mut write = Write::of(Operation::Create, "apps", "deployments");
+        write.new = Some(sample::with_template(&template.replace("shop:1", image)));
+        let facts = Facts { watched: Watched::Replaced(&former), ..sample::facts(&policies) };
+        let verdict = sample::verdict_with(&write, &sample::person(), &facts);
+        assert_eq!(verdict.denial().is_some(), denied, "{image}");
+    }
+}
+
+#[test]
+fn a_condition_holds_of_the_object_before_the_write_too() {
+    let mut spec = on_deployments(None);
+    spec.match_.conditions = serde_json::from_str(
+        r#"[{"name":"gold","expression":"has(object.metadata.labels) && 'tier' in object.metadata.labels"}]"#,
+    )
+    .unwrap();
+    let policies = [sample::applied("p", &spec)];
+    let (is, none) = (r#"{"tier":"gold"}"#, "{}");
+    for (before, after, denied) in [(is, none, true), (none, is, true), (none, none, false)] {
+        let write = Write::update("", &labelled(before, 3), &labelled(after, 11));
+        let verdict = sample::verdict_with(&write, &sample::person(), &sample::facts(&policies));
+        assert_eq!(verdict.denial().is_some(), denied, "{before} {after}");
     }
 }

@@ -14,6 +14,7 @@ pub(crate) struct NamedKind {
     group: String,
     resource: String,
     subresource: String,
+    version: Option<String>,
     number: Option<NumberPath>,
 }
 
@@ -27,7 +28,6 @@ pub(crate) struct Coverage {
 
 /// Which of the rules that reach beyond a kind a policy has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own")]
 pub(crate) struct Wants {
     /// Anything at all.
     any: bool,
@@ -35,8 +35,6 @@ pub(crate) struct Wants {
     replicas: bool,
     /// A pause between restarts.
     restarts: bool,
-    /// Anything that rests on what was observed.
-    history: bool,
 }
 
 /// How a write comes to be meant by a policy.
@@ -76,6 +74,8 @@ pub struct Covered {
     pub resource: String,
     /// Empty for the object itself.
     pub subresource: String,
+    /// The API version it has to be in; `None` where any will do.
+    pub version: Option<String>,
     /// Which operations.
     pub operations: Vec<Operation>,
 }
@@ -87,9 +87,6 @@ impl Wants {
             any: *rules != RulesSpec::default(),
             replicas: rules.replicas.is_some(),
             restarts: cooldown.is_some_and(|c| c.restart_seconds.is_some()),
-            history: cooldown.is_some()
-                || rules.budget.is_some()
-                || rules.replicas.as_ref().is_some_and(|r| r.step_window_seconds.is_some()),
         }
     }
 }
@@ -199,7 +196,7 @@ impl Coverage {
         if self.named(change).is_some() {
             return if self.operations.contains(&operation) {
                 Covers::Yes(Reach::Named)
-            } else if updates && operation == Operation::Create && self.wants.history {
+            } else if updates && operation == Operation::Create && self.wants.any {
                 Covers::Yes(Reach::Recreation)
             } else {
                 Covers::No
@@ -266,16 +263,21 @@ impl Coverage {
     /// A ReplicaSet that a Deployment owns, or would adopt for its labels.
     fn replica_set(&self, change: &Change<'_>, related: Related<'_>) -> Covers {
         let operation = change.operation();
-        let is_owned = match change.controller() {
-            Some(owner) => is_deployment(owner),
-            None if operation == Operation::Delete => false,
-            None => match related {
+        let before = change.old().and_then(|old| old.controller.as_ref());
+        let after = change.controller_after();
+        let is_owned = if [before, after].into_iter().flatten().any(is_deployment) {
+            true
+        } else if after.is_some() || operation == Operation::Delete {
+            // What another owns, or what goes, nothing adopts.
+            false
+        } else {
+            match related {
                 Related::NotAsked => return Covers::Needs,
                 Related::Known { objects, .. } => {
                     objects.iter().any(|o| o.is_a("apps", "Deployment"))
                 }
                 Related::Unavailable => true,
-            },
+            }
         };
         let is_meant = match operation {
             Operation::Create | Operation::Update => true,
@@ -286,7 +288,7 @@ impl Coverage {
     }
 
     /// Whether the object itself of this kind is named.
-    fn names(&self, group: &str, resource: &str) -> bool {
+    pub(super) fn names(&self, group: &str, resource: &str) -> bool {
         self.kinds.iter().any(|k| k.is(group, resource, ""))
     }
 
@@ -303,9 +305,10 @@ impl Coverage {
         self.kinds.iter().any(NamedKind::has_history)
     }
 
-    /// Whether the object itself of this kind is named.
-    pub(super) fn names_resource(&self, group: &str, resource: &str) -> bool {
-        self.names(group, resource)
+    /// The API version in which the policy reads a kind, as far as it says one.
+    pub(super) fn version(&self, group: &str, resource: &str) -> Option<String> {
+        let of_kind = |k: &&NamedKind| k.group == group && k.resource == resource;
+        self.kinds.iter().filter(of_kind).find_map(|kind| kind.version.clone())
     }
 
     /// Everything a registration must send, so that the policy sees what it means.
@@ -315,13 +318,14 @@ impl Coverage {
                 group: group.to_owned(),
                 resource: resource.to_owned(),
                 subresource: subresource.to_owned(),
+                version: self.version(group, resource),
                 operations: operations.to_vec(),
             };
         let updates = self.operations.contains(&Operation::Update);
         let mut all = Vec::new();
         for kind in &self.kinds {
             let mut operations = self.operations.clone();
-            if updates && self.wants.history && kind.has_history() && kind.subresource.is_empty() {
+            if updates && self.wants.any && kind.has_history() && kind.subresource.is_empty() {
                 operations.push(Operation::Create);
             }
             operations.sort_unstable();
@@ -401,11 +405,20 @@ fn kinds(specs: &[KindMatch], flaws: &mut Vec<Flaw>) -> Vec<NamedKind> {
             group: kind.group.clone(),
             resource: resource.to_owned(),
             subresource: subresource.unwrap_or_default().to_owned(),
+            version: kind.version.clone(),
             number: None,
         };
+        if kind.version.as_ref().is_some_and(|version| !word(version)) {
+            let reason = "is no API version; write it as in v1 or v1beta2";
+            flaws.push(Flaw::new(format!("spec.match.kinds[{place}].version"), reason));
+        }
         if let Some(path) = &kind.replicas_path {
             let field = format!("spec.match.kinds[{place}].replicasPath");
             if named.kind() == Kind::Other && named.subresource.is_empty() {
+                if kind.version.is_none() {
+                    let reason = "is missing: replicasPath holds for one API version; name it, so that writes in another are converted to it";
+                    flaws.push(Flaw::new(format!("spec.match.kinds[{place}].version"), reason));
+                }
                 match path.parse() {
                     Ok(path) => named.number = Some(path),
                     Err(error) => flaws.push(Flaw::new(field, format!("{error}"))),

@@ -103,7 +103,7 @@ fn baseline() -> GuardrailPolicySpec {
 }
 
 fn kind(group: &str, resource: &str) -> KindMatch {
-    KindMatch { group: group.to_owned(), resource: resource.to_owned(), replicas_path: None }
+    KindMatch { group: group.to_owned(), resource: resource.to_owned(), ..KindMatch::default() }
 }
 
 #[cfg(test)]

@@ -78,13 +78,19 @@ impl Objects {
             Related::NotAsked => Selected::Needs,
             Related::Unavailable => Selected::Some,
             Related::Known { objects, .. } => {
-                let selects = |o: &RelatedObject| {
-                    selector.selects(|key| o.labels.get(key).map(String::as_str))
+                // Labels that are not known may be any.
+                let selects = |object: &RelatedObject| {
+                    let labels = object.labels.as_ref();
+                    labels.is_none_or(|l| selector.selects(|key| l.get(key).map(String::as_str)))
                 };
-                match objects.iter().find(|o| selects(o)).map(|o| o.relation) {
+                match objects.iter().find(|object| selects(object)) {
                     None => Selected::No,
                     // A subresource carries no labels of its own: its object's are the only ones.
-                    Some(Relation::Parent) if own.is_empty() => Selected::All,
+                    Some(RelatedObject { relation: Relation::Parent, labels: Some(_), .. })
+                        if own.is_empty() =>
+                    {
+                        Selected::All
+                    }
                     Some(_) => Selected::Some,
                 }
             }
@@ -105,6 +111,7 @@ fn is_left(selector: Option<&Selector>, change: &Change<'_>) -> bool {
 /// Whether an object may have relatives by whose labels it is selected too.
 fn has_relatives(change: &Change<'_>) -> bool {
     !change.resource().subresource.is_empty()
+        || change.operation() == Operation::Create
         || matches!(change.kind(), Kind::HorizontalPodAutoscaler | Kind::ReplicaSet | Kind::Pod)
         || change.controller().is_some()
 }
@@ -180,10 +187,23 @@ impl CompiledPolicy {
             Selected::Some => false,
             Selected::All => true,
         };
-        match self.conditions.hold(inputs) {
+        match self.held(change, inputs) {
             Held::No => Fit::No,
             Held::Yes => Fit::Yes { reach, is_certain: is_whole },
             Held::Unknown => Fit::Yes { reach, is_certain: false },
+        }
+    }
+
+    /// Whether the conditions hold of the object after the write or, as labels do, of that before it.
+    fn held(&self, change: &Change<'_>, inputs: &Inputs<'_>) -> Held {
+        match self.conditions.hold(inputs) {
+            Held::No if change.operation() == Operation::Update => {
+                match self.conditions.hold(&inputs.before()) {
+                    Held::Yes => Held::Unknown,
+                    held => held,
+                }
+            }
+            held => held,
         }
     }
 
@@ -214,7 +234,7 @@ impl CompiledPolicy {
             && self.coverage.named(change).is_some()
             && self.subjects.mean(subject)
             && is_left(self.objects.0.as_ref(), change)
-            && self.conditions.hold(inputs) != Held::No
+            && self.held(change, inputs) != Held::No
     }
 
     /// Whether this write takes a namespace out of those the policy selects by label.
@@ -278,7 +298,7 @@ impl CompiledPolicy {
         resource: &str,
         label: impl Fn(&str) -> Option<&'l str>,
     ) -> bool {
-        self.coverage.names_resource(group, resource)
+        self.coverage.names(group, resource)
             && self.objects.0.as_ref().is_none_or(|selector| selector.selects(label))
     }
 }

@@ -88,8 +88,14 @@ pub struct KindMatch {
     /// The plural, with the subresource where one is meant: `deployments`, `deployments/scale`.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9.-]+(/[a-z0-9]+)?$"))]
     pub resource: String,
-    /// Where a custom resource keeps its number of replicas, as `spec.size`: its definition's `specReplicasPath`. The
-    /// kinds of Kubernetes need none.
+    /// The API version, as `v1`, in which the policy reads the kind: writes in its other versions are converted to it
+    /// before they are judged. Needed beside `replicasPath`, which holds for one version; absent means whichever was
+    /// written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"))]
+    pub version: Option<String>,
+    /// Where a custom resource keeps its number of replicas in that version, as `spec.size`: its definition's
+    /// `specReplicasPath`. The kinds of Kubernetes need none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub replicas_path: Option<String>,

@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube_derive::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use smartops_change::{Kind, ReplicasChange};
 use smartops_common::denial::Rule;
 
 use super::Case;
@@ -81,24 +82,15 @@ impl Budget {
     }
 
     pub(super) fn judge(self, case: &Case<'_>, found: &mut Vec<Finding>) -> Result<(), Needs> {
-        let change = case.change;
-        let scales = change.replicas().is_some_and(|n| n.old.is_some() && n.old != n.new);
-        let is_replacement = change.old().is_none();
-        if !change.template_changed() && !scales && !is_replacement {
+        if !is_counted(case) {
             return Ok(());
         }
-        let record = match case.evidence()? {
-            Evidence::Whole(record) => Some(record),
-            Evidence::Nothing => None,
-            Evidence::Behind => {
-                found.push(case.just_now(Rule::Budget, ""));
-                return Ok(());
-            }
-            Evidence::Unknown => {
-                found.push(unknown("", "what the object belongs to"));
-                return Ok(());
-            }
-        };
+        let evidence = case.evidence()?;
+        if matches!(evidence, Evidence::Unknown) {
+            found.push(unknown("", "what the object belongs to"));
+            return Ok(());
+        }
+        let (record, before) = (evidence.record(), found.len());
         if let (Some(limit), Some(record)) = (self.target, record) {
             let since = limit.since(case.now);
             let made = record.changes_since(since);
@@ -110,8 +102,29 @@ impl Budget {
             let whose = "the workloads of this namespace";
             found.extend(limit.spent(case, whose, made, record.oldest_change_after(since)));
         }
+        if matches!(evidence, Evidence::Behind(_)) && found.len() == before {
+            found.push(case.just_now(Rule::Budget, ""));
+        }
         Ok(())
     }
+}
+
+/// Whether the write is one more change of what is counted: another template, another number, or an object made anew
+/// under a name that was deleted.
+fn is_counted(case: &Case<'_>) -> bool {
+    let change = case.change;
+    let is_kept = matches!(
+        change.kind(),
+        Kind::Deployment
+            | Kind::StatefulSet
+            | Kind::DaemonSet
+            | Kind::ReplicaSet
+            | Kind::ReplicationController
+            | Kind::Scale
+    );
+    let moves = |n: ReplicasChange| n.old.is_some() && n.new.is_some() && n.old != n.new;
+    let is_replacement = change.old().is_none() && case.predecessor().is_some();
+    is_kept && (change.template_changed() || change.replicas().is_some_and(moves) || is_replacement)
 }
 
 impl Limit {
@@ -146,6 +159,8 @@ impl Limit {
 
 #[cfg(test)]
 mod tests {
+    use smartops_change::Operation;
+
     use super::*;
     use crate::facts::{Facts, Watched};
     use crate::history::{Record, Sight, Via};
@@ -229,6 +244,37 @@ mod tests {
         assert!(
             sample::verdict_with(&sample::restart(), &sample::person(), &facts).denial().is_some()
         );
+    }
+
+    #[test]
+    fn what_is_no_change_passes_though_the_budget_is_spent() {
+        let mut spec = sample::baseline();
+        let budget = BudgetSpec { per_target: None, per_namespace: Some(limit(1, 60)) };
+        spec.rules = serde_json::from_str(r#"{"deletion":{"allow":"Unused"}}"#).unwrap();
+        spec.rules.budget = Some(budget);
+        spec.match_.kinds.truncate(1);
+        spec.match_.operations =
+            vec![OperationName::Create, OperationName::Update, OperationName::Delete];
+        let policies = [sample::applied("spend", &spec)];
+        let mut namespace = NamespaceRecord::new();
+        namespace.note(ago(20));
+        let mut idle = sample::Write::of(Operation::Delete, "apps", "deployments");
+        idle.old = Some(sample::deployment(r#"{"replicas":0}"#));
+        let first = sample::Write::of(Operation::Create, "apps", "deployments");
+        for (write, watched, denied) in [
+            (idle, Watched::Seen(&sample::QUIET), false),
+            (
+                sample::Write::of(Operation::Create, "apps", "deployments"),
+                Watched::Replaced(&sample::QUIET),
+                true,
+            ),
+            (first, Watched::Unseen, false),
+        ] {
+            let namespace = Some(&namespace);
+            let facts = Facts { namespace, watched, ..sample::facts(&policies) };
+            let verdict = sample::verdict_with(&write, &sample::person(), &facts);
+            assert_eq!(verdict.denial().is_some(), denied, "{}", write.operation);
+        }
     }
 
     #[test]

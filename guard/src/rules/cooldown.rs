@@ -14,7 +14,7 @@ use crate::facts::{Related, Revisions};
 use crate::findings::Finding;
 use crate::history::{Record, Rolled, rolled_by_revisions};
 use crate::judge::Needs;
-use crate::policy::{Flaw, Reach, ends_pods};
+use crate::policy::{Flaw, ends_pods};
 
 /// How long to wait between two restarts, and between two changes of the number.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
@@ -64,33 +64,22 @@ impl Cooldown {
         }
     }
 
-    pub(super) fn judge(
-        self,
-        case: &Case<'_>,
-        reach: Reach,
-        found: &mut Vec<Finding>,
-    ) -> Result<(), Needs> {
-        let restart = self.restart.filter(|_| restarts(case, reach));
+    pub(super) fn judge(self, case: &Case<'_>, found: &mut Vec<Finding>) -> Result<(), Needs> {
+        let restart = self.restart.filter(|_| restarts(case));
         let scale = self.scale.filter(|_| scales(case));
         if restart.is_none() && scale.is_none() {
             return Ok(());
         }
         let path = if restart.is_some() { TEMPLATE } else { number(case) };
-        let record = match case.evidence()? {
-            Evidence::Whole(record) => Some(record),
-            Evidence::Nothing => None,
-            Evidence::Behind => {
-                found.push(case.just_now(Rule::Cooldown, path));
-                return Ok(());
-            }
-            Evidence::Unknown => {
-                found.push(unknown(path, "what the object belongs to"));
-                return Ok(());
-            }
-        };
+        let evidence = case.evidence()?;
+        if matches!(evidence, Evidence::Unknown) {
+            found.push(unknown(path, "what the object belongs to"));
+            return Ok(());
+        }
+        let (record, before) = (evidence.record(), found.len());
         if let Some(seconds) = restart {
             match last_restart(case, record)? {
-                Ok(Some(at)) => found.extend(too_soon(case, seconds, at, TEMPLATE, RESTARTED)),
+                Ok(Some((at, what))) => found.extend(too_soon(case, seconds, at, TEMPLATE, what)),
                 Ok(None) => {}
                 Err(finding) => found.push(finding),
             }
@@ -98,15 +87,22 @@ impl Cooldown {
         if let (Some(seconds), Some(Rolled::At(at))) = (scale, record.map(|r| r.scaled)) {
             found.extend(too_soon(case, seconds, at, number(case), SCALED));
         }
+        if matches!(evidence, Evidence::Behind(_)) && found.len() == before {
+            found.push(case.just_now(Rule::Cooldown, path));
+        }
         Ok(())
     }
 }
 
-const RESTARTED: &str = "the pod template last changed (restarted)";
-const SCALED: &str = "the number of replicas last changed";
+/// What happened too recently, and what must wait.
+type Sentence = (&'static str, &'static str);
+
+const RESTARTED: Sentence = ("the pod template last changed (restarted)", "may change again");
+const SCALED: Sentence = ("the number of replicas last changed", "may change again");
+const STARTED: Sentence = ("a pod of this workload last started", "the next may end");
 
 /// Whether the write ends pods that run.
-fn restarts(case: &Case<'_>, reach: Reach) -> bool {
+fn restarts(case: &Case<'_>) -> bool {
     let change = case.change;
     let number = change.replicas();
     let to_zero = number.is_some_and(|n| n.old.is_some_and(|old| old > 0) && n.new == Some(0));
@@ -115,7 +111,7 @@ fn restarts(case: &Case<'_>, reach: Reach) -> bool {
             number.and_then(|n| n.old).is_some_and(|old| old > 0)
         }
         // What is made anew under a name that was deleted ended the pods of the former.
-        _ if reach == Reach::Recreation => true,
+        _ if change.old().is_none() && case.predecessor().is_some() => true,
         Kind::Job | Kind::CronJob => false,
         _ => {
             let resource = change.resource();
@@ -138,31 +134,33 @@ fn number(case: &Case<'_>) -> &'static str {
     case.change.replicas_path().unwrap_or("spec.replicas")
 }
 
-/// When the pods were last restarted; an error is what is to be found instead.
+/// When the pods were last restarted, and what tells it; an error is what is to be found instead.
 fn last_restart(
     case: &Case<'_>,
     record: Option<&Record>,
-) -> Result<Result<Option<Timestamp>, Finding>, Needs> {
+) -> Result<Result<Option<(Timestamp, Sentence)>, Finding>, Needs> {
     // Where a pod is about to end, its siblings tell when one last did.
     let sibling = match case.facts.related {
-        Related::Known { newest_pod, .. } => newest_pod,
+        Related::Known { newest_pod, .. } => newest_pod.map(|at| (at, STARTED)),
         Related::NotAsked | Related::Unavailable => None,
     };
     let Some(record) = record else { return Ok(Ok(sibling)) };
+    let known = record.rolled.known();
     let rolled = match (record.rolled, case.facts.revisions) {
-        (Rolled::At(at), _) => Some(at),
-        (Rolled::Never, _) => None,
-        (Rolled::BeforeTheWatch, Revisions::NotAsked) => return Err(Needs::REVISIONS),
-        (Rolled::BeforeTheWatch, Revisions::Listed(revisions)) => {
+        (Rolled::At(_) | Rolled::Never, _) => known,
+        (_, Revisions::NotAsked) => return Err(Needs::REVISIONS),
+        (_, Revisions::Listed(revisions)) => {
             let old = case.change.old();
             let created = old.and_then(|m| m.creation_timestamp.as_deref());
-            rolled_by_revisions(created.and_then(|text| text.parse().ok()), revisions)
+            let created = created.and_then(|text| text.parse().ok());
+            known.max(rolled_by_revisions(created, revisions))
         }
-        (Rolled::BeforeTheWatch, Revisions::Unavailable) => {
+        (_, Revisions::Unavailable) => {
             return Ok(Err(unknown(TEMPLATE, "when the pods last rolled: its revisions")));
         }
     };
-    Ok(Ok(rolled.max(sibling)))
+    let rolled = rolled.map(|at| (at, RESTARTED));
+    Ok(Ok(rolled.into_iter().chain(sibling).max_by_key(|(at, _)| *at)))
 }
 
 fn too_soon(
@@ -170,7 +168,7 @@ fn too_soon(
     seconds: u32,
     at: Timestamp,
     path: &str,
-    what: &str,
+    (what, waits): Sentence,
 ) -> Option<Finding> {
     let passed = case.passed_since(at);
     let left = i128::from(seconds) * 1000 - passed;
@@ -181,7 +179,7 @@ fn too_soon(
             rule: Rule::Cooldown,
             path: path.to_owned(),
             message: format!(
-                "{what} {passed} s ago and may change again after {seconds} s; retry in {retry} s"
+                "{what} {passed} s ago and {waits} after {seconds} s; retry in {retry} s"
             ),
             retry_after: Some(retry),
             refuses: true,
@@ -291,6 +289,30 @@ mod tests {
         let Judgement::Final(verdict) = judge(Revisions::Unavailable) else {
             panic!("asked twice")
         };
+        assert_eq!(verdict.denial().unwrap().leading_rule(), Some(Rule::Undecided));
+    }
+
+    #[test]
+    fn after_a_gap_the_revisions_tell_a_restart_and_never_an_earlier_one_than_was_known() {
+        let first = "2026-01-01T00:00:01Z".parse().unwrap();
+        let recent = "2026-01-01T11:59:30Z".parse().unwrap();
+        let later = "2026-01-01T11:59:40Z".parse().unwrap();
+        for (since, revisions, expected) in [
+            (None, vec![first], None),
+            (None, vec![first, recent], Some(90)),
+            (Some(later), vec![first, recent], Some(100)),
+            (Some(recent), vec![first, later], Some(100)),
+            (Some(first), vec![first], None),
+        ] {
+            let record = rolled(Rolled::Unsure { since });
+            let judge = |r| restarted(&sample::automation(), Watched::Seen(&record), r);
+            assert_eq!(judge(Revisions::NotAsked), Judgement::Needs(Needs::REVISIONS));
+            assert_eq!(retry_after(judge(Revisions::Listed(&revisions))), expected, "{since:?}");
+        }
+        let record = rolled(Rolled::Unsure { since: None });
+        let judged =
+            restarted(&sample::automation(), Watched::Seen(&record), Revisions::Unavailable);
+        let Judgement::Final(verdict) = judged else { panic!("asked twice") };
         assert_eq!(verdict.denial().unwrap().leading_rule(), Some(Rule::Undecided));
     }
 
@@ -411,17 +433,40 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_anew_under_the_same_name_inherits_the_cooldown() {
-        let policies = [cooling(Some(60), None)];
+    fn what_is_made_anew_under_the_same_name_inherits_the_cooldown_whether_creations_are_named_or_not()
+     {
+        use OperationName::{Create, Update};
         let create = Write::of(Operation::Create, "apps", "deployments");
-        for (watched, expected) in [
-            (Watched::Replaced(&Record { rolled: seconds_ago(20), ..sample::QUIET }), Some(40)),
-            (Watched::Replaced(&Record { rolled: seconds_ago(61), ..sample::QUIET }), None),
-            (Watched::Unseen, None),
-        ] {
-            let facts = Facts { watched, ..sample::facts(&policies) };
-            let judged = judge(&create.change(), &sample::person(), &facts, sample::now());
-            assert_eq!(retry_after(judged), expected);
+        for operations in [vec![Update], vec![Create, Update]] {
+            let mut spec = sample::baseline();
+            let restart_seconds = Some(60);
+            let cooldown = Some(CooldownSpec { restart_seconds, scale_seconds: None });
+            spec.rules = RulesSpec { cooldown, ..RulesSpec::default() };
+            spec.match_.kinds.truncate(1);
+            spec.match_.operations = operations.clone();
+            let policies = [sample::applied("calm", &spec)];
+            for (watched, expected) in [
+                (Watched::Replaced(&Record { rolled: seconds_ago(20), ..sample::QUIET }), Some(40)),
+                (Watched::Replaced(&Record { rolled: seconds_ago(61), ..sample::QUIET }), None),
+                (Watched::Unseen, None),
+            ] {
+                let facts = Facts { watched, ..sample::facts(&policies) };
+                let judged = judge(&create.change(), &sample::person(), &facts, sample::now());
+                assert_eq!(retry_after(judged), expected, "{operations:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_observed_holds_though_something_newer_was_not_observed_yet() {
+        let policies = [cooling(Some(60), None)];
+        for (ago, denied) in [(20, true), (61, false)] {
+            // The write is based on generation 7.
+            let record = Record { generation: 6, rolled: seconds_ago(ago), ..sample::QUIET };
+            let facts = Facts { watched: Watched::Seen(&record), ..sample::facts(&policies) };
+            let verdict = sample::verdict_with(&sample::restart(), &sample::person(), &facts);
+            assert_eq!(verdict.denial().is_some(), denied, "{ago}");
+            assert_eq!(verdict.warnings.is_empty(), denied, "{ago}");
         }
     }
 }

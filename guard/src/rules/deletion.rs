@@ -134,6 +134,7 @@ mod tests {
         spec.match_.kinds = vec![KindMatch {
             group: "example.com".into(),
             resource: "widgets".into(),
+            version: Some("v1".into()),
             replicas_path: Some("spec.size".into()),
         }];
         spec.match_.operations = vec![OperationName::Delete];

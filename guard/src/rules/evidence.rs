@@ -2,7 +2,7 @@
 //! watch has not reached is about an object that changed just now. What follows from it is each rule's.
 
 use jiff::Timestamp;
-use smartops_change::{Kind, Operation};
+use smartops_change::{Kind, Operation, Owner, Resource};
 use smartops_common::denial::Rule;
 
 use super::Case;
@@ -10,18 +10,30 @@ use crate::facts::{Related, Relation, Watched};
 use crate::findings::Finding;
 use crate::history::Record;
 use crate::judge::Needs;
+use crate::policy::Reach;
 
 /// What is known of the past of the workload a write is about.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Evidence<'a> {
     /// Everything up to what the write is based on.
     Whole(&'a Record),
-    /// Something that the write is based on has not been observed yet.
-    Behind,
+    /// Something that the write is based on has not been observed yet; what has been still holds, if there is any.
+    Behind(Option<&'a Record>),
     /// What the write is based on could not be read in time.
     Unknown,
     /// Nothing is kept of this kind, or the object comes into being for the first time.
     Nothing,
+}
+
+impl<'a> Evidence<'a> {
+    /// What has been observed, be it all or not.
+    pub(crate) fn record(self) -> Option<&'a Record> {
+        match self {
+            Self::Whole(record) => Some(record),
+            Self::Behind(record) => record,
+            Self::Unknown | Self::Nothing => None,
+        }
+    }
 }
 
 /// Seconds until the watch will have caught up, or a read will answer again.
@@ -47,10 +59,12 @@ impl<'a> Case<'a> {
                 let based_on = change.old().and_then(|old| old.generation);
                 Ok(match self.facts.watched {
                     Watched::Seen(record) => fenced(record, based_on),
-                    Watched::Replaced(_) | Watched::Unseen => Evidence::Behind,
+                    Watched::Replaced(_) | Watched::Unseen => Evidence::Behind(None),
                 })
             }
             Kind::ReplicaSet if change.controller().is_none() => Ok(Evidence::Nothing),
+            // Nothing is kept of other kinds, so there is nothing to be asked for.
+            Kind::Scale if !has_history(change.resource()) => Ok(Evidence::Nothing),
             _ => self.evidence_of_relatives(),
         }
     }
@@ -68,11 +82,21 @@ impl<'a> Case<'a> {
         for relative in relatives {
             match &relative.record {
                 Some(record) => return Ok(fenced(record, relative.generation)),
-                None if relative.has_history() => evidence = Evidence::Behind,
+                None if relative.has_history() => evidence = Evidence::Behind(None),
                 None => {}
             }
         }
         Ok(evidence)
+    }
+
+    /// Whether the update hands a ReplicaSet to a Deployment that had nothing to do with it: it is judged as what comes
+    /// into being there.
+    pub(crate) fn enters(&self, reach: Reach) -> bool {
+        let was_owned = |owner: &Owner<'_>| owner.group == "apps" && owner.kind == "Deployment";
+        let before = self.change.old().and_then(|old| old.controller.as_ref());
+        reach == Reach::ReplicaSet
+            && self.change.kind() == Kind::ReplicaSet
+            && !before.is_some_and(was_owned)
     }
 
     /// The record of what was deleted under the name of an object that comes into being.
@@ -88,8 +112,8 @@ impl<'a> Case<'a> {
         self.now.duration_since(then).as_millis().max(0)
     }
 
-    /// That the object changed just now: automation is refused, people are told and not held up, because their next
-    /// write would pass anyway.
+    /// That the object changed just now, and nothing observed so far forbids the write: automation is refused, people
+    /// are told and not held up.
     pub(crate) fn just_now(&self, rule: Rule, path: &str) -> Finding {
         let message = format!(
             "the object changed just now and the change is still being observed; retry in {SOON} s"
@@ -102,6 +126,15 @@ impl<'a> Case<'a> {
             refuses: self.subject.is_automation(),
         }
     }
+}
+
+/// Whether what was observed of the object a Scale is of is kept, or of its owner.
+fn has_history(scale: Resource<'_>) -> bool {
+    let object = Resource { subresource: "", ..scale }.kind();
+    matches!(
+        object,
+        Kind::Deployment | Kind::StatefulSet | Kind::ReplicaSet | Kind::ReplicationController
+    )
 }
 
 /// That what a rule rests on could not be read in time.
@@ -119,7 +152,7 @@ fn fenced(record: &Record, based_on: Option<i64>) -> Evidence<'_> {
     if based_on.is_some_and(|generation| generation <= record.generation) {
         Evidence::Whole(record)
     } else {
-        Evidence::Behind
+        Evidence::Behind(Some(record))
     }
 }
 

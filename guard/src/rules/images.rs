@@ -13,7 +13,7 @@ use smartops_common::denial::Rule;
 use self::reference::{Place, Reference, is_tag};
 use super::Case;
 use crate::findings::Finding;
-use crate::policy::Flaw;
+use crate::policy::{Flaw, Reach};
 use crate::verdict::shortened;
 
 /// Which images there may be, and whether an update may change them.
@@ -92,7 +92,19 @@ impl Images {
         }
     }
 
-    pub(super) fn judge(&self, case: &Case<'_>, found: &mut Vec<Finding>) {
+    /// What is made anew under a name that was deleted may change its images no more than an update may.
+    pub(super) fn judge_replacement(&self, case: &Case<'_>, found: &mut Vec<Finding>) {
+        let Some(former) = case.predecessor().filter(|_| self.change == ImageRule::Deny) else {
+            return;
+        };
+        if case.change.template_digest_after() != Some(former.template) {
+            let message = "the object of this name was deleted with another pod template a while ago: images may not \
+                           change here; make it anew as it was or deploy the image the way people do";
+            found.push(finding("spec.template".to_owned(), message.to_owned()));
+        }
+    }
+
+    pub(super) fn judge(&self, case: &Case<'_>, reach: Reach, found: &mut Vec<Finding>) {
         let change = case.change;
         if self.change == ImageRule::Deny {
             found.extend(change.images().iter().take(MOST_IMAGES).map(refusal));
@@ -102,7 +114,7 @@ impl Images {
         if !asks {
             return;
         }
-        if change.operation() == Operation::Create {
+        if change.operation() == Operation::Create || case.enters(reach) {
             match case.readings.images(change) {
                 Ok(images) => {
                     let refused = images.iter().filter_map(|u| self.refuse(&u.path, &u.image));

@@ -244,7 +244,8 @@ mod tests {
             spec.match_.kinds = vec![KindMatch {
                 group: "example.com".into(),
                 resource: "widgets".into(),
-                replicas_path: Some("spec.size".into()),
+                version: Some("v1".into()),
+            replicas_path: Some("spec.size".into()),
             }];
             spec.match_.operations = vec![OperationName::Update];
             let paths = PathsSpec { allow: None, forbid: vec![forbid.into()] };

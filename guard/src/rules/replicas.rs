@@ -14,7 +14,7 @@ use super::evidence::{Evidence, seconds_up, unknown};
 use crate::findings::Finding;
 use crate::history::Record;
 use crate::judge::Needs;
-use crate::policy::Flaw;
+use crate::policy::{Flaw, Reach};
 
 /// How many replicas there may be, and how far one write may move them.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
@@ -166,6 +166,7 @@ impl Replicas {
     pub(super) fn judge(
         &self,
         case: &Case<'_>,
+        reach: Reach,
         place: Option<&NumberPath>,
         found: &mut Vec<Finding>,
     ) -> Result<(), Needs> {
@@ -179,7 +180,8 @@ impl Replicas {
             }
         };
         let Some(new) = number.new else { return Ok(()) };
-        let old = number.old.or_else(|| case.predecessor().and_then(|record| record.replicas));
+        let old = number.old.filter(|_| !case.enters(reach));
+        let old = old.or_else(|| case.predecessor().and_then(|record| record.replicas));
         if let Some(Violation { limit, nearest }) =
             self.violation(old, new, case.subject.is_automation())
         {
@@ -203,31 +205,44 @@ impl Replicas {
         let Some(window) = self.window.filter(|_| old.is_some_and(|old| old != new)) else {
             return Ok(());
         };
-        match case.evidence()? {
-            Evidence::Whole(record) => {
-                let since = since(case.now, window);
-                let Some(Violation { nearest, .. }) =
-                    self.window_violation(record, case.now, old, new, case.subject.is_automation())
-                else {
-                    return Ok(());
-                };
-                let then = record.replicas_at(since).unwrap_or(new);
-                let oldest = record.oldest_change_after(since);
-                let left = i128::from(window) * 1000 - oldest.map_or(0, |at| case.passed_since(at));
-                let retry = seconds_up(left.max(1));
-                let moved = moved(path, old, new);
-                let side = if new > nearest { "most" } else { "least" };
-                let message = format!(
-                    "{moved}: it was {then} less than {window} s ago and may move by at most {} in that time; ask for at {side} {nearest} or retry in {retry} s",
-                    self.step
-                );
-                found.push(Finding { retry_after: Some(retry), ..refusal(path, message) });
-            }
-            Evidence::Nothing => {}
-            Evidence::Behind => found.push(case.just_now(Rule::Replicas, path)),
+        let evidence = case.evidence()?;
+        if let Some(record) = evidence.record()
+            && let Some(finding) = self.judge_past(case, record, window, (path, old, new))
+        {
+            found.push(finding);
+            return Ok(());
+        }
+        match evidence {
+            Evidence::Behind(_) => found.push(case.just_now(Rule::Replicas, path)),
             Evidence::Unknown => found.push(unknown(path, "what the number was before")),
+            Evidence::Whole(_) | Evidence::Nothing => {}
         }
         Ok(())
+    }
+
+    /// The step from the number that stood when the window began.
+    fn judge_past(
+        &self,
+        case: &Case<'_>,
+        record: &Record,
+        window: i64,
+        (path, old, new): (&str, Option<i64>, i64),
+    ) -> Option<Finding> {
+        let is_automation = case.subject.is_automation();
+        let Violation { nearest, .. } =
+            self.window_violation(record, case.now, old, new, is_automation)?;
+        let since = since(case.now, window);
+        let then = record.replicas_at(since).unwrap_or(new);
+        let oldest = record.oldest_change_after(since);
+        let left = i128::from(window) * 1000 - oldest.map_or(0, |at| case.passed_since(at));
+        let retry = seconds_up(left.max(1));
+        let moved = moved(path, old, new);
+        let side = if new > nearest { "most" } else { "least" };
+        let message = format!(
+            "{moved}: it was {then} less than {window} s ago and may move by at most {} in that time; ask for at {side} {nearest} or retry in {retry} s",
+            self.step
+        );
+        Some(Finding { retry_after: Some(retry), ..refusal(path, message) })
     }
 
     /// Why `new` replicas are too far from the number that stood when the window began.
@@ -496,6 +511,7 @@ mod tests {
         spec.match_.kinds = vec![KindMatch {
             group: "example.com".into(),
             resource: "widgets".into(),
+            version: Some("v1".into()),
             replicas_path: Some("spec.size".into()),
         }];
         let policies = [sample::applied("widgets", &spec)];

@@ -58,7 +58,7 @@ pub(super) fn of(
             group: group.to_owned(),
             kind: kind.to_owned(),
             name: name.to_owned(),
-            labels: labels.unwrap_or_default(),
+            labels,
             generation: Some(record.generation),
             created: None,
             record: Some(record.clone()),
