@@ -32,6 +32,9 @@ struct Arguments {
     /// The folder of the control plane while it runs.
     #[arg(long, default_value_os_t = places::root().join(".smartops/memory"))]
     dir: PathBuf,
+    /// How many Deployments; with none, it says what the program takes by itself.
+    #[arg(long, default_value_t = DEPLOYMENTS)]
+    deployments: usize,
     /// Fail above so many MiB once all is read.
     #[arg(long)]
     at_most: Option<f64>,
@@ -44,16 +47,17 @@ fn main() -> Result<()> {
     install::install_base(&mut cluster, &tell)?;
     // Nobody but the watch is to have work with them.
     process::signal(cluster.dir(), "kube-controller-manager", Signal::Stop)?;
-    tell(&format!("creating {DEPLOYMENTS} Deployments"));
+    let many = arguments.deployments;
+    tell(&format!("creating {many} Deployments"));
     let start = Instant::now();
-    fill(&cluster)?;
-    let size = stored_size(&cluster)?;
+    fill(&cluster, many)?;
+    let size = if many == 0 { 0 } else { stored_size(&cluster)? };
     tell(&format!("created in {:.0} s, {size} bytes each", start.elapsed().as_secs_f32()));
     install::start_webhook(&cluster, &tell)?;
-    wait_watched(&cluster)?;
+    wait_watched(&cluster, many)?;
     let (now, peak) = resident(&cluster)?;
     say(&format!(
-        "{DEPLOYMENTS} Deployments of {size} bytes: {now:.1} MiB resident, {peak:.1} MiB at most while they were read"
+        "{many} Deployments of {size} bytes: {now:.1} MiB resident, {peak:.1} MiB at most while they were read"
     ));
     cluster.stop()?;
     match arguments.at_most {
@@ -63,16 +67,17 @@ fn main() -> Result<()> {
 }
 
 /// Creates all of them, several batches at once.
-fn fill(cluster: &Cluster) -> Result<()> {
+fn fill(cluster: &Cluster, many: usize) -> Result<()> {
     let names = (0..NAMESPACES)
         .map(|n| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space(n)}}));
     cluster.kubectl("admin").apply_all(&names.collect::<Vec<_>>())?;
     let template = recorded()?;
-    let batches: Vec<usize> = (0..DEPLOYMENTS / BATCH).collect();
+    let batches: Vec<usize> = (0..many.div_ceil(BATCH)).collect();
     let create = |share: Vec<usize>| -> Result<()> {
         for batch in share {
-            let items: Vec<Value> =
-                (0..BATCH).map(|i| deployment(&template, batch * BATCH + i)).collect();
+            let items: Vec<Value> = (0..BATCH.min(many - batch * BATCH))
+                .map(|i| deployment(&template, batch * BATCH + i))
+                .collect();
             let list = json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string();
             let arguments = ["create", "--validate=false", "-o", "name", "-f", "-"];
             cluster.kubectl("admin").run_with(&arguments, Some(&list))?.ok()?;
@@ -146,12 +151,12 @@ fn stored_size(cluster: &Cluster) -> Result<usize> {
 }
 
 /// Waits until the webhook keeps a record of every Deployment.
-fn wait_watched(cluster: &Cluster) -> Result<()> {
+fn wait_watched(cluster: &Cluster, many: usize) -> Result<()> {
     let client = Client::new(&Program::Webhook.health_url(cluster)?);
     eventually(LIMIT, "every Deployment has a record", || {
         let text = client.get("/metrics")?.text;
         let kept = metrics::sum(&text, "smartops_webhook_histories", &[]).unwrap_or_default();
-        let wanted = u32::try_from(DEPLOYMENTS)?;
+        let wanted = u32::try_from(many)?;
         Ok(Seen::when(kept >= f64::from(wanted), format!("{kept} records")))
     })
 }
