@@ -184,7 +184,7 @@ fn judged(text: &str, index: &Index) -> Option<Judgement> {
     };
     let facts = Facts {
         policies: index.policies(change.namespace()),
-        selecting: index.selecting(),
+        selecting: index.selecting(change.name()),
         watched: Watched::Seen(&record),
         namespace: None,
         revisions: Revisions::NotAsked,

@@ -14,7 +14,8 @@ use crate::policy::{Applied, CompiledPolicy};
 pub struct Facts<'a> {
     /// The policies of the change's namespace, from the [index](crate::policy::Index).
     pub policies: &'a [Applied],
-    /// Every policy that selects namespaces by label, for relabelled namespaces.
+    /// The policies that select namespaces by label and reach the one under review by its name, for namespaces that are
+    /// relabelled.
     pub selecting: &'a [Arc<CompiledPolicy>],
     /// What the watch saw of the object under review, by its uid; for a Scale, of its object.
     pub watched: Watched<'a>,

@@ -7,6 +7,7 @@ mod defaults;
 mod fit;
 mod index;
 mod kind;
+mod relabel;
 mod selector;
 mod unjudged;
 

@@ -8,6 +8,7 @@
 
 mod demand;
 mod entries;
+mod versions;
 mod who;
 
 use k8s_openapi::ByteString;
@@ -74,7 +75,7 @@ pub struct Registrations {
 /// Where the configuration names more than a registration can say.
 pub fn registrations(
     config: &SmartOpsConfigSpec,
-    demands: &[Demand],
+    demands: &[&Demand],
     reach: &Reach,
     authority: Option<&[u8]>,
 ) -> Result<Registrations, Flaw> {

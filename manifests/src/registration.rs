@@ -18,6 +18,7 @@ pub fn of_shipped(config: &SmartOpsConfigSpec, reach: &Reach) -> Result<Registra
         let compiled = compile(name, &policy.spec).context("a shipped policy does not compile")?;
         demands.push(Demand::of(&policy.spec, &compiled));
     }
+    let demands: Vec<&Demand> = demands.iter().collect();
     let mut all = registrations(config, &demands, reach, None)
         .map_err(|flaw| anyhow::anyhow!("{}: {}", flaw.field, flaw.reason))?;
     let metadata = all.validating.iter_mut().map(|c| &mut c.metadata);

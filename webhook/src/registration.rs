@@ -17,7 +17,7 @@ use kube::{Api, Client};
 use prometheus::IntCounterVec;
 use smartops_common::names;
 use smartops_guard::policy::Flaw;
-use smartops_guard::registration::{Reach, registrations};
+use smartops_guard::registration::{Demand, Reach, registrations};
 use smartops_process::client::{Error, deadline};
 use smartops_process::health::{Handle, Readiness};
 use smartops_process::shutdown::Shutdown;
@@ -257,7 +257,8 @@ impl Registrar {
             expected().iter().find_map(|key| seen.get(key)?.reach()).unwrap_or(Reach::Service)
         });
         memory.reach = Some(reach.clone());
-        match registrations(&snapshot.config, &snapshot.demands, &reach, Some(ca.as_bytes())) {
+        let demands: Vec<&Demand> = snapshot.demands.iter().map(AsRef::as_ref).collect();
+        match registrations(&snapshot.config, &demands, &reach, Some(ca.as_bytes())) {
             Ok(wanted) => {
                 memory.told = None;
                 Some(standing::all(&wanted))

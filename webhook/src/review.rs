@@ -170,7 +170,7 @@ impl Reviewer {
         let known = relatives::known(&change, &self.histories);
         let facts = Facts {
             policies: snapshot.index.policies(change.namespace()),
-            selecting: snapshot.index.selecting(),
+            selecting: snapshot.index.selecting(change.name()),
             watched: match (&past, change.operation()) {
                 (None, _) => Watched::Unseen,
                 (Some(record), Operation::Create) => Watched::Replaced(record),

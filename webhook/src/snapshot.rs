@@ -1,9 +1,16 @@
 //! What reviews are judged by: the configuration and the compiled policies, by namespace. Fed by watches, worked out
 //! when something changes, read without a lock.
 //!
-//! A policy or configuration that cannot be used leaves its last good version in force.
+//! A policy or configuration that cannot be used leaves its last good version in force. A policy that has none locks
+//! what it matches. One of which not even that can be read, and a configuration that never could be, hold everything
+//! as it is: what was last worked out stays in force, no registration narrows, and before there is anything every
+//! review is undecided, until an operator corrects or deletes it.
+//!
+//! What a change costs does not grow with policies times namespaces: which policies apply where is worked out by the
+//! index when it is first asked.
 
 mod listing;
+mod stored;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,12 +21,15 @@ use kube::ResourceExt;
 use kube::api::ObjectMeta;
 use smartops_common::config::{SmartOpsConfig, SmartOpsConfigSpec};
 use smartops_common::names;
-use smartops_guard::policy::{CompiledPolicy, GuardrailPolicy, Index, blind, compile};
+use smartops_guard::policy::{
+    CompiledPolicy, GuardrailPolicySpec, GuardrailPolicyStatus, Index, blind, compile,
+};
 use smartops_guard::registration::Demand;
 use smartops_process::watch::Event;
 use tokio::sync::{Notify, watch};
 
 use self::listing::Listing;
+pub use self::stored::{Stored, Unread};
 use crate::decisions::recent::Recent;
 use crate::metrics::WebhookMetrics;
 use crate::status::{Kind, Report, Standing};
@@ -32,7 +42,7 @@ pub struct Snapshot {
     /// Which policies apply where.
     pub index: Index,
     /// What the policies ask of the registrations.
-    pub demands: Vec<Demand>,
+    pub demands: Arc<[Arc<Demand>]>,
 }
 
 /// Where watches write and reviews read.
@@ -62,10 +72,23 @@ struct Policy {
     resource_version: Option<String>,
     standing: Standing,
     outcome: Result<(), String>,
-    /// The last version that could be compiled.
-    good: Option<Arc<CompiledPolicy>>,
-    /// What that version asks of the registrations.
-    demand: Option<Demand>,
+    /// What it is judged by: the last version that could be compiled, or its match alone. `None` where there is
+    /// neither.
+    force: Option<Force>,
+}
+
+/// A policy as it is in force.
+#[derive(Debug, Clone)]
+struct Force {
+    policy: Arc<CompiledPolicy>,
+    /// What it asks of the registrations.
+    demand: Arc<Demand>,
+}
+
+impl Force {
+    fn new(spec: &GuardrailPolicySpec, policy: CompiledPolicy) -> Self {
+        Self { demand: Arc::new(Demand::of(spec, &policy)), policy: Arc::new(policy) }
+    }
 }
 
 #[derive(Debug)]
@@ -96,7 +119,7 @@ impl Board {
         self.snapshot.load_full()
     }
 
-    /// Tells whenever there is another snapshot.
+    /// Tells whenever there is another configuration or there are other policies.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
     }
@@ -134,7 +157,7 @@ impl Board {
     }
 
     /// An event of the watch of policies.
-    pub fn policy(&self, event: Event<GuardrailPolicy>) {
+    pub fn policy(&self, event: Event<Stored>) {
         let mut sources = self.sources();
         let sources = &mut *sources;
         let mut changed = false;
@@ -147,20 +170,9 @@ impl Board {
                 changed |= self.accept(sources, policy);
             }
             Event::Unreadable { metadata, error } => {
-                let name = metadata.name.clone().unwrap_or_default();
-                let former = sources.policies.remove(&name).map(|p| (p.good, p.demand));
-                let (good, demand) = former.unwrap_or_default();
-                self.reject(&name, &error);
-                let policy = Policy {
-                    generation: metadata.generation,
-                    resource_version: metadata.resource_version,
-                    standing: Standing::default(),
-                    outcome: Err(error),
-                    good,
-                    demand,
-                };
-                sources.policies.insert(name, policy);
-                changed = true;
+                let spec = Err(Unread { error, match_alone: None });
+                let status = GuardrailPolicyStatus::default();
+                changed |= self.accept(sources, Stored { metadata: *metadata, spec, status });
             }
             Event::Delete(metadata) => {
                 sources.policies.remove(&metadata.name.unwrap_or_default());
@@ -184,10 +196,15 @@ impl Board {
         {
             sources.config = None;
         }
+        let mut only_told = false;
         match event {
             Event::InitApply(config) | Event::Apply(config) if is_the_one(&config.metadata) => {
+                let generation = config.metadata.generation;
+                let former = sources.config.as_ref();
+                only_told = generation.is_some()
+                    && former.is_some_and(|f| f.generation == generation && f.outcome.is_ok());
                 sources.config = Some(Config {
-                    generation: config.metadata.generation,
+                    generation,
                     resource_version: config.metadata.resource_version,
                     standing: Standing {
                         conditions: config.status.unwrap_or_default().conditions,
@@ -210,41 +227,45 @@ impl Board {
             Event::Delete(metadata) if is_the_one(&metadata) => sources.config = None,
             _ => {}
         }
-        self.work_out(sources);
+        if only_told {
+            self.reported.notify_one();
+        } else {
+            self.work_out(sources);
+        }
     }
 
     /// An event of the watch of namespaces.
     pub fn namespace(&self, event: Event<Namespace>) {
         let mut sources = self.sources();
         let sources = &mut *sources;
-        let mut changed = false;
         if let Some(gone) = sources.namespaces_listing.follow(&event) {
             sources.namespaces.retain(|name, _| !gone.is_gone(name));
-            changed = true;
+            self.work_out(sources);
         }
         match event {
             Event::InitApply(mut namespace) | Event::Apply(mut namespace) => {
                 let labels = std::mem::take(namespace.labels_mut());
-                changed |= sources.namespaces.get(&namespace.name_any()) != Some(&labels);
-                sources.namespaces.insert(namespace.name_any(), labels);
+                let name = namespace.name_any();
+                if sources.namespaces.get(&name) != Some(&labels) {
+                    self.work_out_namespace(sources, &name, Some(&labels));
+                    sources.namespaces.insert(name, labels);
+                }
             }
             Event::Delete(metadata) => {
                 let name = metadata.name.unwrap_or_default();
-                changed |= sources.namespaces.remove(&name).is_some();
+                if sources.namespaces.remove(&name).is_some() {
+                    self.work_out_namespace(sources, &name, None);
+                }
             }
             Event::Init | Event::InitDone | Event::Unreadable { .. } => {}
-        }
-        if changed {
-            self.work_out(sources);
         }
     }
 
     /// Takes a policy in. False where only its status changed.
-    fn accept(&self, sources: &mut Sources, policy: GuardrailPolicy) -> bool {
-        let name = policy.name_any();
-        let generation = policy.metadata.generation;
-        let resource_version = policy.metadata.resource_version;
-        let status = policy.status.unwrap_or_default();
+    fn accept(&self, sources: &mut Sources, policy: Stored) -> bool {
+        let Stored { metadata, spec, status } = policy;
+        let name = metadata.name.unwrap_or_default();
+        let (generation, resource_version) = (metadata.generation, metadata.resource_version);
         let standing = Standing {
             conditions: status.conditions,
             matches: status.matches,
@@ -259,59 +280,84 @@ impl Board {
                 sources.policies.insert(name, policy);
                 return false;
             }
-            former => former,
+            former => former.and_then(|former| former.force),
         };
-        let (outcome, good, demand) = match compile(&name, &policy.spec) {
-            Ok(compiled) => {
-                let demand = Demand::of(&policy.spec, &compiled);
-                (Ok(()), Arc::new(compiled), demand)
+        let (outcome, force) = match spec.map(|spec| (compile(&name, &spec), spec)) {
+            Ok((Ok(compiled), spec)) => (Ok(()), Some(Force::new(&spec, compiled))),
+            Ok((Err(error), spec)) => {
+                let blind = || Force::new(&spec, blind(&name, &spec));
+                (Err(error.to_string()), Some(former.unwrap_or_else(blind)))
             }
-            Err(error) => {
-                self.reject(&name, &error.to_string());
-                let former = former.and_then(|f| Some((f.good?, f.demand?)));
-                let (good, demand) = former.unwrap_or_else(|| {
-                    let blind = blind(&name, &policy.spec);
-                    let demand = Demand::of(&policy.spec, &blind);
-                    (Arc::new(blind), demand)
-                });
-                (Err(error.to_string()), good, demand)
+            Err(Unread { error, match_alone }) => {
+                let blind = |spec: GuardrailPolicySpec| Force::new(&spec, blind(&name, &spec));
+                (Err(error), former.or_else(|| match_alone.map(blind)))
             }
         };
-        let (good, demand) = (Some(good), Some(demand));
-        let policy = Policy { generation, resource_version, standing, outcome, good, demand };
+        if let Err(error) = &outcome {
+            self.reject(&name, error, force.is_some());
+        }
+        let policy = Policy { generation, resource_version, standing, outcome, force };
         sources.policies.insert(name, policy);
         true
     }
 
-    fn reject(&self, policy: &str, error: &str) {
+    fn reject(&self, policy: &str, error: &str, is_in_force: bool) {
         self.metrics.rejected_policies.inc();
-        tracing::warn!(
-            policy,
-            error,
-            "a policy cannot be judged by: its last good version stays, or what it matches is undecided"
-        );
+        if is_in_force {
+            tracing::warn!(
+                policy,
+                error,
+                "a policy cannot be judged by: its last good version stays, or what it matches is undecided"
+            );
+        } else {
+            tracing::error!(
+                policy,
+                error,
+                "a policy says nothing that can be read: nothing else that changes rules before it is corrected or deleted"
+            );
+        }
     }
 
-    /// Works the snapshot out anew, unless a list is under way or something has never been read.
+    /// Works the snapshot out anew.
     fn work_out(&self, sources: &Sources) {
+        let Some((config, policies)) = self.in_force(sources) else { return };
+        let compiled: Vec<_> = policies.iter().map(|force| Arc::clone(&force.policy)).collect();
+        let namespaces = sources.namespaces.iter().map(|(name, labels)| (name.as_str(), labels));
+        let index = Index::build(&compiled, namespaces, &config);
+        self.metrics.policies.set(i64::try_from(policies.len()).unwrap_or(i64::MAX));
+        let demands = policies.iter().map(|force| Arc::clone(&force.demand)).collect();
+        self.snapshot.store(Some(Arc::new(Snapshot { config, index, demands })));
+        self.changes.send_replace(());
+    }
+
+    /// Works out one namespace anew: what else the snapshot holds stays as it is.
+    fn work_out_namespace(
+        &self,
+        sources: &Sources,
+        name: &str,
+        labels: Option<&BTreeMap<String, String>>,
+    ) {
+        let Some(former) = self.in_force(sources).and_then(|_| self.snapshot()) else { return };
+        let index = former.index.with_namespace(name, labels);
+        let (config, demands) = (former.config.clone(), Arc::clone(&former.demands));
+        self.snapshot.store(Some(Arc::new(Snapshot { config, index, demands })));
+    }
+
+    /// Configuration and policies; `None` while a list is under way, something has never been read, or something holds
+    /// everything as it is.
+    fn in_force<'s>(&self, sources: &'s Sources) -> Option<(SmartOpsConfigSpec, Vec<&'s Force>)> {
         let listings =
             [&sources.policies_listing, &sources.namespaces_listing, &sources.config_listing];
         if !listings.iter().all(|listing| listing.is_complete()) {
-            return;
+            return None;
         }
         self.reported.notify_one();
         let config = match &sources.config {
             None => SmartOpsConfigSpec::default(),
-            Some(Config { good: Some(config), .. }) => config.clone(),
-            Some(Config { good: None, .. }) => return,
+            Some(config) => config.good.clone()?,
         };
-        let policies: Vec<_> = sources.policies.values().filter_map(|p| p.good.clone()).collect();
-        let namespaces = sources.namespaces.iter().map(|(name, labels)| (name.as_str(), labels));
-        let index = Index::build(&policies, namespaces, &config);
-        self.metrics.policies.set(i64::try_from(policies.len()).unwrap_or(i64::MAX));
-        let demands = sources.policies.values().filter_map(|p| p.demand.clone()).collect();
-        self.snapshot.store(Some(Arc::new(Snapshot { config, index, demands })));
-        self.changes.send_replace(());
+        let policies = sources.policies.values().map(|policy| policy.force.as_ref());
+        Some((config, policies.collect::<Option<_>>()?))
     }
 
     fn sources(&self) -> MutexGuard<'_, Sources> {

@@ -90,7 +90,7 @@ fn full_board(metrics: &WebhookMetrics) -> Arc<Board> {
     board.namespace(Event::InitDone);
     board.policy(Event::Init);
     for policy in policy::shipped() {
-        board.policy(Event::InitApply(policy));
+        board.policy(Event::InitApply(policy.into()));
     }
     board.policy(Event::InitDone);
     board

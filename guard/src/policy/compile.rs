@@ -9,8 +9,8 @@ use super::fit::{Objects, Subjects};
 use super::kind::{GuardrailPolicySpec, Match, Mode};
 use super::selector::Selector;
 use super::unjudged::unjudged;
-use crate::rules::Rules;
 use crate::rules::custom::Conditions;
+use crate::rules::{Rules, RulesSpec};
 
 /// A policy that was checked, with its patterns and selectors ready to be asked.
 #[derive(Debug, Clone)]
@@ -82,6 +82,10 @@ pub fn compile(name: &str, spec: &GuardrailPolicySpec) -> Result<CompiledPolicy,
 pub fn blind(name: &str, spec: &GuardrailPolicySpec) -> CompiledPolicy {
     let mut policy = assemble(name, spec, &mut Vec::new());
     policy.coverage = policy.coverage.by_any_operation();
+    if spec.rules == RulesSpec::default() {
+        // Of rules that could not be read any may have been there.
+        policy.coverage = policy.coverage.with_every_neighbour();
+    }
     policy.rules = Rules::blind();
     policy
 }
@@ -162,6 +166,25 @@ mod tests {
     use crate::rules::paths::PathsSpec;
     use crate::rules::replicas::ReplicasSpec;
     use crate::sample;
+
+    #[test]
+    fn a_place_of_a_number_is_given_with_the_version_it_holds_for() {
+        let mut spec = sample::baseline();
+        for (version, expected) in
+            [(None, false), (Some("v1"), true), (Some("v1beta2"), true), (Some("V1"), false)]
+        {
+            spec.match_.kinds = vec![KindMatch {
+                group: "shop.example".into(),
+                resource: "carts".into(),
+                version: version.map(str::to_owned),
+                replicas_path: Some("spec.size".into()),
+            }];
+            let flaws = compile("p", &spec).map_or_else(|error| error.flaws, |_| Vec::new());
+            let fields: Vec<_> = flaws.iter().map(|f| f.field.as_str()).collect();
+            let wrong: &[&str] = if expected { &[] } else { &["spec.match.kinds[0].version"] };
+            assert_eq!(fields, wrong, "{version:?}");
+        }
+    }
 
     #[test]
     fn everything_wrong_is_told_at_once() {

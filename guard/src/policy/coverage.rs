@@ -168,6 +168,12 @@ impl Coverage {
         self
     }
 
+    /// As if every rule that reaches beyond what is named were there.
+    pub(super) fn with_every_neighbour(mut self) -> Self {
+        self.wants = Wants { any: true, replicas: true, restarts: true };
+        self
+    }
+
     pub(super) fn kinds(&self) -> &[NamedKind] {
         &self.kinds
     }
@@ -303,6 +309,16 @@ impl Coverage {
 
     fn has_pods(&self) -> bool {
         self.kinds.iter().any(NamedKind::has_history)
+    }
+
+    /// Every kind named, or of which a subresource is: group and plural.
+    pub(super) fn resources(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.kinds.iter().map(|kind| (kind.group.as_str(), kind.resource.as_str()))
+    }
+
+    /// Whether objects of this resource, or something below them, are named.
+    pub(super) fn means(&self, resource: Resource<'_>) -> bool {
+        self.resources().any(|named| named == (resource.group, resource.resource))
     }
 
     /// The API version in which the policy reads a kind, as far as it says one.

@@ -6,6 +6,7 @@ use smartops_common::names;
 use super::compile::CompiledPolicy;
 use super::coverage::{Covered, Covers, Reach};
 use super::kind::{Mode, SubjectMatch, SubjectSet};
+use super::relabel::{is_of_a_namespace, may_relabel};
 use super::selector::Selector;
 use crate::cel::{Held, Inputs};
 use crate::facts::{Related, RelatedObject, Relation};
@@ -221,17 +222,17 @@ impl CompiledPolicy {
     }
 
     /// Whether this write takes its object out of what the policy selects by label. Any update may, whichever
-    /// operations the policy names: what it forbids to delete could be relabelled first.
+    /// operations the policy names, and of whichever part: what it forbids to delete could be relabelled first, and a
+    /// status carries labels too.
     pub(crate) fn is_left_by(
         &self,
         change: &Change<'_>,
         subject: &Subject,
         inputs: &Inputs<'_>,
     ) -> bool {
-        change.operation() == Operation::Update
-            && change.resource().subresource.is_empty()
+        may_relabel(change)
             && self.rules().bind_something()
-            && self.coverage.named(change).is_some()
+            && self.coverage.means(change.resource())
             && self.subjects.mean(subject)
             && is_left(self.objects.0.as_ref(), change)
             && self.held(change, inputs) != Held::No
@@ -240,11 +241,16 @@ impl CompiledPolicy {
     /// Whether this write takes a namespace out of those the policy selects by label.
     pub(crate) fn is_left_by_namespace(&self, change: &Change<'_>, subject: &Subject) -> bool {
         let selector = self.namespaces().and_then(|n| n.selector.as_ref());
-        change.operation() == Operation::Update
-            && change.kind() == Kind::Namespace
+        may_relabel(change)
+            && is_of_a_namespace(change)
             && self.rules().bind_something()
             && self.subjects.mean(subject)
             && is_left(selector, change)
+    }
+
+    /// Whether it selects objects by label.
+    pub(super) fn selects_objects(&self) -> bool {
+        self.objects.0.is_some()
     }
 
     /// Whether it selects namespaces by label.

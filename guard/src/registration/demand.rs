@@ -20,6 +20,8 @@ pub struct Target {
     pub resource: String,
     /// Empty for the object itself.
     pub subresource: String,
+    /// The API version it has to be in; `None` where any will do.
+    pub version: Option<String>,
 }
 
 /// What a policy asks of the registrations.
@@ -27,6 +29,8 @@ pub struct Target {
 pub struct Demand {
     /// The writes it covers, its neighbours included.
     pub(super) covered: Vec<(Target, Operation)>,
+    /// Updates that matter where they change labels.
+    pub(super) relabelled: Vec<Target>,
     pub(super) namespaces: Option<NamespaceMatch>,
     pub(super) binds: Binds,
     /// Whether the mutating half has something to do.
@@ -52,6 +56,7 @@ impl Demand {
         let namespaces = spec.match_.namespaces.clone();
         Self {
             covered: policy.covered().into_iter().flat_map(each).collect(),
+            relabelled: policy.relabelled().into_iter().flat_map(each).map(|(t, _)| t).collect(),
             namespaces,
             binds: Binds {
                 people: policy.means_people(),
@@ -60,6 +65,11 @@ impl Demand {
             clamps: policy.clamps(),
             holds_namespaces: enforces && policy.selects_namespaces(),
         }
+    }
+
+    /// Every kind it asks about in whichever way.
+    pub(super) fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.covered.iter().map(|(target, _)| target).chain(&self.relabelled)
     }
 
     /// Where it reaches.
@@ -83,8 +93,8 @@ impl Demand {
 
 /// A kind by each operation covered of it.
 fn each(covered: Covered) -> impl Iterator<Item = (Target, Operation)> {
-    let Covered { group, resource, subresource, operations } = covered;
-    let target = Target { group, resource, subresource };
+    let Covered { group, resource, subresource, version, operations } = covered;
+    let target = Target { group, resource, subresource, version };
     operations.into_iter().map(move |operation| (target.clone(), operation))
 }
 

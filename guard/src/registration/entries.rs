@@ -10,6 +10,7 @@ use smartops_common::config::SmartOpsConfigSpec;
 use smartops_common::names;
 
 use super::demand::{Demand, Place, Target};
+use super::versions::{ANY_VERSION, Versions};
 use super::who;
 
 /// Groups in which automation may do only what a policy names.
@@ -22,6 +23,18 @@ const AUTOMATION_GROUPS: [&str; 7] = [
     "policy",
     "rbac.authorization.k8s.io",
 ];
+/// SmartOps' own kinds, of which automation may write none. Remediations are the controller's to write.
+const OWN_KINDS: [&str; 6] = [
+    "guardrailpolicies",
+    "guardrailpolicies/*",
+    "smartopsconfigs",
+    "smartopsconfigs/*",
+    "changeledgers",
+    "changeledgers/*",
+];
+/// Most selectors that tell the places of one kind of write apart. Beyond that the places are taken together: more is
+/// asked about than has to be, and a registration stays small enough to be stored.
+const MOST_SELECTORS: usize = 32;
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 /// One entry of a registration, before it is made validating or mutating.
@@ -32,23 +45,35 @@ pub(super) struct Entry {
     pub(super) namespaces: LabelSelector,
 }
 
-/// Automation's: everything in its groups, and the custom resources of policies that bind it. People's registration
-/// leaves automation out, so that what is not asked about here would be judged by no policy at all.
-pub(super) fn automation(by_automation: &MatchCondition, demands: &[Demand]) -> Vec<Entry> {
-    let custom: BTreeSet<(&str, &str)> = demands
-        .iter()
-        .filter(|demand| demand.binds.automation)
-        .flat_map(|demand| &demand.covered)
-        .map(|(target, _)| (target.group.as_str(), target.resource.as_str()))
-        .filter(|(group, _)| !AUTOMATION_GROUPS.contains(group))
+/// Automation's: everything in its groups, SmartOps' own kinds, and the custom resources of policies that bind it.
+/// People's registration leaves automation out, so that what is not asked about here would be judged by no policy at all.
+pub(super) fn automation(by_automation: &MatchCondition, demands: &[&Demand]) -> Vec<Entry> {
+    let binding = demands.iter().filter(|demand| demand.binds.automation);
+    let targets: Vec<&Target> = binding
+        .flat_map(|demand| demand.targets())
+        .filter(|t| !AUTOMATION_GROUPS.contains(&t.group.as_str()))
         .collect();
-    let (mut objects, mut scales) = (
-        vec![rule(&AUTOMATION_GROUPS, &["*/*"], "*")],
-        vec![rule(&AUTOMATION_GROUPS, &["*/scale"], "*")],
-    );
-    for (group, resource) in custom {
-        objects.push(rule(&[group], &[resource, &format!("{resource}/*")], "*"));
-        scales.push(rule(&[group], &[&format!("{resource}/scale")], "*"));
+    let versions = Versions::of(targets.iter().copied());
+    let custom: BTreeSet<(usize, &str, &str, &str)> = targets
+        .into_iter()
+        .map(|t| {
+            let (version, round) = versions.read(t);
+            (round, t.group.as_str(), t.resource.as_str(), version)
+        })
+        .collect();
+    let everything = Parts {
+        objects: vec![
+            rule(&AUTOMATION_GROUPS, &["*/*"], ANY_VERSION, "*"),
+            rule(&[names::GROUP], &OWN_KINDS, ANY_VERSION, "*"),
+        ],
+        scales: vec![rule(&AUTOMATION_GROUPS, &["*/scale"], ANY_VERSION, "*")],
+    };
+    let mut rounds = BTreeMap::from([(0, everything)]);
+    for (round, group, resource, version) in custom {
+        let parts = rounds.entry(round).or_default();
+        let below = format!("{resource}/*");
+        parts.objects.push(rule(&[group], &[resource, &below], version, "*"));
+        parts.scales.push(rule(&[group], &[&format!("{resource}/scale")], version, "*"));
     }
     let not = [
         who::condition("not-events", "request.resource.resource != 'events'".to_owned()),
@@ -57,29 +82,51 @@ pub(super) fn automation(by_automation: &MatchCondition, demands: &[Demand]) -> 
             "!has(request.subResource) || request.subResource != 'scale'".to_owned(),
         ),
     ];
-    let conditions = std::iter::once(by_automation.clone()).chain(not).collect();
-    vec![
-        entry("objects.automation", objects, conditions, LabelSelector::default()),
-        entry("scale.automation", scales, vec![by_automation.clone()], LabelSelector::default()),
-    ]
+    let conditions: Vec<MatchCondition> =
+        std::iter::once(by_automation.clone()).chain(not).collect();
+    rounds
+        .into_iter()
+        .flat_map(|(round, parts)| {
+            let named = |what: &str| numbered(what, round + 1, "automation");
+            let everywhere = LabelSelector::default();
+            [
+                entry(&named("objects"), parts.objects, conditions.clone(), everywhere.clone()),
+                entry(&named("scale"), parts.scales, vec![by_automation.clone()], everywhere),
+            ]
+        })
+        .collect()
+}
+
+/// The rules of one pair of entries of automation's.
+#[derive(Default)]
+struct Parts {
+    objects: Vec<RuleWithOperations>,
+    scales: Vec<RuleWithOperations>,
 }
 
 /// People's: exactly what policies that can bind people cover, and the relabelling of namespaces out of one.
 pub(super) fn people(
     config: &SmartOpsConfigSpec,
     by_people: &[MatchCondition],
-    demands: &[Demand],
+    demands: &[&Demand],
 ) -> Vec<Entry> {
-    let binding: Vec<&Demand> = demands.iter().filter(|demand| demand.binds.people).collect();
-    let mut wanted = Wanted::default();
+    let binding: Vec<&Demand> =
+        demands.iter().copied().filter(|demand| demand.binds.people).collect();
+    let (mut wanted, mut labels) = (Wanted::default(), Wanted::default());
     for demand in &binding {
         let place = demand.place(config);
         for (target, operation) in &demand.covered {
             wanted.add(target, *operation, &place);
         }
+        for target in &demand.relabelled {
+            labels.add(target, Operation::Update, &place);
+        }
     }
-    let mut entries = wanted.entries("people", by_people);
-    entries.extend(relabelled(config, by_people, &binding));
+    let mut entries = wanted.entries("objects", "people", by_people);
+    let by_people: Vec<MatchCondition> =
+        by_people.iter().cloned().chain([who::changes_labels()]).collect();
+    entries.extend(labels.entries("labels", "people", &by_people));
+    entries.extend(relabelled(config, &by_people, &binding));
     entries
 }
 
@@ -88,13 +135,16 @@ pub(super) fn policies() -> Entry {
     let resources = ["guardrailpolicies", "smartopsconfigs"];
     let rule = RuleWithOperations {
         operations: Some(vec!["CREATE".to_owned(), "UPDATE".to_owned()]),
-        ..rule(&[names::GROUP], &resources, "*")
+        ..rule(&[names::GROUP], &resources, ANY_VERSION, "*")
     };
     entry("policies", vec![rule], Vec::new(), LabelSelector::default())
 }
 
 /// The mutating half of automation's.
-pub(super) fn clamped_automation(by_automation: &MatchCondition, demands: &[Demand]) -> Vec<Entry> {
+pub(super) fn clamped_automation(
+    by_automation: &MatchCondition,
+    demands: &[&Demand],
+) -> Vec<Entry> {
     let everywhere = Place { excluded: BTreeSet::new(), selector: None, is_namespaced: false };
     let mut wanted = Wanted::default();
     for demand in demands.iter().filter(|demand| demand.binds.automation) {
@@ -102,14 +152,14 @@ pub(super) fn clamped_automation(by_automation: &MatchCondition, demands: &[Dema
             wanted.add(target, operation, &everywhere);
         }
     }
-    wanted.entries("automation", std::slice::from_ref(by_automation))
+    wanted.entries("objects", "automation", std::slice::from_ref(by_automation))
 }
 
 /// The mutating half of people's.
 pub(super) fn clamped_people(
     config: &SmartOpsConfigSpec,
     by_people: &[MatchCondition],
-    demands: &[Demand],
+    demands: &[&Demand],
 ) -> Vec<Entry> {
     let mut wanted = Wanted::default();
     for demand in demands.iter().filter(|demand| demand.binds.people) {
@@ -118,7 +168,7 @@ pub(super) fn clamped_people(
             wanted.add(target, operation, &place);
         }
     }
-    wanted.entries("people", by_people)
+    wanted.entries("objects", "people", by_people)
 }
 
 /// The writes of a demand whose numbers can be clamped.
@@ -136,8 +186,9 @@ fn clamped(demand: &Demand) -> impl Iterator<Item = (&Target, Operation)> {
         .map(|(target, operation)| (target, *operation))
 }
 
-/// An UPDATE of a namespace that could take it out of a policy which selects namespaces by label. By name, not by
-/// label: the API server would look at the labels the namespace is about to have.
+/// An update of a namespace, or of what the API server stores with its labels, that could take it out of a policy
+/// which selects namespaces by label. By name, not by label: the API server would look at the labels the namespace is
+/// about to have.
 fn relabelled(
     config: &SmartOpsConfigSpec,
     by_people: &[MatchCondition],
@@ -148,51 +199,53 @@ fn relabelled(
     let excluded = excluded.reduce(|one, other| &one & &other)?;
     let rule = RuleWithOperations {
         operations: Some(vec![Operation::Update.to_string()]),
-        ..rule(&[""], &["namespaces"], "*")
+        ..rule(&[""], &["namespaces", "namespaces/status", "namespaces/finalize"], ANY_VERSION, "*")
     };
     Some(entry("namespaces.people", vec![rule], by_people.to_vec(), not_in(&excluded)))
 }
 
 /// Which writes are to be asked about, and where.
 #[derive(Default)]
-struct Wanted(BTreeMap<(Target, Operation), Vec<Place>>);
+struct Wanted(BTreeMap<(Target, Operation), BTreeMap<String, Place>>);
 
 /// Where an entry applies: whether to objects in namespaces only, and to which. Selectors have no order of their own.
 type Reach = (bool, String);
 
+/// What an entry has of its own: whether it is for scales, where it applies, and which of several versions of one kind
+/// it holds.
+type Apart = (bool, Reach, usize);
+
 impl Wanted {
     fn add(&mut self, target: &Target, operation: Operation, place: &Place) {
         let places = self.0.entry((target.clone(), operation)).or_default();
-        if !places.contains(place) {
-            places.push(place.clone());
-        }
+        places.entry(format!("{place:?}")).or_insert_with(|| place.clone());
     }
 
     /// As few entries as have a selector of their own, scales apart from objects.
-    fn entries(self, audience: &str, conditions: &[MatchCondition]) -> Vec<Entry> {
+    fn entries(self, objects: &str, audience: &str, conditions: &[MatchCondition]) -> Vec<Entry> {
+        let versions = Versions::of(self.0.keys().map(|(target, _)| target));
         let mut selectors: BTreeMap<String, LabelSelector> = BTreeMap::new();
-        let mut groups: BTreeMap<(bool, Reach), Kinds> = BTreeMap::new();
-        for ((target, operation), places) in self.0 {
+        let mut groups: BTreeMap<Apart, Kinds> = BTreeMap::new();
+        for ((target, operation), places) in &self.0 {
+            let (version, round) = versions.read(target);
+            let target = Target { version: Some(version.to_owned()), ..target.clone() };
+            let places: Vec<&Place> = places.values().collect();
             for (is_namespaced, selector) in reached(&places) {
                 let key = format!("{selector:?}");
                 selectors.insert(key.clone(), selector);
-                let kinds = groups
-                    .entry((target.subresource == "scale", (is_namespaced, key)))
-                    .or_default();
-                kinds.entry(target.clone()).or_default().insert(operation);
+                let apart = (target.subresource == "scale", (is_namespaced, key), round);
+                let kinds = groups.entry(apart).or_default();
+                kinds.entry(target.clone()).or_default().insert(*operation);
             }
         }
         let mut numbers: BTreeMap<bool, usize> = BTreeMap::new();
         groups
             .into_iter()
-            .map(|((is_scale, (is_namespaced, selector)), kinds)| {
+            .map(|((is_scale, (is_namespaced, selector), _), kinds)| {
                 let number = numbers.entry(is_scale).or_default();
                 *number += 1;
-                let what = if is_scale { "scale" } else { "objects" };
-                let name = match *number {
-                    1 => format!("{what}.{audience}"),
-                    number => format!("{what}-{number}.{audience}"),
-                };
+                let what = if is_scale { "scale" } else { objects };
+                let name = numbered(what, *number, audience);
                 let mut conditions = conditions.to_vec();
                 if kinds.keys().any(|target| target.group.is_empty() && target.resource == "pods") {
                     conditions.push(who::not_by_a_node());
@@ -204,24 +257,33 @@ impl Wanted {
     }
 }
 
+/// The name of an entry, as the first of its sort or a further one.
+fn numbered(what: &str, number: usize, audience: &str) -> String {
+    match number {
+        1 => format!("{what}.{audience}"),
+        number => format!("{what}-{number}.{audience}"),
+    }
+}
+
 type Kinds = BTreeMap<Target, BTreeSet<Operation>>;
 
-/// One rule for all kinds of a group with the same operations.
+/// One rule for all kinds of a group with the same version and operations.
 fn rules(kinds: &Kinds, is_namespaced: bool) -> Vec<RuleWithOperations> {
-    let mut rules: BTreeMap<(&str, &BTreeSet<Operation>), Vec<String>> = BTreeMap::new();
+    let mut rules: BTreeMap<(&str, &str, &BTreeSet<Operation>), Vec<String>> = BTreeMap::new();
     for (target, operations) in kinds {
         let resource = match target.subresource.as_str() {
             "" => target.resource.clone(),
             subresource => format!("{}/{subresource}", target.resource),
         };
-        rules.entry((&target.group, operations)).or_default().push(resource);
+        let version = target.version.as_deref().unwrap_or(ANY_VERSION);
+        rules.entry((&target.group, version, operations)).or_default().push(resource);
     }
     let scope = if is_namespaced { "Namespaced" } else { "*" };
     rules
         .into_iter()
-        .map(|((group, operations), resources)| RuleWithOperations {
+        .map(|((group, version, operations), resources)| RuleWithOperations {
             api_groups: Some(vec![group.to_owned()]),
-            api_versions: Some(vec!["*".to_owned()]),
+            api_versions: Some(vec![version.to_owned()]),
             resources: Some(resources),
             operations: Some(operations.iter().map(ToString::to_string).collect()),
             scope: Some(scope.to_owned()),
@@ -230,9 +292,10 @@ fn rules(kinds: &Kinds, is_namespaced: bool) -> Vec<RuleWithOperations> {
 }
 
 /// The selectors that together reach exactly these places. Those by label only add what those by name leave out.
-fn reached(places: &[Place]) -> Vec<(bool, LabelSelector)> {
+fn reached(places: &[&Place]) -> Vec<(bool, LabelSelector)> {
     let is_namespaced = places.iter().all(|place| place.is_namespaced);
-    let by_name = places.iter().filter(|place| place.selector.is_none());
+    let by_label = places.iter().filter(|place| place.selector.is_some()).count();
+    let by_name = places.iter().filter(|p| p.selector.is_none() || by_label > MOST_SELECTORS);
     let left_out = by_name.map(|place| place.excluded.clone()).reduce(|one, other| &one & &other);
     let mut reached = Vec::new();
     if let Some(left_out) = &left_out {
@@ -285,11 +348,11 @@ fn entry(
 }
 
 /// Every operation on these.
-fn rule(groups: &[&str], resources: &[&str], scope: &str) -> RuleWithOperations {
+fn rule(groups: &[&str], resources: &[&str], version: &str, scope: &str) -> RuleWithOperations {
     let owned = |items: &[&str]| Some(items.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
     RuleWithOperations {
         api_groups: owned(groups),
-        api_versions: owned(&["*"]),
+        api_versions: owned(&[version]),
         resources: owned(resources),
         operations: owned(&Operation::ALL.map(Operation::as_str)),
         scope: Some(scope.to_owned()),

@@ -26,7 +26,8 @@ fn demand(spec: &GuardrailPolicySpec) -> Demand {
 }
 
 fn work_out(demands: &[Demand]) -> Registrations {
-    registrations(&SmartOpsConfigSpec::default(), demands, &Reach::Service, None).unwrap()
+    let demands: Vec<&Demand> = demands.iter().collect();
+    registrations(&SmartOpsConfigSpec::default(), &demands, &Reach::Service, None).unwrap()
 }
 
 /// A policy of no rules for these kinds, everywhere, for everybody.
@@ -64,8 +65,11 @@ fn entries(webhooks: Option<&Vec<ValidatingWebhook>>) -> Vec<String> {
                 .iter()
                 .flatten()
                 .map(|r| {
+                    let version = list(&r.api_versions);
+                    let version =
+                        if version == "*" { String::new() } else { format!(" in {version}") };
                     format!(
-                        "{} {}/{}",
+                        "{} {}/{}{version}",
                         list(&r.operations),
                         list(&r.api_groups),
                         list(&r.resources)
@@ -100,6 +104,7 @@ fn an_entry_that_stands_somewhere_says_how_the_webhook_is_reached() {
 fn the_audiences_are_told_apart_by_path_and_all_fail_closed() {
     let reach = Reach::Url("https://127.0.0.1:1/".into());
     let demands: Vec<Demand> = shipped().iter().map(|p| demand(&p.spec)).collect();
+    let demands: Vec<&Demand> = demands.iter().collect();
     let all = registrations(&config(), &demands, &reach, Some(b"ca")).unwrap();
     let paths = [path::VALIDATE_AUTOMATION, path::VALIDATE_PEOPLE, path::VALIDATE_POLICIES];
     for (registration, path) in all.validating.into_iter().zip(paths) {
@@ -196,10 +201,113 @@ fn the_relabelling_of_namespaces_is_asked_about_where_a_policy_holds_them_by_lab
     let held = people(&[demand(&spec)]);
     assert_eq!(
         held[1],
-        "namespaces.people [name NotIn kube-node-lease,kube-public,kube-system,smartops-system] UPDATE /namespaces"
+        "namespaces.people [name NotIn kube-node-lease,kube-public,kube-system,smartops-system] UPDATE /namespaces,namespaces/status,namespaces/finalize"
     );
     spec.mode = Mode::Warn;
     assert_eq!(people(&[demand(&spec)]).len(), 1);
+}
+
+/// A policy for a custom resource that keeps its number in a version.
+fn numbered(version: &str, for_automation: bool) -> Demand {
+    let mut spec = naming(&[("shop.example", "carts")], &[OperationName::Update]);
+    spec.match_.kinds[0].version = Some(version.to_owned());
+    spec.match_.kinds[0].replicas_path = Some("spec.size".to_owned());
+    spec.rules = sample::baseline().rules;
+    spec.match_.subjects = for_automation.then(|| SubjectMatch {
+        include: Some(SubjectSet { automation: true, ..SubjectSet::default() }),
+        exclude: None,
+    });
+    demand(&spec)
+}
+
+#[test]
+fn a_custom_resource_whose_number_stands_in_one_version_is_asked_about_in_that_version_alone() {
+    let objects = "objects.people [] CREATE,UPDATE autoscaling/horizontalpodautoscalers";
+    let any = naming(&[("shop.example", "carts")], &[OperationName::Delete]);
+    assert_eq!(
+        people(&[numbered("v2", false), demand(&any)]),
+        [
+            format!("{objects} + UPDATE,DELETE shop.example/carts in v2"),
+            "scale.people [] UPDATE shop.example/carts/scale in v2".to_owned(),
+        ]
+    );
+    // Beside each other in one entry, neither version would be converted to the other.
+    assert_eq!(
+        people(&[numbered("v1", false), numbered("v2", false)]),
+        [
+            format!("{objects} + UPDATE shop.example/carts in v1"),
+            "objects-2.people [] UPDATE shop.example/carts in v2".to_owned(),
+            "scale.people [] UPDATE shop.example/carts/scale in v1".to_owned(),
+            "scale-2.people [] UPDATE shop.example/carts/scale in v2".to_owned(),
+        ]
+    );
+    let all = work_out(&[numbered("v1", true), numbered("v2", true)]);
+    let entries = entries(all.validating[0].webhooks.as_ref());
+    let every = "CREATE,UPDATE,DELETE,CONNECT";
+    assert!(entries[0].ends_with(&format!("{every} shop.example/carts,carts/* in v1")));
+    assert_eq!(
+        entries[2],
+        format!("objects-2.automation [] {every} shop.example/carts,carts/* in v2")
+    );
+}
+
+#[test]
+fn an_update_that_may_relabel_is_asked_about_where_a_policy_selects_objects_and_labels_change() {
+    let mut spec = naming(&[("apps", "statefulsets")], &[OperationName::Delete]);
+    spec.rules = serde_json::from_str(r#"{"deletion":{"allow":"Never"}}"#).unwrap();
+    let objects = "objects.people [] DELETE apps/statefulsets";
+    assert_eq!(people(&[demand(&spec)]), [objects]);
+    spec.match_.objects = serde_json::from_str(r#"{"matchLabels":{"keep":"yes"}}"#).unwrap();
+    let objects = objects.replace("DELETE", "UPDATE,DELETE");
+    assert_eq!(
+        people(&[demand(&spec)]),
+        [objects.as_str(), "labels.people [] UPDATE apps/statefulsets/status"]
+    );
+    let all = work_out(&[demand(&spec)]);
+    let conditional = |webhook: &ValidatingWebhook| {
+        webhook.match_conditions.iter().flatten().any(|c| c.name == "changes-labels")
+    };
+    let webhooks = all.validating[1].webhooks.as_ref().unwrap();
+    assert_eq!(webhooks.iter().map(conditional).collect::<Vec<_>>(), [false, true]);
+}
+
+#[test]
+fn very_many_selectors_are_taken_together() {
+    let spec = naming(&[("", "configmaps")], &[OperationName::Delete]);
+    let selecting = |n: usize| {
+        let mut spec = spec.clone();
+        let labels =
+            format!(r#"{{"selector":{{"matchLabels":{{"team":"t{n}"}}}},"guarded":true}}"#);
+        spec.match_.namespaces = serde_json::from_str(&labels).unwrap();
+        spec.mode = Mode::Audit;
+        demand(&spec)
+    };
+    let few: Vec<Demand> = (0..32).map(selecting).collect();
+    assert_eq!(people(&few).len(), 32);
+    let many: Vec<Demand> = (0..33).map(selecting).collect();
+    let guarded = "name NotIn kube-node-lease,kube-public,kube-system,smartops-system";
+    assert_eq!(people(&many), [format!("objects.people [{guarded}] DELETE /configmaps")]);
+}
+
+#[test]
+#[cfg(feature = "cel")]
+fn the_condition_of_relabelling_holds_where_labels_differ_and_nowhere_else() {
+    use crate::cel::{Expression, Inputs};
+    let expression = Expression::compile(&who::changes_labels().expression).unwrap();
+    let subject = crate::Subject::new(&config(), "alice", &[] as &[&str]);
+    for (before, after, expected) in [
+        (r#","labels":{"a":"b"}"#, "", true),
+        ("", r#","labels":{"a":"b"}"#, true),
+        (r#","labels":{"a":"b"}"#, r#","labels":{"a":"c"}"#, true),
+        (r#","labels":{"a":"b","c":"d"}"#, r#","labels":{"c":"d","a":"b"}"#, false),
+        ("", "", false),
+    ] {
+        let object = |labels: &str| format!(r#"{{"metadata":{{"name":"web"{labels}}}}}"#);
+        let write = sample::Write::update("status", &object(before), &object(after));
+        let change = write.change();
+        let holds = expression.evaluate_bool(&Inputs::new(&change, &subject));
+        assert_eq!(holds, Ok(expected), "{before} {after}");
+    }
 }
 
 #[test]
@@ -226,12 +334,13 @@ fn automation_is_asked_about_everything_in_its_groups_and_custom_resources_it_is
     let everybody = entries(work_out(&[demand(&spec)]).validating[0].webhooks.as_ref());
     assert_eq!(given, everybody);
     let every = "CREATE,UPDATE,DELETE,CONNECT";
+    let own = "smartops.dev/guardrailpolicies,guardrailpolicies/*,smartopsconfigs,smartopsconfigs/*,changeledgers,changeledgers/*";
     let groups = ",apps,batch,autoscaling,networking.k8s.io,policy,rbac.authorization.k8s.io";
     assert_eq!(
         entries(work_out(&[demand(&spec)]).validating[0].webhooks.as_ref()),
         [
             format!(
-                "objects.automation [] {every} {groups}/*/* + {every} shop.example/carts,carts/*"
+                "objects.automation [] {every} {groups}/*/* + {every} {own} + {every} shop.example/carts,carts/*"
             ),
             format!(
                 "scale.automation [] {every} {groups}/*/scale + {every} shop.example/carts/scale"
@@ -281,7 +390,7 @@ fn a_configuration_that_leaves_nothing_alone_is_asked_about_everywhere() {
         ..SmartOpsConfigSpec::default()
     };
     let all =
-        registrations(&config, &[demand(&sample::baseline())], &Reach::Service, None).unwrap();
+        registrations(&config, &[&demand(&sample::baseline())], &Reach::Service, None).unwrap();
     for webhook in all.validating[1].webhooks.as_ref().unwrap() {
         assert_eq!(webhook.namespace_selector, Some(LabelSelector::default()));
     }

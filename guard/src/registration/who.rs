@@ -1,5 +1,5 @@
-//! Who asks, as conditions the API server evaluates: automation, people, the control plane, nodes. The list of
-//! automation is the configuration's own, so that judgement and registration agree about everybody.
+//! Who asks, as conditions the API server evaluates: automation, people, the control plane, nodes; and whether labels
+//! change. The list of automation is the configuration's own, so that judgement and registration agree about everybody.
 
 use k8s_openapi::api::admissionregistration::v1::MatchCondition;
 use smartops_common::config::{Principal, SmartOpsConfigSpec};
@@ -42,6 +42,13 @@ pub(super) fn not_by_a_node() -> MatchCondition {
     let node = "request.userInfo.username.startsWith('system:node:') && has(request.userInfo.groups) && \
                 'system:nodes' in request.userInfo.groups";
     condition("not-by-a-node", format!("!({node})"))
+}
+
+/// Only what changes labels: a controller's write of a status never waits for it.
+pub(super) fn changes_labels() -> MatchCondition {
+    let (before, after) = ("oldObject.metadata.labels", "object.metadata.labels");
+    let differ = format!("has({after}) != has({before}) || (has({after}) && {after} != {before})");
+    condition("changes-labels", differ)
 }
 
 pub(super) fn condition(name: &str, expression: String) -> MatchCondition {

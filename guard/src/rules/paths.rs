@@ -245,7 +245,7 @@ mod tests {
                 group: "example.com".into(),
                 resource: "widgets".into(),
                 version: Some("v1".into()),
-            replicas_path: Some("spec.size".into()),
+                replicas_path: Some("spec.size".into()),
             }];
             spec.match_.operations = vec![OperationName::Update];
             let paths = PathsSpec { allow: None, forbid: vec![forbid.into()] };

@@ -41,7 +41,7 @@ pub(super) fn policies() -> Vec<Value> {
         core("pods"),
         core("pods/ephemeralcontainers"),
     ];
-    let custom = json!({"group": "example.com", "resource": "caches", "replicasPath": "spec.size"});
+    let custom = json!({"group": "example.com", "resource": "caches", "version": "v1", "replicasPath": "spec.size"});
     let sessions = [core("pods/exec"), core("pods/attach"), core("pods/portforward")];
     let restarts = [apps("deployments"), core("pods"), core("pods/eviction")];
     let always = json!([{"cron": "* * * * *", "timeZone": "UTC", "durationSeconds": 3600, "reason": "stock-taking"}]);

@@ -141,7 +141,7 @@ impl Judge {
         let kin = kin::of(&change, &self.given, &record, &mut untold);
         let mut facts = Facts {
             policies: self.index.policies(change.namespace()),
-            selecting: self.index.selecting(),
+            selecting: self.index.selecting(change.name()),
             watched: match change.operation() {
                 Operation::Create => Watched::Unseen,
                 _ => Watched::Seen(&record),

@@ -1,11 +1,11 @@
 use k8s_openapi::api::core::v1::Namespace;
 use serde_json::json;
 use smartops_common::config::{SmartOpsConfig, SmartOpsConfigSpec};
-use smartops_guard::policy::GuardrailPolicy;
 use smartops_process::metrics::Metrics;
 use smartops_process::watch::Event;
 
 use super::*;
+use crate::snapshot::Stored;
 
 const PEOPLE: &str = "operator";
 const AUTOMATION: &str = "system:serviceaccount:smartops-system:smartops-orchestrator";
@@ -14,11 +14,11 @@ fn checker() -> Checker {
     let metrics = WebhookMetrics::new(&Metrics::new("webhook").unwrap()).unwrap();
     let board = Board::new(metrics.clone());
     board.config(Event::Init);
-    board.policy(Event::<GuardrailPolicy>::Init);
+    board.policy(Event::<Stored>::Init);
     board.namespace(Event::<Namespace>::Init);
     board.config(Event::InitApply(SmartOpsConfig::new("default", SmartOpsConfigSpec::default())));
     board.config(Event::InitDone);
-    board.policy(Event::<GuardrailPolicy>::InitDone);
+    board.policy(Event::<Stored>::InitDone);
     board.namespace(Event::<Namespace>::InitDone);
     Checker::new(board, metrics)
 }

@@ -226,6 +226,7 @@ mod tests {
         config.automation.users = users.iter().map(|u| (*u).to_owned()).collect();
         let demand = |p: GuardrailPolicy| Demand::of(&p.spec, &compile("p", &p.spec).unwrap());
         let demands: Vec<Demand> = shipped().into_iter().map(demand).collect();
+        let demands: Vec<&Demand> = demands.iter().collect();
         all(&registrations(&config, &demands, &Reach::Service, Some(b"ca")).unwrap())
     }
 
