@@ -10,6 +10,7 @@ mod namespace;
 mod recent;
 mod record;
 mod revisions;
+mod siblings;
 
 use jiff::SignedDuration;
 
@@ -18,6 +19,7 @@ pub use self::namespace::NamespaceRecord;
 pub use self::recent::{Move, Recent};
 pub use self::record::{Record, Rolled, Sight, Via};
 pub use self::revisions::rolled_by_revisions;
+pub use self::siblings::newest_replacement;
 
 /// The longest a change matters: no cooldown, step or budget looks further back, and what is older is forgotten.
 pub const LONGEST: SignedDuration = SignedDuration::from_hours(24);

@@ -92,9 +92,9 @@ impl ChangeLedgerSpec {
         }
     }
 
-    /// The changes of the namespace.
-    pub fn namespace(&self) -> NamespaceRecord {
-        NamespaceRecord::stored(self.changes.iter().copied(), self.forgotten_at)
+    /// The changes of the namespace, with no time after `now`.
+    pub fn namespace(&self, now: Timestamp) -> NamespaceRecord {
+        NamespaceRecord::stored(self.changes.iter().copied(), self.forgotten_at).no_later_than(now)
     }
 
     /// Whether every workload of the namespace is among those written.

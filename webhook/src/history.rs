@@ -8,6 +8,7 @@ mod kept;
 mod parent;
 mod tombstones;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use jiff::Timestamp;
@@ -23,6 +24,17 @@ pub use self::kept::Urgency;
 pub use self::parent::{Labels, Named, Parent, Selector};
 use crate::metrics::WebhookMetrics;
 use crate::workload::{Watchable, Workload};
+
+/// A workload that was deleted, as far as another of its kind, namespace and name goes on with it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predecessor {
+    /// What was observed of it.
+    pub record: Record,
+    /// Its labels; `None` where it ended before anybody here saw it.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Its uid.
+    pub uid: Arc<str>,
+}
 
 /// The histories of all workloads that exist, and of those deleted in the last day.
 #[derive(Debug)]
@@ -59,16 +71,22 @@ impl Histories {
         selecting.into_iter().filter(|(_, parent)| parent.selector.selects(&label)).collect()
     }
 
-    /// The record of the last object of this kind, namespace and name, where it was deleted within a day.
+    /// The last object of this kind, namespace and name, where it was deleted within a day.
     pub fn predecessor(
         &self,
         group: &str,
         resource: &str,
         namespace: &str,
         name: &str,
-    ) -> Option<Record> {
+    ) -> Option<Predecessor> {
         let kind = WorkloadKind::of(group, resource)?;
-        self.read().predecessor(kind, namespace, name, now()).cloned()
+        let kept = self.read();
+        let tombstone = kept.predecessor(kind, namespace, name, now())?;
+        Some(Predecessor {
+            record: tombstone.record.clone(),
+            labels: tombstone.labels.as_ref().map(Labels::to_map),
+            uid: Arc::clone(&tombstone.uid),
+        })
     }
 
     /// What was seen of a namespace.
@@ -108,7 +126,7 @@ impl Histories {
     /// What the ledger of a namespace says, read at the start. `None` where it cannot be read: then all that is in the
     /// namespace counts as changed until now.
     pub fn load(&self, namespace: &str, ledger: Option<&ChangeLedgerSpec>) {
-        self.write().load(namespace, ledger);
+        self.write().load(namespace, ledger, now());
     }
 
     /// All ledgers have been told.

@@ -209,6 +209,7 @@ impl Reviewer {
                 is_object
                     .then(|| self.histories.predecessor(group, resource, namespace, change.name()))
                     .flatten()
+                    .map(|predecessor| predecessor.record)
             }
             _ => None,
         }

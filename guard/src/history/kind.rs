@@ -43,6 +43,11 @@ impl WorkloadKind {
         }
     }
 
+    /// Whether its revisions are kept, so that they can tell when its pods last rolled.
+    pub const fn has_revisions(self) -> bool {
+        !matches!(self, Self::ReplicationController)
+    }
+
     /// The kind a review names, where it has a history.
     pub fn of(group: &str, resource: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.group() == group && kind.resource() == resource)

@@ -70,6 +70,13 @@ impl NamespaceRecord {
         self.forget_beyond_capacity();
     }
 
+    /// The same, with no time after `now`.
+    #[must_use]
+    pub fn no_later_than(mut self, now: Timestamp) -> Self {
+        self.changes.iter_mut().for_each(|at| *at = (*at).min(now));
+        Self { forgotten: self.forgotten.map(|at| at.min(now)), ..self }
+    }
+
     /// The fuller of two accounts of the same namespace. Replicas date the same change by their own clocks, so the two
     /// are never added up.
     #[must_use]
@@ -120,6 +127,15 @@ mod tests {
         assert_eq!(record.changes_since(at(290)), 10);
         record.note(at(300) + LONGEST);
         assert_eq!(record.changes().len(), 2);
+    }
+
+    #[test]
+    fn what_another_clock_dated_after_now_happened_now_and_the_rest_when_it_did() {
+        let record = changed_each_second(300).no_later_than(at(40));
+        assert_eq!(record.forgotten(), Some(at(40)));
+        assert!(record.changes().all(|time| time == at(40)));
+        let record = changed_each_second(5);
+        assert_eq!(record.clone().no_later_than(at(5)), record);
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl Recent {
     }
 
     /// The changes, oldest first.
-    pub fn moves(&self) -> impl ExactSizeIterator<Item = &Move> {
+    pub fn moves(&self) -> impl ExactSizeIterator<Item = &Move> + DoubleEndedIterator {
         self.moves.iter()
     }
 
@@ -74,6 +74,13 @@ impl Recent {
     /// The number before the first change of it after that moment.
     pub fn number_before(&self, since: Timestamp) -> Option<i64> {
         self.moves.iter().filter(|one| one.at > since).find_map(|one| one.from)
+    }
+
+    /// The same, with no time after `now`.
+    #[must_use]
+    pub fn no_later_than(mut self, now: Timestamp) -> Self {
+        self.moves.iter_mut().for_each(|one| one.at = one.at.min(now));
+        Self { forgotten: self.forgotten.map(|at| at.min(now)), ..self }
     }
 
     pub(super) fn push(&mut self, one: Move) {

@@ -52,13 +52,41 @@ pub enum Rolled {
     /// It was there before anybody watched, and has not changed since. Of a Deployment's template its ReplicaSets can
     /// tell more; of a number nobody can, and it was long ago.
     BeforeTheWatch,
+    /// It may have changed and changed back while nobody watched: its revisions tell when it last did. It was no
+    /// earlier than `since`, the last time that is known.
+    Unsure {
+        /// `None` where none is.
+        since: Option<Timestamp>,
+    },
 }
 
 impl Rolled {
-    /// The later of two accounts of the same; what is known beats what is not.
+    /// The last time that is known for certain.
+    pub const fn known(self) -> Option<Timestamp> {
+        match self {
+            Self::At(at) => Some(at),
+            Self::Unsure { since } => since,
+            Self::Never | Self::BeforeTheWatch => None,
+        }
+    }
+
+    /// The same, with no time after `now`: whoever dated it had another clock.
+    #[must_use]
+    pub fn no_later_than(self, now: Timestamp) -> Self {
+        match self {
+            Self::At(at) => Self::At(at.min(now)),
+            Self::Unsure { since } => Self::Unsure { since: since.map(|at| at.min(now)) },
+            Self::Never | Self::BeforeTheWatch => self,
+        }
+    }
+
+    /// The later of two accounts of the same; what is known beats what is not, but for a doubt, which stays.
     #[must_use]
     pub fn latest(self, other: Self) -> Self {
         match (self, other) {
+            (Self::Unsure { .. }, _) | (_, Self::Unsure { .. }) => {
+                Self::Unsure { since: self.known().max(other.known()) }
+            }
             (Self::At(one), Self::At(two)) => Self::At(one.max(two)),
             (Self::At(at), _) | (_, Self::At(at)) => Self::At(at),
             (Self::Never, _) | (_, Self::Never) => Self::Never,
@@ -81,13 +109,54 @@ impl Record {
             Via::List if sight.generation == former.generation => {
                 Self { template: sight.template, ..former.clone() }
             }
-            // One generation further is one write, and what it changed shows. Two may have changed something and
-            // changed it back; fewer is a cluster restored from a backup. Unwatched, both count as changes.
+            // One generation further is one write, and what it changed shows.
             Via::List if sight.generation == former.generation + 1 => {
                 let (rolled, scaled) = former.differences(sight);
                 former.changed(sight, rolled, scaled, now)
             }
-            Via::List => former.changed(sight, true, sight.replicas.is_some(), now),
+            // Two may have changed something and changed it back. Of the template the revisions can tell; of the
+            // number nobody can. Fewer is a cluster restored from a backup.
+            Via::List => {
+                let record = former.changed(sight, true, sight.replicas.is_some(), now);
+                let is_same = former.differences(sight) == (false, false);
+                if is_same && sight.generation > former.generation {
+                    Self { rolled: Rolled::Unsure { since: former.rolled.known() }, ..record }
+                } else {
+                    record
+                }
+            }
+        }
+    }
+
+    /// The same of a workload of which no revisions are kept: what only they could tell happened now.
+    #[must_use]
+    pub fn without_revisions(self, now: Timestamp) -> Self {
+        match self.rolled {
+            Rolled::Unsure { .. } => Self { rolled: Rolled::At(now), ..self },
+            Rolled::At(_) | Rolled::Never | Rolled::BeforeTheWatch => self,
+        }
+    }
+
+    /// The same of a workload that has ended: its revisions end with it and tell nothing any more, so what only they
+    /// could tell happened when it ended, as its last pods did.
+    #[must_use]
+    pub fn ended(self, then: Timestamp) -> Self {
+        match self.rolled {
+            Rolled::Unsure { .. } | Rolled::BeforeTheWatch => {
+                Self { rolled: Rolled::At(then), ..self }
+            }
+            Rolled::At(_) | Rolled::Never => self,
+        }
+    }
+
+    /// The same, with no time after `now`. One clock that is ahead must hold up nobody for longer than its cooldown.
+    #[must_use]
+    pub fn no_later_than(self, now: Timestamp) -> Self {
+        Self {
+            rolled: self.rolled.no_later_than(now),
+            scaled: self.scaled.no_later_than(now),
+            recent: self.recent.no_later_than(now),
+            ..self
         }
     }
 

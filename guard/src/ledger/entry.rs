@@ -1,5 +1,6 @@
 //! One workload in a ledger: its record as text, and back.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::{fmt, io};
 
@@ -42,6 +43,10 @@ pub struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub deleted_at: Option<Timestamp>,
+    /// Its labels when it was deleted: another that is made under its kind and name is meant by the policies that
+    /// meant it. Those of workloads that exist are not written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<BTreeMap<String, String>>,
 }
 
 /// One change.
@@ -56,7 +61,8 @@ pub struct MoveEntry {
     pub from: Option<i64>,
 }
 
-/// When something last changed: a time, `Never` since it was made, or `Unknown` since before anybody watched.
+/// When something last changed: a time, `Never` since it was made, `Unknown` since before anybody watched, or, where its
+/// revisions tell more after a gap, `Unsure` with the last time that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Changed(pub Rolled);
 
@@ -75,17 +81,18 @@ impl Entry {
             recent: record.recent.moves().map(|m| MoveEntry { at: m.at, from: m.from }).collect(),
             forgotten_at: record.recent.forgotten(),
             deleted_at: None,
+            labels: None,
         }
     }
 
-    /// The same of one that was deleted.
+    /// The same of one that was deleted with these labels, where they are known.
     #[must_use]
-    pub fn deleted(self, at: Timestamp) -> Self {
-        Self { deleted_at: Some(at), ..self }
+    pub fn deleted(self, at: Timestamp, labels: Option<BTreeMap<String, String>>) -> Self {
+        Self { deleted_at: Some(at), labels, ..self }
     }
 
-    /// The record. A digest that cannot be read differs from every other.
-    pub fn record(&self) -> Record {
+    /// The record, with no time after `now`. A digest that cannot be read differs from every other.
+    pub fn record(&self, now: Timestamp) -> Record {
         let moves = self.recent.iter().map(|one| Move { at: one.at, from: one.from });
         Record {
             generation: self.generation,
@@ -95,15 +102,12 @@ impl Entry {
             scaled: self.scaled.0,
             recent: Recent::stored(moves, self.forgotten_at),
         }
+        .no_later_than(now)
     }
 
     /// When it last changed or was deleted, as far as anything is known.
     pub(super) fn last_change(&self) -> Option<Timestamp> {
-        let time = |changed: Changed| match changed.0 {
-            Rolled::At(at) => Some(at),
-            Rolled::Never | Rolled::BeforeTheWatch => None,
-        };
-        time(self.rolled).max(time(self.scaled)).max(self.deleted_at)
+        self.rolled.0.known().max(self.scaled.0.known()).max(self.deleted_at)
     }
 
     /// Where it stands in a ledger.
@@ -133,12 +137,17 @@ impl io::Write for Counter {
     }
 }
 
+/// What stands before the last time that is known, where revisions tell more.
+const UNSURE: &str = "Unsure";
+
 impl fmt::Display for Changed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Rolled::At(at) => at.fmt(f),
             Rolled::Never => f.write_str("Never"),
             Rolled::BeforeTheWatch => f.write_str("Unknown"),
+            Rolled::Unsure { since: None } => f.write_str(UNSURE),
+            Rolled::Unsure { since: Some(at) } => write!(f, "{UNSURE} since {at}"),
         }
     }
 }
@@ -147,10 +156,15 @@ impl FromStr for Changed {
     type Err = jiff::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(match text {
-            "Never" => Rolled::Never,
-            "Unknown" => Rolled::BeforeTheWatch,
-            time => Rolled::At(time.parse()?),
+        Ok(Self(match (text, text.strip_prefix(UNSURE)) {
+            ("Never", _) => Rolled::Never,
+            ("Unknown", _) => Rolled::BeforeTheWatch,
+            (_, Some("")) => Rolled::Unsure { since: None },
+            (_, Some(since)) => {
+                let time = since.strip_prefix(" since ").unwrap_or(since);
+                Rolled::Unsure { since: Some(time.parse()?) }
+            }
+            (time, None) => Rolled::At(time.parse()?),
         }))
     }
 }
@@ -166,7 +180,7 @@ impl<'de> Deserialize<'de> for Changed {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(|error| {
             serde::de::Error::custom(format!(
-                "{text:?} is no time of a change: a time as RFC 3339 writes it, Never or Unknown ({error})"
+                "{text:?} is no time of a change: a time as RFC 3339 writes it, Never, Unknown, or Unsure since a time ({error})"
             ))
         })
     }

@@ -1,5 +1,7 @@
 //! Histories written down and read back, with and without a gap in which nobody watched.
 
+use std::collections::BTreeMap;
+
 use smartops_change::TemplateDigest;
 
 use super::*;
@@ -7,6 +9,11 @@ use crate::history::{Recent, Record, Rolled, Sight, Via, WorkloadKind};
 
 fn at(milliseconds: i64) -> Timestamp {
     Timestamp::from_millisecond(1_700_000_000_000 + milliseconds).unwrap()
+}
+
+/// When it is read: after everything that was written.
+fn later() -> Timestamp {
+    at(200_000)
 }
 
 fn template(text: &str) -> TemplateDigest {
@@ -39,9 +46,11 @@ fn stored(ledger: &ChangeLedgerSpec) -> ChangeLedgerSpec {
 
 #[test]
 fn a_record_comes_back_as_it_was_to_the_millisecond() {
-    for record in [busy(), quiet(), Record { replicas: None, ..quiet() }] {
+    let unsure = |since| Record { rolled: Rolled::Unsure { since }, ..busy() };
+    let without = Record { replicas: None, ..quiet() };
+    for record in [busy(), quiet(), without, unsure(None), unsure(Some(at(7)))] {
         let ledger = ChangeLedgerSpec::new([entry("web", &record)], &NamespaceRecord::new());
-        assert_eq!(stored(&ledger).workloads[0].record(), record);
+        assert_eq!(stored(&ledger).workloads[0].record(later()), record);
     }
 }
 
@@ -50,13 +59,13 @@ fn the_changes_of_the_namespace_come_back_too() {
     let mut namespace = NamespaceRecord::new();
     (0..300).for_each(|n| namespace.note(at(n)));
     let ledger = ChangeLedgerSpec::new([], &namespace);
-    assert_eq!(stored(&ledger).namespace(), namespace);
+    assert_eq!(stored(&ledger).namespace(later()), namespace);
     assert_eq!(ledger.last_change_at, Some(at(299)));
 }
 
 #[test]
 fn after_a_gap_in_which_nothing_moved_the_record_stands_as_it_was_written() {
-    let read = entry("web", &busy()).record();
+    let read = entry("web", &busy()).record(later());
     let listed = Record::after(Some(&read), sight(3, "b", 5), Via::List, at(90_000));
     assert_eq!(listed, busy());
 }
@@ -65,14 +74,15 @@ fn after_a_gap_in_which_nothing_moved_the_record_stands_as_it_was_written() {
 fn what_moved_while_nobody_watched_counts_as_changed_at_the_end_of_the_gap() {
     let end = at(90_000);
     let (was, now) = (Rolled::At(at(10)), Rolled::At(end));
+    let unsure = Rolled::Unsure { since: Some(at(10)) };
     for (sight, rolled, why) in [
         (sight(4, "b", 5), was, "an annotation: one write, and neither template nor number moved"),
         (sight(4, "c", 5), now, "a restart in the second before the kill, never written down"),
         (sight(5, "c", 5), now, "the same, with the revision noted by its controller"),
-        (sight(5, "b", 5), now, "it may have been changed and changed back"),
+        (sight(5, "b", 5), unsure, "it may have been changed and changed back: its revisions tell"),
         (sight(4, "b", 0), now, "scaled to nothing"),
     ] {
-        let read = entry("web", &busy()).record();
+        let read = entry("web", &busy()).record(later());
         assert_eq!(Record::after(Some(&read), sight, Via::List, end).rolled, rolled, "{why}");
     }
 }
@@ -82,19 +92,35 @@ fn a_digest_of_another_build_changes_nothing_by_itself_and_counts_as_changed_wit
     let mut entry = entry("web", &busy());
     entry.template = "made otherwise".into();
     let end = at(90_000);
-    let same = Record::after(Some(&entry.record()), sight(3, "b", 5), Via::List, end);
+    let same = Record::after(Some(&entry.record(later())), sight(3, "b", 5), Via::List, end);
     assert_eq!(same, busy());
-    let moved = Record::after(Some(&entry.record()), sight(4, "b", 5), Via::List, end);
+    let moved = Record::after(Some(&entry.record(later())), sight(4, "b", 5), Via::List, end);
     assert_eq!(moved.rolled, Rolled::At(end));
 }
 
 #[test]
-fn a_deleted_workload_is_kept_with_its_time() {
-    let ledger =
-        ChangeLedgerSpec::new([entry("web", &busy()).deleted(at(30))], &NamespaceRecord::new());
-    let entry = &stored(&ledger).workloads[0];
-    assert_eq!((entry.deleted_at, entry.record()), (Some(at(30)), busy()));
-    assert_eq!(ledger.last_change_at, Some(at(30)));
+fn a_deleted_workload_is_kept_with_its_time_and_its_labels_where_they_are_known() {
+    let shop = BTreeMap::from([("app".to_owned(), "shop".to_owned())]);
+    for labels in [Some(shop), Some(BTreeMap::new()), None] {
+        let deleted = entry("web", &busy()).deleted(at(30), labels.clone());
+        let ledger = ChangeLedgerSpec::new([deleted], &NamespaceRecord::new());
+        let entry = &stored(&ledger).workloads[0];
+        assert_eq!((entry.deleted_at, entry.record(later())), (Some(at(30)), busy()));
+        assert_eq!(entry.labels, labels, "that it had none is not that they are unknown");
+        assert_eq!(ledger.last_change_at, Some(at(30)));
+    }
+}
+
+#[test]
+fn what_a_clock_ahead_wrote_happened_when_it_is_read() {
+    let mut namespace = NamespaceRecord::new();
+    (0..300).for_each(|n| namespace.note(at(n)));
+    let ledger = stored(&ChangeLedgerSpec::new([entry("web", &busy())], &namespace));
+    let record = ledger.workloads[0].record(at(15));
+    assert_eq!((record.rolled, record.scaled), (Rolled::At(at(10)), Rolled::At(at(15))));
+    assert_eq!(record.recent.moves().map(|one| one.at).max(), Some(at(15)));
+    assert_eq!(ledger.namespace(at(15)).changes().max(), Some(at(15)));
+    assert_eq!(ledger.namespace(at(15)).forgotten(), Some(at(15)));
 }
 
 #[test]
@@ -136,7 +162,7 @@ fn a_time_that_is_none_is_named_with_what_is_allowed() {
     let mut json = serde_json::to_string(&entry("web", &quiet())).unwrap();
     json = json.replace("Unknown", "yesterday");
     let error = serde_json::from_str::<Entry>(&json).unwrap_err().to_string();
-    assert!(error.contains("yesterday") && error.contains("Never or Unknown"), "{error}");
+    assert!(error.contains("yesterday") && error.contains("Never, Unknown"), "{error}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use smartops_common::denial::Rule;
 
 use super::Case;
 use super::evidence::{Evidence, seconds_up, unknown};
-use crate::facts::{Related, Revisions};
+use crate::facts::{Related, Relation, Revisions};
 use crate::findings::Finding;
 use crate::history::{Record, Rolled, rolled_by_revisions};
 use crate::judge::Needs;
@@ -150,10 +150,7 @@ fn last_restart(
         (Rolled::At(_) | Rolled::Never, _) => known,
         (_, Revisions::NotAsked) => return Err(Needs::REVISIONS),
         (_, Revisions::Listed(revisions)) => {
-            let old = case.change.old();
-            let created = old.and_then(|m| m.creation_timestamp.as_deref());
-            let created = created.and_then(|text| text.parse().ok());
-            known.max(rolled_by_revisions(created, revisions))
+            known.max(rolled_by_revisions(created(case), revisions))
         }
         (_, Revisions::Unavailable) => {
             return Ok(Err(unknown(TEMPLATE, "when the pods last rolled: its revisions")));
@@ -161,6 +158,20 @@ fn last_restart(
     };
     let rolled = rolled.map(|at| (at, RESTARTED));
     Ok(Ok(rolled.into_iter().chain(sibling).max_by_key(|(at, _)| *at)))
+}
+
+/// When the workload was made: the owner of what is under review, or that itself, which for a Scale says the same.
+fn created(case: &Case<'_>) -> Option<Timestamp> {
+    let owners = match case.facts.related {
+        Related::Known { objects, .. } => objects,
+        Related::NotAsked | Related::Unavailable => &[],
+    };
+    let mut owners = owners.iter().filter(|o| o.relation == Relation::Owner && o.record.is_some());
+    let own = case.change.old().and_then(|old| old.creation_timestamp.as_deref());
+    match owners.next() {
+        Some(owner) => owner.created,
+        None => own.and_then(|text| text.parse().ok()),
+    }
 }
 
 fn too_soon(
@@ -190,7 +201,7 @@ fn too_soon(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::{Facts, RelatedObject, Relation, Watched};
+    use crate::facts::{Facts, RelatedObject, Watched};
     use crate::judge::{Judgement, judge};
     use crate::policy::{Applied, OperationName};
     use crate::rules::RulesSpec;
@@ -429,6 +440,54 @@ mod tests {
             assert_eq!(ends(Rolled::Never, Some(50)), Some(10));
             assert_eq!(ends(Rolled::Never, Some(61)), None);
             assert_eq!(ends(Rolled::Never, None), None);
+        }
+    }
+
+    #[test]
+    fn a_pod_that_started_lately_is_told_as_such_and_a_workload_made_lately_never_rolled() {
+        let policies = [cooling(Some(60), None)];
+        let end = Write::of(Operation::Delete, "", "pods");
+        let ago = |seconds| sample::now() - jiff::SignedDuration::from_secs(seconds);
+        for (rolled, newest_pod, revision, expected) in [
+            (
+                Rolled::Never,
+                Some(50),
+                40,
+                Some(
+                    "a pod of this workload last started 50 s ago and the next may end after 60 s; retry in 10 s",
+                ),
+            ),
+            (seconds_ago(55), Some(50), 40, Some("a pod of this workload last started 50 s ago")),
+            (
+                seconds_ago(50),
+                Some(55),
+                40,
+                Some("the pod template last changed (restarted) 50 s ago"),
+            ),
+            (Rolled::BeforeTheWatch, None, 40, None),
+            (
+                Rolled::BeforeTheWatch,
+                None,
+                5,
+                Some("the pod template last changed (restarted) 5 s ago"),
+            ),
+        ] {
+            let owner = RelatedObject {
+                generation: Some(7),
+                created: Some(ago(41)),
+                record: Some(Record { rolled, ..sample::QUIET }),
+                ..sample::relative(Relation::Owner, "apps", "Deployment")
+            };
+            let related = Related::Known { objects: &[owner], newest_pod: newest_pod.map(ago) };
+            let revisions = [ago(revision)];
+            let revisions = Revisions::Listed(&revisions);
+            let facts = Facts { revisions, related, ..sample::facts(&policies) };
+            let verdict = sample::verdict_with(&end, &sample::person(), &facts);
+            let message = verdict.denial().map(|denial| denial.message.clone());
+            match (&message, expected) {
+                (Some(message), Some(expected)) => assert!(message.contains(expected), "{message}"),
+                _ => assert_eq!(message.as_deref(), expected, "{rolled:?}"),
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use smartops_guard::history::{NamespaceRecord, Record, Via, WorkloadKind};
 use smartops_guard::ledger::{ChangeLedgerSpec, Entry};
 use smartops_process::watch::Event;
 
-use super::parent::{Interner, Named, Parent};
+use super::parent::{Interner, Labels, Named, Parent};
 use super::tombstones::{Tombstone, Tombstones};
 use crate::workload::{Watchable, Workload};
 
@@ -98,9 +98,8 @@ impl Kept {
         namespace: &str,
         name: &str,
         now: Timestamp,
-    ) -> Option<&Record> {
-        let tombstone = self.tombstones.get(&named(kind, namespace, name), now)?;
-        Some(&tombstone.record)
+    ) -> Option<&Tombstone> {
+        self.tombstones.get(&named(kind, namespace, name), now)
     }
 
     pub(super) fn namespace(&self, namespace: &str) -> Arc<NamespaceRecord> {
@@ -148,8 +147,8 @@ impl Kept {
         let uid = workload.uid()?;
         let sight = workload.sight();
         if let Some(former) = self.objects.get(uid.as_str()) {
-            let (named, record) =
-                (Arc::clone(&former.named), Record::after(Some(&former.record), sight, via, now));
+            let named = Arc::clone(&former.named);
+            let record = seen::<K>(Record::after(Some(&former.record), sight, via, now), now);
             let has_changed = record.recent != former.record.recent;
             if has_changed {
                 self.note(&named.namespace, now);
@@ -225,7 +224,7 @@ impl Kept {
 
     /// An object has ended.
     fn bury(&mut self, uid: &str, now: Timestamp) {
-        let Some((uid, Object { named, record, .. })) = self.objects.remove_entry(uid) else {
+        let Some((uid, Object { named, record, parent })) = self.objects.remove_entry(uid) else {
             return;
         };
         if self.by_name.get(&named) == Some(&uid) {
@@ -235,7 +234,9 @@ impl Kept {
             return;
         }
         self.note(&named.namespace, now);
-        self.tombstones.add(named, Tombstone { uid, record, deleted: now });
+        let labels = parent.map(|parent| parent.labels.clone());
+        self.tombstones
+            .add(named, Tombstone { uid, record: record.ended(now), deleted: now, labels });
     }
 
     /// Something of a namespace changed.
@@ -289,7 +290,12 @@ impl Kept {
         self.alive.is_complete && !self.alive.names.contains(namespace)
     }
 
-    pub(super) fn load(&mut self, namespace: &str, ledger: Option<&ChangeLedgerSpec>) {
+    pub(super) fn load(
+        &mut self,
+        namespace: &str,
+        ledger: Option<&ChangeLedgerSpec>,
+        now: Timestamp,
+    ) {
         let namespace = self.texts.text(namespace);
         let Some(ledger) = ledger else {
             self.incomplete.insert(namespace);
@@ -298,13 +304,14 @@ impl Kept {
         if !ledger.is_complete() {
             self.incomplete.insert(Arc::clone(&namespace));
         }
-        self.records.insert(Arc::clone(&namespace), Arc::new(ledger.namespace()));
+        self.records.insert(Arc::clone(&namespace), Arc::new(ledger.namespace(now)));
         for entry in &ledger.workloads {
-            let (named, uid) = (named_in(&namespace, entry), Arc::<str>::from(entry.uid.as_str()));
-            let record = entry.record();
-            if let Some(deleted) = entry.deleted_at {
-                self.tombstones.add(named, Tombstone { uid, record, deleted });
+            let named = named_in(&namespace, entry);
+            if let Some(tombstone) = self.tombstone(entry, now) {
+                self.tombstones.add(named, tombstone);
             } else {
+                let uid: Arc<str> = entry.uid.as_str().into();
+                let record = entry.record(now);
                 self.by_name.insert(Arc::clone(&named), Arc::clone(&uid));
                 self.objects.insert(uid, Object { named, record, parent: None });
             }
@@ -315,33 +322,40 @@ impl Kept {
         let namespace = self.texts.text(namespace);
         for entry in &ledger.workloads {
             if let Some(object) = self.objects.get_mut(entry.uid.as_str()) {
-                object.record = object.record.clone().merged(entry.record());
+                object.record = object.record.clone().merged(entry.record(now));
                 continue;
             }
             // What another saw end, under whose name nothing was seen since.
-            let (named, deleted) = (named_in(&namespace, entry), entry.deleted_at);
-            if let Some(deleted) = deleted
-                && !self.by_name.contains_key(&named)
+            let named = named_in(&namespace, entry);
+            if !self.by_name.contains_key(&named)
                 && self.tombstones.get(&named, now).is_none()
+                && let Some(tombstone) = self.tombstone(entry, now)
             {
-                let uid = entry.uid.as_str().into();
-                self.tombstones.add(named, Tombstone { uid, record: entry.record(), deleted });
+                self.tombstones.add(named, tombstone);
             }
         }
         let record = self.records.entry(namespace).or_default();
-        let merged = NamespaceRecord::clone(record).merged(ledger.namespace());
+        let merged = NamespaceRecord::clone(record).merged(ledger.namespace(now));
         *record = Arc::new(merged);
     }
 
+    /// What a ledger tells of a workload that was deleted; `None` of one that exists.
+    fn tombstone(&mut self, entry: &Entry, now: Timestamp) -> Option<Tombstone> {
+        let deleted = entry.deleted_at?.min(now);
+        let labels = entry.labels.clone().map(|labels| self.texts.labels(Some(labels)));
+        let record = entry.record(now).ended(deleted);
+        Some(Tombstone { uid: entry.uid.as_str().into(), record, deleted, labels })
+    }
+
     pub(super) fn ledger(&self, namespace: &str, now: Timestamp) -> ChangeLedgerSpec {
-        let first = named(WorkloadKind::Deployment, namespace, "");
         let present = self.of(namespace).filter_map(|(named, uid)| {
             let record = &self.objects.get(uid)?.record;
             Some(Entry::new(named.kind, &named.name, uid, record))
         });
-        let deleted = self.tombstones.of(&first, now).map(|(named, tombstone)| {
+        let deleted = self.tombstones.of(namespace, now).map(|(named, tombstone)| {
+            let labels = tombstone.labels.as_ref().map(Labels::to_map);
             Entry::new(named.kind, &named.name, &tombstone.uid, &tombstone.record)
-                .deleted(tombstone.deleted)
+                .deleted(tombstone.deleted, labels)
         });
         ChangeLedgerSpec::new(present.chain(deleted), &self.namespace(namespace))
     }
@@ -372,6 +386,11 @@ impl Kept {
         });
         taken
     }
+}
+
+/// The record as it stands of this kind: where no revisions are kept there is nothing to be asked later.
+fn seen<K: Watchable>(record: Record, now: Timestamp) -> Record {
+    if K::KIND.has_revisions() { record } else { record.without_revisions(now) }
 }
 
 fn named(kind: WorkloadKind, namespace: &str, name: &str) -> Named {

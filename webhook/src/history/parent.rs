@@ -68,6 +68,11 @@ impl Labels {
 }
 
 impl Selector {
+    /// The labels that all of its own pods have: all it asks for, but for what it says of them in expressions.
+    pub const fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
     /// Whether labels, asked for by key, are those of its own pods. An empty selector has none.
     pub fn selects<'l>(&self, label: impl Fn(&str) -> Option<&'l str>) -> bool {
         let is_empty = self.labels.0.is_empty() && self.expressions.is_empty();
@@ -138,7 +143,7 @@ impl Interner {
         text
     }
 
-    fn labels(&mut self, labels: Option<BTreeMap<String, String>>) -> Labels {
+    pub(super) fn labels(&mut self, labels: Option<BTreeMap<String, String>>) -> Labels {
         let pairs = labels.into_iter().flatten();
         Labels(pairs.map(|(key, value)| (self.text(&key), self.text(&value))).collect())
     }

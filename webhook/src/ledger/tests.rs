@@ -7,6 +7,7 @@ use http_body_util::BodyExt as _;
 use hyper::{Method, Request, Response, StatusCode};
 use kube::client::Body;
 use serde_json::{Value, json};
+use smartops_process::clock::Clock;
 use smartops_process::health::Readiness;
 use smartops_process::metrics::Metrics;
 use smartops_process::watch::Event;
@@ -215,14 +216,19 @@ async fn a_leader_that_finds_another_has_written_takes_it_in_and_writes_over_it(
     one.leads.send_replace(true);
     eventually("written", || server.ledger("shop").is_some()).await;
     let mut ledger = server.ledger("shop").unwrap();
-    ledger.spec.workloads[0].rolled = "2030-01-01T00:00:00Z".parse().unwrap();
-    let theirs = ledger.spec.workloads[0].record().rolled;
+    // The other had seen the number change earlier, and by a clock far ahead its pods roll.
+    ledger.spec.workloads[0].scaled = "2020-01-01T00:00:00Z".parse().unwrap();
+    ledger.spec.workloads[0].rolled = "2200-01-01T00:00:00Z".parse().unwrap();
+    let theirs = ledger.spec.workloads[0].scaled;
     server.put(serde_json::to_value(&ledger).unwrap());
     one.histories.observe(Event::Apply(workload(2, "b")));
     let generation = || server.ledger("shop").unwrap().spec.workloads[0].generation;
     eventually("written over", || generation() == 2).await;
-    assert_eq!(server.ledger("shop").unwrap().spec.workloads[0].record().rolled, theirs);
-    assert_eq!(one.histories.record("u").unwrap().rolled, theirs);
+    assert_eq!(server.ledger("shop").unwrap().spec.workloads[0].scaled, theirs);
+    let record = one.histories.record("u").unwrap();
+    assert_eq!(record.scaled, theirs.0);
+    let rolled = record.rolled.known().unwrap();
+    assert!(rolled <= Clock.now(), "{rolled}: what lies ahead happened now");
 }
 
 #[tokio::test]

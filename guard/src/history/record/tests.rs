@@ -81,7 +81,9 @@ fn a_kind_without_a_number_has_none_at_any_moment() {
     let record = after(&record, without(2, "b"), Via::Event, 9);
     assert_eq!((record.rolled, record.scaled), (Rolled::At(at(9)), Rolled::Never));
     let record = after(&record, without(9, "b"), Via::List, 19);
-    assert_eq!((record.rolled, record.scaled), (Rolled::At(at(19)), Rolled::Never));
+    let unsure = Rolled::Unsure { since: Some(at(9)) };
+    assert_eq!((record.rolled, record.scaled), (unsure, Rolled::Never));
+    assert_eq!(record.changes_since(at(9)), 1, "what nobody can count is one change");
     assert_eq!(record.replicas_at(at(0)), None);
 }
 
@@ -99,7 +101,9 @@ fn a_gap_counts_as_a_change_where_something_may_have_changed_and_changed_back() 
         (sized(2, "a", 3), Rolled::Never, Rolled::Never),
         (sized(2, "b", 3), Rolled::At(at(9)), Rolled::Never),
         (sized(2, "a", 4), Rolled::Never, Rolled::At(at(9))),
-        (sized(3, "a", 3), Rolled::At(at(9)), Rolled::At(at(9))),
+        (sized(3, "b", 3), Rolled::At(at(9)), Rolled::At(at(9))),
+        (sized(3, "a", 0), Rolled::At(at(9)), Rolled::At(at(9))),
+        (sized(3, "a", 3), Rolled::Unsure { since: None }, Rolled::At(at(9))),
     ] {
         let record = after(&created(), next, Via::List, 9);
         assert_eq!((record.rolled, record.scaled), (rolled, scaled), "{next:?}");
@@ -132,6 +136,68 @@ fn a_workload_made_anew_inherits_the_changes_of_its_predecessor_and_counts_as_ch
     assert_eq!(record.changes_since(at(0)), 2);
     assert_eq!(record.replicas_at(at(5)), Some(3), "steps over time span both");
     assert_eq!(record.replicas_at(at(15)), Some(5));
+}
+
+#[test]
+fn of_a_gap_that_left_all_as_it_was_the_revisions_tell_and_no_earlier_than_what_was_known() {
+    let known = after(&created(), sight(2, "b"), Via::Event, 5);
+    let gap = after(&known, sight(4, "b"), Via::List, 9);
+    assert_eq!(gap.rolled, Rolled::Unsure { since: Some(at(5)) });
+    let wider = after(&gap, sight(7, "b"), Via::List, 20);
+    assert_eq!(wider.rolled, Rolled::Unsure { since: Some(at(5)) });
+    let restarted = after(&wider, sight(8, "c"), Via::Event, 30);
+    assert_eq!(restarted.rolled, Rolled::At(at(30)));
+    let same = after(&wider, sight(8, "b"), Via::Event, 30);
+    assert_eq!(same.rolled, wider.rolled, "an annotation settles nothing");
+}
+
+#[test]
+fn a_workload_without_revisions_changed_at_the_end_of_the_gap() {
+    let gap = after(&created(), sight(4, "a"), Via::List, 9);
+    assert_eq!(gap.without_revisions(at(9)).rolled, Rolled::At(at(9)));
+    assert_eq!(created().without_revisions(at(9)), created());
+}
+
+#[test]
+fn what_only_the_revisions_could_tell_of_a_workload_that_ended_happened_at_its_end() {
+    let listed = Record::after(None, sight(5, "a"), Via::List, at(1));
+    let unsure = after(&created(), sight(4, "a"), Via::List, 9);
+    let restarted = after(&created(), sight(2, "b"), Via::Event, 9);
+    for (record, expected) in [
+        (listed, Rolled::At(at(20))),
+        (unsure, Rolled::At(at(20))),
+        (restarted, Rolled::At(at(9))),
+        (created(), Rolled::Never),
+    ] {
+        assert_eq!(record.clone().ended(at(20)).rolled, expected, "{record:?}");
+    }
+}
+
+#[test]
+fn a_doubt_outlasts_every_other_account_and_keeps_the_later_time() {
+    let unsure = |second: Option<i64>| Rolled::Unsure { since: second.map(at) };
+    for (one, two, expected) in [
+        (unsure(Some(5)), Rolled::At(at(9)), unsure(Some(9))),
+        (unsure(Some(5)), Rolled::At(at(3)), unsure(Some(5))),
+        (unsure(None), Rolled::Never, unsure(None)),
+        (unsure(None), Rolled::BeforeTheWatch, unsure(None)),
+        (unsure(None), unsure(Some(2)), unsure(Some(2))),
+    ] {
+        assert_eq!((one.latest(two), two.latest(one)), (expected, expected), "{one:?} {two:?}");
+    }
+}
+
+#[test]
+fn what_another_clock_dated_after_now_happened_now_and_the_rest_when_it_did() {
+    let ahead = after(&created(), sized(2, "b", 5), Via::Event, 5);
+    let ahead = after(&ahead, sized(3, "c", 6), Via::Event, 4000);
+    let record = ahead.clone().no_later_than(at(40));
+    assert_eq!((record.rolled, record.scaled), (Rolled::At(at(40)), Rolled::At(at(40))));
+    let times: Vec<Timestamp> = record.recent.moves().map(|one| one.at).collect();
+    assert_eq!(times, [at(5), at(40)]);
+    assert_eq!(ahead.clone().no_later_than(at(4000)), ahead);
+    let unsure = after(&ahead, sized(9, "c", 6), Via::List, 4001).no_later_than(at(40));
+    assert_eq!(unsure.rolled, Rolled::Unsure { since: Some(at(40)) });
 }
 
 #[test]

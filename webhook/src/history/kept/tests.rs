@@ -73,7 +73,7 @@ fn namespaces(kept: &mut Kept, names: &[&str]) {
 /// A store of a replica that started at this second with this ledger, and whose first list told these.
 fn started(ledger: Option<&ChangeLedgerSpec>, workloads: Vec<Workload>, second: i64) -> Kept {
     let mut kept = Kept::default();
-    kept.load("shop", ledger);
+    kept.load("shop", ledger, at(second));
     complete_others(&mut kept);
     list(&mut kept, workloads, second);
     kept
@@ -145,7 +145,8 @@ fn what_is_deleted_is_forgotten_but_for_whoever_comes_under_its_name() {
     kept.observe(gone(&web("old", 5, "b")), at(20));
     assert_eq!(kept.record("old"), None);
     let past = kept.predecessor(WorkloadKind::Deployment, "shop", "web", at(21)).unwrap();
-    assert_eq!(past.rolled, Rolled::At(at(10)));
+    assert_eq!(past.record.rolled, Rolled::At(at(10)));
+    assert_eq!(past.labels.as_ref().and_then(|labels| labels.get("app")), Some("web"));
     for (kind, namespace, name) in [
         (WorkloadKind::StatefulSet, "shop", "web"),
         (WorkloadKind::Deployment, "other", "web"),
@@ -219,6 +220,70 @@ fn what_was_replaced_while_every_replica_was_gone_inherits_from_the_ledger() {
     assert!(anew.predecessor(WorkloadKind::Deployment, "shop", "web", at(101)).is_some());
     anew.observe(Event::Apply(web("new", 1, "b")), at(110));
     assert_eq!(rolled(&anew, "new"), Rolled::At(at(110)));
+}
+
+#[test]
+fn what_a_clock_ahead_wrote_happened_when_it_is_read_and_holds_up_nobody_for_longer() {
+    let mut ahead = listed(vec![web("u", 4, "a")]);
+    let mut other = web("gone", 3, "a");
+    other.metadata.name = Some("api".into());
+    ahead.observe(Event::Apply(other.clone()), at(1));
+    ahead.observe(Event::Apply(web("u", 5, "b")), at(9000));
+    ahead.observe(gone(&other), at(9000));
+    let ledger = ahead.ledger("shop", at(9000));
+    let loaded = started(Some(&ledger), vec![web("u", 5, "b")], 100);
+    let mut merged = listed(vec![web("u", 4, "a")]);
+    merged.merge("shop", &ledger, at(100));
+    for kept in [loaded, merged] {
+        assert_eq!(rolled(&kept, "u"), Rolled::At(at(100)));
+        assert_eq!(kept.record("u").unwrap().oldest_change_after(at(0)), Some(at(100)));
+        assert_eq!(kept.namespace("shop").changes().max(), Some(at(100)));
+        let kind = WorkloadKind::Deployment;
+        let past = kept.predecessor(kind, "shop", "api", at(101)).unwrap();
+        assert_eq!((past.deleted, past.record.rolled), (at(100), Rolled::At(at(100))));
+    }
+}
+
+#[test]
+fn after_a_gap_that_left_all_as_it_was_revisions_are_asked_where_there_are_any() {
+    let mut kept = listed(vec![web("u", 4, "a")]);
+    let controller = |generation| -> Workload<ReplicationController> {
+        serde_json::from_value(json!({
+            "metadata": {"name": "rc", "namespace": "shop", "uid": "rc", "generation": generation},
+            "spec": {"template": {}},
+        }))
+        .unwrap()
+    };
+    kept.observe(Event::Apply(controller(4)), at(2));
+    kept.observe(Event::<Workload<ReplicationController>>::Init, at(50));
+    kept.observe(Event::InitApply(controller(6)), at(50));
+    kept.observe(Event::<Workload<ReplicationController>>::InitDone, at(50));
+    list(&mut kept, vec![web("u", 6, "a")], 50);
+    assert_eq!(rolled(&kept, "u"), Rolled::Unsure { since: None });
+    assert_eq!(rolled(&kept, "rc"), Rolled::At(at(50)), "it has none that could tell");
+}
+
+#[test]
+fn the_labels_of_what_was_deleted_are_written_down_and_those_nobody_here_saw_may_be_any() {
+    let mut kept = listed(vec![web("old", 4, "a")]);
+    let before = kept.ledger("shop", at(2));
+    assert_eq!(before.workloads[0].labels, None, "it exists: whoever lists it sees its labels");
+    kept.observe(gone(&web("old", 4, "a")), at(10));
+    let after = kept.ledger("shop", at(11));
+    // The one starts after it was deleted and written down, the other after it went in a gap.
+    for (ledger, expected) in [(after, Some(Some("web"))), (before, None)] {
+        let anew = started(Some(&ledger), Vec::new(), 100);
+        let past = anew.predecessor(WorkloadKind::Deployment, "shop", "web", at(101)).unwrap();
+        assert_eq!(past.labels.as_ref().map(|labels| labels.get("app")), expected);
+    }
+}
+
+#[test]
+fn what_was_there_before_the_watch_and_is_deleted_ended_its_pods_then() {
+    let mut kept = listed(vec![web("old", 4, "a")]);
+    kept.observe(gone(&web("old", 4, "a")), at(10));
+    let past = kept.predecessor(WorkloadKind::Deployment, "shop", "web", at(11)).unwrap();
+    assert_eq!(past.record.rolled, Rolled::At(at(10)), "its revisions went with it");
 }
 
 #[test]
