@@ -3,7 +3,8 @@
 
 use jiff::Timestamp;
 use smartops_change::{Change, Resource};
-use smartops_guard::{Needs, Related, Revisions, Whole};
+use smartops_guard::history::WorkloadKind;
+use smartops_guard::{Needs, Related, Relation, Revisions, Whole};
 use smartops_process::client::Error;
 use tokio::time::Instant;
 
@@ -48,7 +49,7 @@ impl Gathered {
         let Sources { live, histories, until, .. } = from;
         if needs.related && self.relatives.is_due() {
             let read = relatives::read(change, live, histories, until).await;
-            self.relatives = Part::of("relatives", from, read.map(Some));
+            self.relatives = Part::of("relatives", from, read);
         }
         if needs.whole && self.whole.is_due() {
             let Resource { group, version, resource, .. } = change.resource();
@@ -71,19 +72,25 @@ impl Gathered {
         until: Instant,
     ) -> Result<Option<Vec<Timestamp>>, Error> {
         let Some(namespace) = change.namespace() else { return Ok(None) };
-        let own = change.kind().name().zip(change.old()).and_then(|(kind, old)| {
-            let kind = Revisioned::of(change.resource().group, kind)?;
-            Some((kind, change.name().to_owned(), old.uid.to_string()))
-        });
+        // Of a Scale the uid is its object's.
+        let Resource { group, resource, .. } = change.resource();
+        let own = WorkloadKind::of(group, resource).zip(change.old());
+        let own = own.map(|(kind, old)| (kind, change.name().to_owned(), old.uid.to_string()));
         let relatives = self.relatives.get().into_iter();
         let mut relatives = relatives.flat_map(|r| r.objects.iter().zip(&r.uids));
         let related = relatives.find_map(|(object, uid)| {
-            let kind = Revisioned::of(&object.group, &object.kind)?;
-            Some((kind, object.name.clone(), uid.clone()))
+            let is_above = matches!(object.relation, Relation::Parent | Relation::Owner);
+            let mut kinds = WorkloadKind::ALL.into_iter().filter(|_| is_above);
+            let is_it = |kind: &WorkloadKind| {
+                kind.group() == object.group && kind.to_string() == object.kind
+            };
+            Some((kinds.find(is_it)?, object.name.clone(), uid.clone()))
         });
-        match own.or(related) {
-            Some((kind, name, uid)) => live.revisions(kind, namespace, &name, &uid, until).await,
-            None => Ok(None),
+        let Some((kind, name, uid)) = own.or(related) else { return Ok(None) };
+        match Revisioned::of(kind) {
+            Some(kind) => live.revisions(kind, namespace, &name, &uid, until).await,
+            // Of its kind none are kept.
+            None => Ok(Some(Vec::new())),
         }
     }
 
@@ -124,7 +131,8 @@ impl<T> Part<T> {
             Ok(Some(read)) => Self::Read(read),
             Ok(None) => Self::Unavailable,
             Err(error) => {
-                tracing::warn!(uid = from.uid, what, %error, "what a review lacks cannot be read");
+                let reason = reason(&error);
+                tracing::warn!(uid = from.uid, what, reason, %error, "what a review lacks cannot be read");
                 Self::Unavailable
             }
         }
@@ -138,6 +146,43 @@ impl<T> Part<T> {
         match self {
             Self::Read(read) => Some(read),
             Self::NotAsked | Self::Unavailable => None,
+        }
+    }
+}
+
+/// Why a read brought nothing, in one word for whoever looks after it: what is forbidden stays so until a role is
+/// changed, what came too late may be there the next time.
+fn reason(error: &Error) -> &'static str {
+    match (error, error.code()) {
+        (_, Some(401 | 403)) => "forbidden",
+        (_, Some(_)) => "refused",
+        (Error::Deadline { .. }, _) => "too late",
+        _ => "unreachable",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn what_is_forbidden_is_told_from_what_came_too_late() {
+        let answered = |code| {
+            let status = Box::new(Status { code, ..Status::default() });
+            Error::Call { what: "reading", source: Box::new(kube::Error::Api(status)) }
+        };
+        let late = Error::Deadline { what: "reading", limit: Duration::from_secs(1) };
+        for (error, expected) in [
+            (answered(403), "forbidden"),
+            (answered(401), "forbidden"),
+            (answered(500), "refused"),
+            (late, "too late"),
+        ] {
+            assert_eq!(reason(&error), expected, "{error}");
         }
     }
 }

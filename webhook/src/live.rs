@@ -1,13 +1,15 @@
 //! What a review reads from the API server because no watch can answer it: an object's metadata as it is now, when a
-//! workload's revisions were made, when its newest pod was. Each read is one call under the review's deadline.
+//! workload's revisions and its pods were made. Everything is read under the review's deadline; what is too much to be
+//! read in it is not to be had, and never taken for nothing.
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::{GetParams, ListParams, ObjectMeta};
 use kube::core::{ApiResource, DynamicObject, Request, Selector};
 use kube::{Api, Client, Resource, ResourceExt};
+use smartops_guard::history::WorkloadKind;
 use smartops_process::client::{Error, deadline};
 use tokio::time::Instant;
 
@@ -15,10 +17,10 @@ use crate::metrics::WebhookMetrics;
 
 /// The longest a single read may take, whatever the review's deadline.
 const LONGEST: Duration = Duration::from_secs(5);
-/// Objects listed at most; a workload keeps ten old revisions unless told otherwise.
-const MOST: u32 = 500;
-/// A pod made so soon after its controller came with it.
-const CAME_WITH_IT: SignedDuration = SignedDuration::from_secs(30);
+/// Objects in a page of a list; a workload keeps ten old revisions unless told otherwise.
+const PAGE: u32 = 500;
+/// Pages read at most.
+const PAGES: usize = 10;
 
 /// Reads from the API server. Cheap to clone.
 #[derive(Clone)]
@@ -45,13 +47,13 @@ pub enum Revisioned {
 }
 
 impl Revisioned {
-    /// The kind of this name of group apps.
-    pub fn of(group: &str, kind: &str) -> Option<Self> {
-        match (group, kind) {
-            ("apps", "Deployment") => Some(Self::Deployment),
-            ("apps", "StatefulSet") => Some(Self::StatefulSet),
-            ("apps", "DaemonSet") => Some(Self::DaemonSet),
-            _ => None,
+    /// The kind, where revisions of it are kept.
+    pub const fn of(kind: WorkloadKind) -> Option<Self> {
+        match kind {
+            WorkloadKind::Deployment => Some(Self::Deployment),
+            WorkloadKind::StatefulSet => Some(Self::StatefulSet),
+            WorkloadKind::DaemonSet => Some(Self::DaemonSet),
+            WorkloadKind::ReplicationController => None,
         }
     }
 
@@ -146,33 +148,21 @@ impl Live {
         };
         let selector: Option<LabelSelector> =
             serde_json::from_value(workload.data["spec"]["selector"].clone()).ok();
-        let params = selected(selector.and_then(|s| Selector::try_from(s).ok()).as_ref());
-        self.owned(&kind.revisions(), namespace, uid, &params, "revisions", until).await
+        let selector = selector.and_then(|s| Selector::try_from(s).ok()).unwrap_or_default();
+        self.owned(&kind.revisions(), namespace, uid, &selector, "revisions", until).await
     }
 
-    /// When the newest of the pods was made that share a pod's controller, itself included. Those that came with their
-    /// controller replaced none; `made` is when it was made.
-    pub async fn newest_pod(
+    /// When each pod was made that the object of this uid controls, in no order; all that these labels leave are
+    /// looked at. `None` where there are too many to list.
+    pub async fn pods(
         &self,
         namespace: &str,
-        pod: &ObjectMeta,
         controller: &str,
-        made: Option<Timestamp>,
+        labels: Selector,
         until: Instant,
-    ) -> Result<Option<Timestamp>, Error> {
-        // The label that pods of one revision share; without one, all pods of the namespace are looked at.
-        let shared = ["pod-template-hash", "controller-revision-hash"];
-        let labels = pod.labels.iter().flatten();
-        let selector: Selector = labels
-            .filter(|(key, _)| shared.contains(&key.as_str()))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
+    ) -> Result<Option<Vec<Timestamp>>, Error> {
         let pods = resource("", "v1", "Pod", "pods");
-        let params = selected(Some(&selector));
-        let all = self.owned(&pods, namespace, controller, &params, "pods", until).await?;
-        let came_with_it =
-            |at: &Timestamp| made.is_some_and(|made| at.duration_since(made) <= CAME_WITH_IT);
-        Ok(all.and_then(|all| all.into_iter().filter(|at| !came_with_it(at)).max()))
+        self.owned(&pods, namespace, controller, &labels, "pods", until).await
     }
 
     /// When each object was made that the object of this uid controls; `None` where there are too many.
@@ -181,20 +171,27 @@ impl Live {
         resource: &ApiResource,
         namespace: &str,
         uid: &str,
-        params: &ListParams,
+        selector: &Selector,
         what: &str,
         until: Instant,
     ) -> Result<Option<Vec<Timestamp>>, Error> {
         let api = self.api(resource, namespace);
-        let read = deadline("listing what it owns", left(until), api.list_metadata(params)).await;
-        let list = self.count(what, read)?;
-        if list.metadata.continue_.is_some_and(|more| !more.is_empty()) {
-            return Ok(None);
+        let mut params = ListParams::default().limit(PAGE).labels_from(selector);
+        let mut made = Vec::new();
+        for _ in 0..PAGES {
+            let page = api.list_metadata(&params);
+            let page = deadline("listing what it owns", left(until), page).await;
+            let page = self.count(what, page)?;
+            let own = page.items.iter().filter(|object| {
+                object.owner_references().iter().any(|o| o.uid == uid && o.controller == Some(true))
+            });
+            made.extend(own.filter_map(|o| o.creation_timestamp().map(|time| time.0)));
+            match page.metadata.continue_.filter(|more| !more.is_empty()) {
+                Some(more) => params = params.continue_token(&more),
+                None => return Ok(Some(made)),
+            }
         }
-        let own = list.items.iter().filter(|object| {
-            object.owner_references().iter().any(|o| o.uid == uid && o.controller == Some(true))
-        });
-        Ok(Some(own.filter_map(|o| o.creation_timestamp().map(|time| time.0)).collect()))
+        Ok(None)
     }
 
     fn api(&self, resource: &ApiResource, namespace: &str) -> Api<DynamicObject> {
@@ -208,14 +205,9 @@ impl Live {
     }
 }
 
-fn selected(selector: Option<&Selector>) -> ListParams {
-    let params = ListParams::default().limit(MOST);
-    match selector {
-        Some(selector) => params.labels_from(selector),
-        None => params,
-    }
-}
-
 fn left(until: Instant) -> Duration {
     until.saturating_duration_since(Instant::now()).min(LONGEST)
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -3,8 +3,9 @@
 
 use jiff::Timestamp;
 use kube::api::ObjectMeta;
-use kube::core::ApiResource;
-use smartops_change::{Change, Kind, Operation};
+use kube::core::{ApiResource, Selector};
+use smartops_change::{Change, Kind, Operation, Resource};
+use smartops_guard::history::newest_replacement;
 use smartops_guard::{RelatedObject, Relation};
 use smartops_process::client::Error;
 use tokio::time::Instant;
@@ -32,7 +33,7 @@ const KNOWN: [(&str, &str, &str, &str); 8] = [
 pub struct Relatives {
     /// The objects, nearest first.
     pub objects: Vec<RelatedObject>,
-    /// Where a pod is about to end: when the newest pod of its controller was made.
+    /// Where a pod is about to end: when a pod of its controller last took the place of another.
     pub newest_pod: Option<Timestamp>,
     /// The uids of the objects, in their order.
     pub uids: Vec<String>,
@@ -46,28 +47,35 @@ struct Named {
     uid: Option<String>,
 }
 
-/// Reads all relatives of the object under review.
+/// Reads all relatives of the object under review; `None` where they are too many.
 pub async fn read(
     change: &Change<'_>,
     live: &Live,
     histories: &Histories,
     until: Instant,
-) -> Result<Relatives, Error> {
-    let Some(namespace) = change.namespace() else { return Ok(Relatives::default()) };
+) -> Result<Option<Relatives>, Error> {
+    let Some(namespace) = change.namespace() else { return Ok(Some(Relatives::default())) };
     let reader = Reader { live, histories, namespace, until };
     let mut relatives = Relatives::default();
     let mut pod = None;
     for next in first(change) {
         reader.climb(next, &mut relatives, &mut pod).await?;
     }
+    relatives.add_predecessor(change, histories);
     if ends_a_pod(change) {
-        relatives.newest_pod = reader.newest_pod(change, pod.as_ref(), &relatives).await?;
+        let Some(pods) = reader.siblings(change, pod.as_ref(), &relatives).await? else {
+            return Ok(None);
+        };
+        let owners = || relatives.objects.iter().filter(|o| o.relation == Relation::Owner);
+        let made = owners().next().and_then(|owner| owner.created);
+        let workload = owners().find_map(|owner| owner.record.as_ref());
+        relatives.newest_pod = newest_replacement(pods, made, workload);
     }
-    Ok(relatives)
+    Ok(Some(relatives))
 }
 
 /// The relatives that what is watched tells for certain: the object of a Scale that is of exactly the version seen,
-/// and those that would adopt what nobody owns.
+/// those that would adopt what nobody owns, and what was deleted under the name of what comes into being.
 pub fn known(change: &Change<'_>, histories: &Histories) -> Option<Relatives> {
     let asked = change.resource();
     if change.kind() == Kind::Scale {
@@ -83,8 +91,15 @@ pub fn known(change: &Change<'_>, histories: &Histories) -> Option<Relatives> {
         && asked.subresource.is_empty()
         && change.operation() != Operation::Delete
         && change.controller_after().is_none();
-    may_be_adopted.then(|| {
+    let is_made_by_itself = change.operation() == Operation::Create
+        && asked.subresource.is_empty()
+        && first(change).is_empty();
+    (may_be_adopted || is_made_by_itself).then(|| {
         let mut relatives = Relatives::default();
+        relatives.add_predecessor(change, histories);
+        if !may_be_adopted {
+            return relatives;
+        }
         let sides = [change.labels_before(), change.labels_after()];
         for labels in sides.into_iter().filter_map(|side| side.ok().flatten()) {
             let namespace = change.namespace().unwrap_or_default();
@@ -159,16 +174,21 @@ impl Reader<'_> {
         for _ in 0..HIGHEST {
             let Some(this) = next.take() else { return Ok(()) };
             if this.resource.plural.is_empty() {
-                relatives.add(this, &ObjectMeta::default(), None);
+                relatives.add_unknown(this);
                 return Ok(());
             }
             let read = self.live.metadata(&this.resource, self.namespace, &this.name, self.until);
-            let Some(metadata) = read.await? else { return Ok(()) };
-            let uid = metadata.uid.clone().unwrap_or_default();
+            let metadata = read.await?;
             // Another object of the same name is no relative.
-            if this.uid.as_ref().is_some_and(|wanted| *wanted != uid) {
+            let is_it = |metadata: &ObjectMeta| this.uid.is_none() || metadata.uid == this.uid;
+            let Some(metadata) = metadata.filter(is_it) else {
+                // An object has what it is a subresource of; what it only names may come into being yet.
+                if this.relation != Relation::Parent {
+                    relatives.add_unknown(this);
+                }
                 return Ok(());
-            }
+            };
+            let uid = metadata.uid.clone().unwrap_or_default();
             let relation = this.relation;
             let is_pod = this.resource.plural == "pods";
             relatives.add(this, &metadata, self.histories.record(&uid));
@@ -188,29 +208,39 @@ impl Reader<'_> {
         Ok(())
     }
 
-    async fn newest_pod(
+    /// When the pods were made that share a pod's controller, itself included; `None` where they are too many.
+    async fn siblings(
         &self,
         change: &Change<'_>,
         pod: Option<&ObjectMeta>,
         relatives: &Relatives,
-    ) -> Result<Option<Timestamp>, Error> {
-        // Of a deletion the review holds the pod; of an eviction it was read.
-        let labels = match pod {
-            Some(pod) => pod.clone(),
-            None => ObjectMeta {
-                labels: change.labels_before().ok().flatten().map(|labels| {
-                    labels.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
-                }),
-                ..ObjectMeta::default()
+    ) -> Result<Option<Vec<Timestamp>>, Error> {
+        let owner = relatives.objects.iter().zip(&relatives.uids);
+        let Some((_, uid)) = owner.into_iter().find(|(o, _)| o.relation == Relation::Owner) else {
+            return Ok(Some(Vec::new()));
+        };
+        let shared = match self.histories.parent(uid) {
+            Some(controller) => controller.selector.labels().to_map().into_iter().collect(),
+            // Of a deletion the review holds the pod; of an eviction it was read.
+            None => match pod {
+                Some(pod) => shared(pod.labels.iter().flatten()),
+                None => match change.labels_before() {
+                    Ok(Some(labels)) => shared(labels.iter()),
+                    Ok(None) | Err(_) => Selector::default(),
+                },
             },
         };
-        let owner = relatives.objects.iter().zip(&relatives.uids);
-        let Some((owner, uid)) = owner.into_iter().find(|(o, _)| o.relation == Relation::Owner)
-        else {
-            return Ok(None);
-        };
-        self.live.newest_pod(self.namespace, &labels, uid, owner.created, self.until).await
+        self.live.pods(self.namespace, uid, shared, self.until).await
     }
+}
+
+/// The label that all pods of a ReplicaSet share, of a pod's labels; without one, all pods of a namespace are looked
+/// at.
+fn shared<K: AsRef<str>, V: AsRef<str>>(labels: impl Iterator<Item = (K, V)>) -> Selector {
+    labels
+        .filter(|(key, _)| key.as_ref() == "pod-template-hash")
+        .map(|(key, value)| (key.as_ref().to_owned(), value.as_ref().to_owned()))
+        .collect()
 }
 
 impl Relatives {
@@ -227,6 +257,42 @@ impl Relatives {
             generation: Some(parent.generation),
             created: None,
             record: histories.record(uid),
+        });
+    }
+
+    /// What was deleted under the kind, namespace and name of an object that comes into being.
+    fn add_predecessor(&mut self, change: &Change<'_>, histories: &Histories) {
+        let Resource { group, resource, subresource, .. } = change.resource();
+        let comes_into_being = change.operation() == Operation::Create && subresource.is_empty();
+        let Some(namespace) = change.namespace().filter(|_| comes_into_being) else { return };
+        let known = KNOWN.iter().find(|(g, _, _, p)| *g == group && *p == resource);
+        let predecessor = histories.predecessor(group, resource, namespace, change.name());
+        let Some((predecessor, (_, _, kind, _))) = predecessor.zip(known) else { return };
+        self.uids.push(predecessor.uid.to_string());
+        self.objects.push(RelatedObject {
+            relation: Relation::Predecessor,
+            group: group.to_owned(),
+            kind: (*kind).to_owned(),
+            name: change.name().to_owned(),
+            labels: predecessor.labels,
+            generation: Some(predecessor.record.generation),
+            created: None,
+            record: Some(predecessor.record),
+        });
+    }
+
+    /// One of a kind that nobody here reads, or that does not exist: its labels may be any.
+    fn add_unknown(&mut self, named: Named) {
+        self.uids.push(named.uid.unwrap_or_default());
+        self.objects.push(RelatedObject {
+            relation: named.relation,
+            group: named.resource.group,
+            kind: named.resource.kind,
+            name: named.name,
+            labels: None,
+            generation: None,
+            created: None,
+            record: None,
         });
     }
 
@@ -249,3 +315,6 @@ impl Relatives {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;
