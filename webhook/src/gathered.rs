@@ -166,8 +166,44 @@ mod tests {
     use std::time::Duration;
 
     use kube::core::Status;
+    use serde_json::json;
+    use smartops_change::{Operation, Request};
+    use smartops_process::metrics::Metrics;
 
     use super::*;
+    use crate::live::tests::{Server, pod, soon};
+    use crate::metrics::WebhookMetrics;
+
+    #[tokio::test]
+    async fn the_revisions_of_a_scale_are_its_objects_and_where_none_are_kept_there_are_none() {
+        let shop = |plural: &str| format!("/apis/apps/v1/namespaces/shop/{plural}");
+        let server = Server::default()
+            .object(&shop("deployments/web"), json!({"metadata": {"name": "web", "uid": "d"}}))
+            .list(&shop("replicasets"), vec![pod("d", 7), pod("another", 9)]);
+        let metrics = WebhookMetrics::new(&Metrics::new("webhook").unwrap()).unwrap();
+        let (live, histories) = (server.live(), Histories::new(metrics));
+        let scale = r#"{"metadata":{"name":"web","uid":"d"},"spec":{"replicas":3}}"#;
+        let made = ["2026-01-01T12:00:07Z".parse::<Timestamp>().unwrap()];
+        for (group, resource, expected) in [
+            ("apps", "deployments", Some(&made[..])),
+            ("", "replicationcontrollers", Some(&[][..])),
+            ("apps", "statefulsets", None),
+        ] {
+            let resource = Resource { group, version: "v1", resource, subresource: "scale" };
+            let (operation, namespace, name) = (Operation::Update, Some("shop"), "web");
+            let (old, new) = (Some(scale), Some(scale));
+            let change = Change::read(Request { operation, resource, namespace, name, old, new });
+            let from = Sources { live: &live, histories: &histories, until: soon(), uid: "u" };
+            let mut gathered = Gathered::default();
+            let needs = Needs { revisions: true, ..Needs::default() };
+            gathered.gather(&change.unwrap(), needs, from).await;
+            let listed = match gathered.revisions() {
+                Revisions::Listed(listed) => Some(listed),
+                Revisions::NotAsked | Revisions::Unavailable => None,
+            };
+            assert_eq!(listed, expected, "{}", resource.resource);
+        }
+    }
 
     #[test]
     fn what_is_forbidden_is_told_from_what_came_too_late() {
