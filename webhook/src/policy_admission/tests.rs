@@ -74,8 +74,8 @@ fn a_policy_that_cannot_be_judged_by_is_denied_with_its_field_and_its_good_twin_
             "{message}"
         );
         assert_eq!(
-            review(PEOPLE, "guardrailpolicies", None, &policy(&good)),
-            Answer::allowed(),
+            review(PEOPLE, "guardrailpolicies", None, &policy(&good)).denial,
+            None,
             "{good}"
         );
     }
@@ -99,7 +99,7 @@ fn a_bad_policy_that_stands_may_have_its_finaliser_removed_but_not_be_made_bad_i
     let worse = policy(&json!({"replicas": {"min": 6, "max": 2}}));
     assert!(review(PEOPLE, "guardrailpolicies", Some(&bad), &worse).denial.is_some());
     let good = policy(&json!({"replicas": {"min": 1, "max": 2}}));
-    assert_eq!(review(PEOPLE, "guardrailpolicies", Some(&bad), &good), Answer::allowed());
+    assert_eq!(review(PEOPLE, "guardrailpolicies", Some(&bad), &good).denial, None);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn automation_writes_neither_and_people_do() {
         let denied = review(AUTOMATION, resource, None, spec);
         assert_eq!(denied.denial.unwrap().leading_rule(), Some(Rule::Unnamed), "{resource}");
         assert!(review(AUTOMATION, resource, Some(spec), spec).denial.is_some(), "{resource}");
-        assert_eq!(review(PEOPLE, resource, None, spec), Answer::allowed(), "{resource}");
+        assert_eq!(review(PEOPLE, resource, None, spec).denial, None, "{resource}");
     }
 }
 
@@ -189,4 +189,74 @@ fn what_is_legal_and_looks_like_a_mistake_is_warned_about_in_few_short_words() {
     let mut creation = policy(&json!({"replicas": {"max": 5}}));
     creation["match"]["operations"] = json!(["CREATE"]);
     assert_eq!(review(PEOPLE, "guardrailpolicies", None, &creation).warnings.len(), 1);
+}
+
+/// The warnings about a policy of these kinds, operations and rules, for everybody.
+fn warnings(kinds: &[(&str, &str)], operations: &[&str], rules: &Value) -> Vec<String> {
+    let kinds: Vec<Value> = kinds
+        .iter()
+        .map(|(group, resource)| json!({"group": group, "resource": resource}))
+        .collect();
+    let spec = json!({"match": {"kinds": kinds, "operations": operations}, "rules": rules});
+    let answer = review(PEOPLE, "guardrailpolicies", None, &spec);
+    assert_eq!(answer.denial, None, "{rules}");
+    answer.warnings
+}
+
+#[test]
+fn a_way_around_the_rules_that_stays_open_is_warned_about_and_a_closed_one_is_not() {
+    let apps = |resource| ("apps", resource);
+    let (pods, eviction) = (("", "pods"), ("", "pods/eviction"));
+    let deployments = [apps("deployments")];
+    let restarts = json!({"cooldown": {"restartSeconds": 60}});
+    let all = ["CREATE", "UPDATE", "DELETE"];
+    let word = |warnings: Vec<String>, word: &str| {
+        assert!(warnings.iter().all(|w| w.chars().count() <= LONGEST_WARNING), "{warnings:?}");
+        warnings.iter().any(|w| w.contains(word))
+    };
+    let pods_end = "deleting pods is not judged";
+    assert!(word(warnings(&deployments, &["UPDATE"], &restarts), pods_end));
+    assert!(word(warnings(&[deployments[0], pods], &all, &restarts), pods_end));
+    assert!(!word(warnings(&[deployments[0], pods, eviction], &all, &restarts), pods_end));
+
+    let images = json!({"images": {"registries": ["registry.smartops.dev"]}});
+    let of_pods = "images of pods";
+    assert!(word(warnings(&deployments, &all[..2], &images), of_pods));
+    assert!(!word(warnings(&[deployments[0], pods], &all[..2], &images), of_pods));
+
+    let anew = "made anew";
+    let replicas = json!({"replicas": {"max": 3}});
+    assert!(word(warnings(&deployments, &["UPDATE"], &replicas), anew));
+    assert!(!word(warnings(&deployments, &all[..2], &replicas), anew));
+    let paths = json!({"paths": {"forbid": ["spec.paused"]}});
+    assert!(word(warnings(&deployments, &["UPDATE"], &paths), anew));
+    let kept = json!({"paths": {"forbid": ["spec.paused"]}, "deletion": {"allow": "Never"}});
+    assert!(!word(warnings(&deployments, &all[1..], &kept), anew));
+}
+
+#[test]
+fn an_expression_that_sees_another_object_at_a_neighbour_is_warned_about() {
+    let custom = |expression: &str| json!({"custom": [{"name": "own", "expression": expression, "failurePolicy": "Fail"}]});
+    let looking = "object == null || object.spec.replicas < 5";
+    let operations = ["CREATE", "UPDATE"];
+    let unseen = "custom rules are not asked about replicasets: the other rules are";
+    let deployments = [("apps", "deployments")];
+    assert_eq!(warnings(&deployments, &operations, &custom(looking)), [unseen]);
+    let quiet = custom("request.userInfo.username != 'x'");
+    assert_eq!(warnings(&deployments, &operations, &quiet), [] as [&str; 0]);
+    let jobs = [("batch", "jobs")];
+    assert_eq!(warnings(&jobs, &operations, &custom(looking)), [] as [&str; 0]);
+
+    let mut spec = policy(&json!({"replicas": {"max": 3}}));
+    spec["match"]["operations"] = json!(operations);
+    spec["match"]["conditions"] =
+        json!([{"name": "busy", "expression": "object.spec.replicas > 1"}]);
+    assert_eq!(
+        review(PEOPLE, "guardrailpolicies", None, &spec).warnings,
+        [
+            "condition busy looks at the object; of deployments/scale that is another, and an error counts as true"
+        ]
+    );
+    spec["match"]["conditions"][0]["expression"] = json!("request.namespace == 'objects'");
+    assert_eq!(review(PEOPLE, "guardrailpolicies", None, &spec).warnings, [] as [&str; 0]);
 }
