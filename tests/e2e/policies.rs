@@ -116,8 +116,99 @@ fn automation_writes_no_policy_whatever_rbac_gives_it() -> Result<()> {
     let file = scene.file(&policy(scene.name(), scene.name(), &json!({"replicas": {"max": 5}})))?;
     let create = ["create", "--dry-run=server", "-f", &file];
     let agent = ["--as=system:serviceaccount:smartops-dev:agent", "--as-group=system:masters"];
-    scene.denied("admin", &[&create[..], &agent].concat(), &["automation may write neither"])?;
+    scene.denied("admin", &[&create[..], &agent].concat(), &["rule unnamed"])?;
     scene.allowed("admin", &create)?;
+    Ok(())
+}
+
+#[test]
+fn automation_neither_deletes_a_policy_nor_the_configuration_nor_touches_what_was_observed()
+-> Result<()> {
+    let scene = Scene::new("meddling")?;
+    scene.limit_replicas(&json!({"max": 4}))?;
+    let own = "smartops-system";
+    let entry = json!({"apiVersion": "smartops.dev/v1alpha1", "kind": "ChangeLedger",
+        "metadata": {"name": "meddled", "namespace": own}, "spec": {}});
+    scene.allowed("operator", &["apply", "-n", own, "-f", &scene.file(&entry)?])?;
+    let gp = format!("gp/{}", scene.name());
+    let edit = ["--type=merge", "-p", r#"{"spec":{"omitted":7}}"#];
+    let attempts: [&[&str]; 5] = [
+        &["delete", &gp],
+        &["delete", "smartopsconfig/default"],
+        &[&["patch", "changeledger/meddled", "-n", own], &edit[..]].concat(),
+        &["delete", "changeledger/meddled", "-n", own],
+        &["annotate", &gp, "note=meddled"],
+    ];
+    for attempt in attempts {
+        // Whatever RBAC gives: as the meddler, and as whoever may everything and calls itself the agent.
+        scene.denied("meddler", attempt, &["rule unnamed"])?;
+        let agent = ["--as=system:serviceaccount:smartops-dev:agent", "--as-group=system:masters"];
+        scene.denied("admin", &[attempt, &agent].concat(), &["rule unnamed"])?;
+        scene.allowed("operator", &[attempt, &["--dry-run=server"]].concat())?;
+    }
+    scene.allowed("operator", &["delete", "changeledger/meddled", "-n", own])?;
+    scene.allowed("operator", &["delete", &gp])?;
+    Ok(())
+}
+
+#[test]
+fn nobody_takes_an_object_or_a_namespace_out_of_a_policy_by_way_of_a_subresource() -> Result<()> {
+    let scene = Scene::new("sideways")?;
+    let name = scene.name();
+    scene.allowed("admin", &["label", "namespace", name, &format!("held={name}")])?;
+    let mut set = scene.manifest("web", 1);
+    set["kind"] = json!("StatefulSet");
+    set["spec"]["serviceName"] = json!("web");
+    set["metadata"]["labels"]["keep"] = json!("yes");
+    scene.create(&set)?;
+    let policy = json!({
+        "apiVersion": "smartops.dev/v1alpha1", "kind": "GuardrailPolicy", "metadata": {"name": name},
+        "spec": {
+            "match": {
+                "kinds": [{"group": "apps", "resource": "statefulsets"}], "operations": ["DELETE"],
+                "namespaces": {"selector": {"matchLabels": {"held": name}}},
+                "objects": {"matchLabels": {"keep": "yes"}},
+            },
+            "rules": {"deletion": {"allow": "Never"}},
+        },
+    });
+    scene.allowed("operator", &["apply", "-f", &scene.file(&policy)?])?;
+    let patch = |target: &[&str], labels: &Value| -> Result<_> {
+        let patch = json!({"metadata": {"labels": labels}}).to_string();
+        let arguments = ["--subresource=status", "--type=merge", "-p", &patch];
+        scene.kubectl("admin", &[&["patch"], target, &arguments].concat())
+    };
+    let (object, namespace) = (["statefulset/web"], ["namespace", name]);
+    for (target, away) in
+        [(&object[..], json!({"keep": null})), (&namespace[..], json!({"held": "no"}))]
+    {
+        eventually(Duration::from_secs(20), &format!("{target:?} is held by its labels"), || {
+            let outcome = patch(target, &away)?;
+            let text = outcome.text();
+            ensure!(outcome.succeeded || text.contains("rule selection"), "{text}");
+            if outcome.succeeded {
+                // The API server did not know of the registration yet: back, and once more.
+                patch(target, &json!({"keep": "yes", "held": name}))?.ok()?;
+            }
+            Ok(Seen::when(!outcome.succeeded, text))
+        })?;
+        patch(target, &json!({"team": "a"}))?.ok()?;
+    }
+    // The whole object, as kubectl would send it to what finalises a namespace.
+    let finalize = format!("/api/v1/namespaces/{name}/finalize");
+    for (label, denied) in [("no", true), (name, false)] {
+        let text = scene.allowed("admin", &["get", "namespace", name, "-o", "json"])?;
+        let mut object: Value = serde_json::from_str(&text)?;
+        object["metadata"]["labels"]["held"] = json!(label);
+        let file = scene.file(&object)?;
+        let replace = ["replace", "--raw", &finalize, "-f", &file];
+        if denied {
+            scene.denied("admin", &replace, &["rule selection"])?;
+        } else {
+            scene.allowed("admin", &replace)?;
+        }
+    }
+    scene.allowed("operator", &["delete", "gp", name])?;
     Ok(())
 }
 

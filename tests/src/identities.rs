@@ -1,6 +1,7 @@
-//! The actors: the two programs and an agent as ServiceAccounts with real tokens; a developer, the owner of a namespace
-//! and an operator as users with client certificates the cluster signed. Each gets a kubeconfig. People have no more
-//! rights than they need; the agent has many more, so that what stops it is the guard.
+//! The actors: the two programs, an agent and a meddler as ServiceAccounts with real tokens; a developer, the owner of a
+//! namespace and an operator as users with client certificates the cluster signed. Each gets a kubeconfig. People have
+//! no more rights than they need; the agent may edit far more than it should, and the meddler may give itself more and
+//! write SmartOps' own objects, so that what stops both is the guard.
 
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use crate::wait::{Seen, eventually};
 
 /// The agent's namespace and name: automation by the SmartOpsConfig the harness installs.
 pub const AGENT: (&str, &str) = ("smartops-dev", "agent");
+/// Automation with rights over guardrails and over rights, in the agent's namespace.
+const MEDDLER: &str = "meddler";
 
 const ROLES: &str = "rbac.authorization.k8s.io";
 const AGENT_ROLE: &str = "smartops-test-agent";
@@ -33,6 +36,7 @@ pub fn create(cluster: &Cluster) -> Result<()> {
         ("controller", "smartops-system", "smartops-orchestrator"),
         ("webhook", "smartops-system", "smartops-webhook"),
         ("agent", AGENT.0, AGENT.1),
+        (MEDDLER, AGENT.0, MEDDLER),
     ];
     for (actor, namespace, name) in accounts {
         let token =
@@ -123,7 +127,6 @@ fn objects() -> Vec<Value> {
         "events",
         "persistentvolumeclaims",
         "serviceaccounts",
-        "serviceaccounts/token",
         "replicationcontrollers",
         "replicationcontrollers/scale",
     ];
@@ -133,6 +136,11 @@ fn objects() -> Vec<Value> {
             "apiVersion": "v1",
             "kind": "ServiceAccount",
             "metadata": {"namespace": AGENT.0, "name": AGENT.1},
+        }),
+        json!({
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"namespace": AGENT.0, "name": MEDDLER},
         }),
         // What Kubernetes' own role `edit` gives and more, without becoming somebody else: no impersonate.
         role(
@@ -145,8 +153,6 @@ fn objects() -> Vec<Value> {
                 rule("networking.k8s.io", &["*"], &all),
                 rule("policy", &["*"], &all),
                 rule("example.com", &["*"], &all),
-                rule(ROLES, &["rolebindings"], &all),
-                rule(ROLES, &["clusterroles"], &["bind"]),
             ],
         ),
         // What `edit` lacks for a person's everyday work with pods and with custom resources.
@@ -159,21 +165,30 @@ fn objects() -> Vec<Value> {
         ),
         // The labels of one's own namespace.
         role(OWNER_ROLE, &[rule("", &["namespaces"], &["get", "patch", "update"])]),
-        // Guardrails in the hands of whom they are for.
+        // Guardrails and rights in the hands of whom they are for.
         role(
             MEDDLER_ROLE,
-            &[rule("smartops.dev", &["guardrailpolicies", "smartopsconfigs"], &all)],
+            &[
+                rule("smartops.dev", &["*"], &all),
+                rule("", &["serviceaccounts/token"], &["create"]),
+                rule(ROLES, &["rolebindings"], &all),
+                rule(ROLES, &["clusterroles"], &["bind"]),
+            ],
         ),
         cluster_binding(
             MEDDLER_ROLE,
-            &json!({"kind": "ServiceAccount", "namespace": AGENT.0, "name": AGENT.1}),
+            &json!({"kind": "ServiceAccount", "namespace": AGENT.0, "name": MEDDLER}),
         ),
         role(READER_ROLE, &[rule("smartops.dev", &["*"], &read)]),
         role(
             OPERATOR_ROLE,
             &[
                 rule("*", &["*"], &read),
-                rule("smartops.dev", &["guardrailpolicies", "smartopsconfigs"], &all),
+                rule(
+                    "smartops.dev",
+                    &["guardrailpolicies", "smartopsconfigs", "changeledgers"],
+                    &all,
+                ),
             ],
         ),
         cluster_binding(OPERATOR_ROLE, &user("operator")),

@@ -29,6 +29,8 @@ spec:
     serviceAccounts:
       - namespace: smartops-dev
         name: agent
+      - namespace: smartops-dev
+        name: meddler
 ";
 
 /// Installs everything and returns when both programs are ready and the sample has rolled out.

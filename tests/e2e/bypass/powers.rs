@@ -67,7 +67,7 @@ fn an_ingress_made_by_automation() -> Result<()> {
 fn a_role_binding_made_by_automation() -> Result<()> {
     let scene = Scene::new("rbac")?;
     let binding = ["create", "rolebinding", "b", "--clusterrole=view", "--user=agent"];
-    scene.denied("agent", &binding, &["unnamed"])?;
+    scene.denied("meddler", &binding, &["unnamed"])?;
     scene.allowed("owner", &binding)?;
     Ok(())
 }
@@ -76,7 +76,7 @@ fn a_role_binding_made_by_automation() -> Result<()> {
 fn a_token_for_another_account_made_by_automation() -> Result<()> {
     let scene = Scene::new("token")?;
     let token = ["create", "token", "default"];
-    scene.denied("agent", &token, &["unnamed"])?;
+    scene.denied("meddler", &token, &["unnamed"])?;
     scene.allowed("owner", &token)?;
     Ok(())
 }
@@ -123,8 +123,8 @@ fn a_policy_loosened_by_automation() -> Result<()> {
     let ground = Ground::new("policy")?;
     let looser = r#"{"spec":{"mode":"Audit"}}"#;
     let patch = ["patch", "guardrailpolicy/smartops-baseline", "--type=merge", "-p", looser];
-    ground.denied("agent", &[&patch[..], &["--dry-run=server"]].concat(), &[])?;
-    ground.denied("agent", &patch, &[])?;
+    ground.denied("meddler", &[&patch[..], &["--dry-run=server"]].concat(), &[])?;
+    ground.denied("meddler", &patch, &[])?;
     let controller = ground.kubectl("controller", &patch)?;
     assert!(!controller.succeeded, "{}", controller.text());
     ground.allowed("operator", &[&patch[..], &["--dry-run=server"]].concat())?;
@@ -139,7 +139,7 @@ fn a_policy_of_automations_own_that_names_what_it_wants() -> Result<()> {
         "spec": {"match": {"kinds": [{"resource": "secrets"}], "operations": ["CREATE"],
             "subjects": {"include": {"automation": true}}}, "rules": {}}});
     let file = ground.file(&policy)?;
-    ground.denied("agent", &["create", "-f", &file], &[])?;
+    ground.denied("meddler", &["create", "-f", &file], &[])?;
     ground.allowed("operator", &["create", "--dry-run=server", "-f", &file])?;
     Ok(())
 }
@@ -154,7 +154,7 @@ fn a_configuration_in_which_automation_calls_itself_a_person() -> Result<()> {
         "-p",
         r#"{"spec":{"automation":null}}"#,
     ];
-    ground.denied("agent", &patch, &[])?;
+    ground.denied("meddler", &patch, &[])?;
     let controller = ground.kubectl("controller", &patch)?;
     assert!(!controller.succeeded, "{}", controller.text());
     ground.allowed("operator", &[&patch[..], &["--dry-run=server"]].concat())?;
