@@ -271,7 +271,7 @@ mod tests {
             (first, Watched::Unseen, false),
         ] {
             let namespace = Some(&namespace);
-            let facts = Facts { namespace, watched, ..sample::facts(&policies) };
+            let facts = Facts { watched, namespace, ..sample::facts(&policies) };
             let verdict = sample::verdict_with(&write, &sample::person(), &facts);
             assert_eq!(verdict.denial().is_some(), denied, "{}", write.operation);
         }

@@ -101,11 +101,37 @@ pub struct UserInfo<'a> {
     pub groups: Vec<Cow<'a, str>>,
 }
 
+/// The name alone, for a request that does not carry it beside its object.
+#[derive(Deserialize)]
+struct Object<'a> {
+    #[serde(borrow)]
+    metadata: Metadata<'a>,
+}
+
+#[derive(Deserialize)]
+struct Metadata<'a> {
+    #[serde(borrow, default)]
+    name: Cow<'a, str>,
+}
+
 /// The uid alone, for a request whose other fields cannot be read.
 #[derive(Deserialize)]
 struct Uid<'a> {
     #[serde(borrow, default)]
     uid: Cow<'a, str>,
+}
+
+impl Request<'_> {
+    /// The same with its object's name: the API server leaves the request's empty for each object of a
+    /// deletecollection.
+    fn with_name(mut self) -> Self {
+        let object = self.old_object.filter(|_| self.name.is_empty());
+        if let Some(object) = object.and_then(|o| serde_json::from_str::<Object<'_>>(o.get()).ok())
+        {
+            self.name = object.metadata.name;
+        }
+        self
+    }
 }
 
 impl<'a> Envelope<'a> {
@@ -119,7 +145,7 @@ impl<'a> Envelope<'a> {
         let version = review.api_version.as_deref();
         let api_version = VERSIONS.into_iter().find(|known| Some(*known) == version);
         let (uid, request) = match serde_json::from_str::<Request<'a>>(text) {
-            Ok(request) => (request.uid.clone(), Ok(request)),
+            Ok(request) => (request.uid.clone(), Ok(request.with_name())),
             Err(error) => {
                 let uid = serde_json::from_str::<Uid<'a>>(text).map(|u| u.uid).unwrap_or_default();
                 (uid, Err(format!("the request cannot be read: {error}")))
@@ -197,6 +223,22 @@ mod tests {
             assert_eq!(envelope.uid, uid);
             let problem = envelope.request.unwrap_err();
             assert!(problem.contains(word), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_deletecollection_names_its_objects_in_the_objects_alone() {
+        let body = |name: &str| {
+            format!(
+                r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u","name":"{name}",
+                "operation":"DELETE","resource":{{"group":"apps","version":"v1","resource":"deployments"}},"userInfo":{{}},
+                "oldObject":{{"metadata":{{"name":"web"}}}}}}}}"#
+            )
+        };
+        for (name, expected) in [("", "web"), ("other", "other")] {
+            let body = body(name);
+            let envelope = Envelope::read(body.as_bytes()).unwrap();
+            assert_eq!(envelope.request.unwrap().name, expected);
         }
     }
 
