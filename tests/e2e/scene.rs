@@ -42,9 +42,17 @@ impl Scene {
         &self.namespace.name
     }
 
-    /// kubectl as an actor, whatever comes of it.
+    /// kubectl as an actor, whatever comes of it. A controller that writes between kubectl's read and its write makes it
+    /// begin again, as a person would.
     pub(crate) fn kubectl(&self, actor: &str, arguments: &[&str]) -> Result<Outcome> {
-        self.namespace.run(actor, arguments)
+        let mut outcome = self.namespace.run(actor, arguments)?;
+        for _ in 0..5 {
+            if outcome.succeeded || !outcome.errors.contains("the object has been modified") {
+                break;
+            }
+            outcome = self.namespace.run(actor, arguments)?;
+        }
+        Ok(outcome)
     }
 
     /// kubectl as an actor, which must pass.

@@ -140,19 +140,16 @@ impl Ground {
         })
     }
 
-    /// Waits until the webhook has seen the newest version of a Deployment: an agent's write is judged by what was
+    /// Waits until the webhook has seen the newest version of a Deployment: an agent's restart is judged by what was
     /// observed, and is refused for a moment before.
     pub(super) fn observed(&self, name: &str) -> Result<()> {
         let target = format!("deployment/{name}");
-        let replicas = self.replicas(name)?;
-        let same = format!("--replicas={replicas}");
+        let template = json!({"metadata": {"annotations": {"proof": "observed"}}});
+        let patch = json!({"spec": {"template": template}}).to_string();
         eventually(SECONDS, &format!("{name} is observed"), || {
-            let arguments =
-                ["annotate", &target, "proof=observed", "--overwrite", "--dry-run=server"];
-            let outcome = self.kubectl("developer", &arguments)?;
-            let again = self.kubectl("agent", &["scale", &target, &same, "--dry-run=server"])?;
-            let fresh = !again.text().contains("has not been seen");
-            Ok(Seen::when(outcome.succeeded && fresh, again.text()))
+            let restart = ["patch", &target, "-p", &patch, "--dry-run=server"];
+            let text = self.kubectl("agent", &restart)?.text();
+            Ok(Seen::when(!text.contains("still being observed"), text))
         })
     }
 
