@@ -9,6 +9,7 @@
 mod demand;
 mod entries;
 mod versions;
+mod wanted;
 mod who;
 
 use k8s_openapi::ByteString;

@@ -83,8 +83,17 @@ impl Index {
     #[must_use]
     pub fn with_namespace(&self, name: &str, labels: Option<&BTreeMap<String, String>>) -> Self {
         let mut index = self.clone();
-        index.place(name, labels);
+        if labels.is_some() || self.is_left_out_by_name(name) {
+            index.place(name, labels);
+        } else {
+            index.by_name.remove(name);
+        }
         index
+    }
+
+    fn is_left_out_by_name(&self, name: &str) -> bool {
+        let mut wanted = self.policies.iter().filter_map(|policy| policy.namespaces());
+        !self.config.guards(name) || wanted.any(|wanted| wanted.exclude.iter().any(|n| n == name))
     }
 
     fn place(&mut self, name: &str, labels: Option<&BTreeMap<String, String>>) {
@@ -136,6 +145,8 @@ impl Index {
         if let Some(same) = lists.get(&list) {
             return Arc::clone(&same.0);
         }
+        // Of namespaces that are gone or have other labels by now.
+        lists.retain(|list| Arc::strong_count(&list.0) > 1);
         lists.insert(list.clone());
         list.0
     }
@@ -242,7 +253,8 @@ mod tests {
         assert_eq!(same[0], same[1]);
         let same = ["dev", "plain"].map(|name| after.policies(Some(name)).as_ptr());
         assert_eq!(same[0], same[1], "a list is kept once");
-        assert_eq!(applies(&after.with_namespace("plain", None), "plain"), Some(false));
+        let gone = after.with_namespace("plain", None).with_namespace("kube-system", None);
+        assert_eq!((applies(&gone, "plain"), gone.by_name.len()), (Some(false), 5));
         assert_eq!(applies(&before, "plain"), None);
     }
 
