@@ -10,6 +10,7 @@
 //! index when it is first asked.
 
 mod listing;
+mod sources;
 mod stored;
 
 use std::collections::BTreeMap;
@@ -21,18 +22,16 @@ use kube::ResourceExt;
 use kube::api::ObjectMeta;
 use smartops_common::config::{SmartOpsConfig, SmartOpsConfigSpec};
 use smartops_common::names;
-use smartops_guard::policy::{
-    CompiledPolicy, GuardrailPolicySpec, GuardrailPolicyStatus, Index, blind, compile,
-};
+use smartops_guard::policy::{GuardrailPolicySpec, GuardrailPolicyStatus, Index, blind, compile};
 use smartops_guard::registration::Demand;
 use smartops_process::watch::Event;
 use tokio::sync::{Notify, watch};
 
-use self::listing::Listing;
+use self::sources::{Config, Force, Policy, Sources};
 pub use self::stored::{Stored, Unread};
 use crate::decisions::recent::Recent;
 use crate::metrics::WebhookMetrics;
-use crate::status::{Kind, Report, Standing};
+use crate::status::{Report, Standing};
 
 /// What one review is judged by; it does not change while it is.
 #[derive(Debug)]
@@ -54,51 +53,6 @@ pub struct Board {
     reported: Notify,
     recent: Recent,
     metrics: WebhookMetrics,
-}
-
-#[derive(Debug, Default)]
-struct Sources {
-    policies: BTreeMap<String, Policy>,
-    policies_listing: Listing,
-    namespaces: BTreeMap<String, BTreeMap<String, String>>,
-    namespaces_listing: Listing,
-    config: Option<Config>,
-    config_listing: Listing,
-}
-
-#[derive(Debug)]
-struct Policy {
-    generation: Option<i64>,
-    resource_version: Option<String>,
-    standing: Standing,
-    outcome: Result<(), String>,
-    /// What it is judged by: the last version that could be compiled, or its match alone. `None` where there is
-    /// neither.
-    force: Option<Force>,
-}
-
-/// A policy as it is in force.
-#[derive(Debug, Clone)]
-struct Force {
-    policy: Arc<CompiledPolicy>,
-    /// What it asks of the registrations.
-    demand: Arc<Demand>,
-}
-
-impl Force {
-    fn new(spec: &GuardrailPolicySpec, policy: CompiledPolicy) -> Self {
-        Self { demand: Arc::new(Demand::of(spec, &policy)), policy: Arc::new(policy) }
-    }
-}
-
-#[derive(Debug)]
-struct Config {
-    generation: Option<i64>,
-    resource_version: Option<String>,
-    standing: Standing,
-    outcome: Result<(), String>,
-    /// The last version that could be read.
-    good: Option<SmartOpsConfigSpec>,
 }
 
 impl Board {
@@ -131,24 +85,7 @@ impl Board {
 
     /// What is to be said about policies and configuration.
     pub fn reports(&self) -> Vec<Report> {
-        let sources = self.sources();
-        let policies = sources.policies.iter().map(|(name, policy)| Report {
-            kind: Kind::Policy,
-            name: name.clone(),
-            generation: policy.generation,
-            resource_version: policy.resource_version.clone(),
-            standing: policy.standing.clone(),
-            outcome: policy.outcome.clone(),
-        });
-        let config = sources.config.iter().map(|config| Report {
-            kind: Kind::Config,
-            name: names::CONFIG_NAME.to_owned(),
-            generation: config.generation,
-            resource_version: config.resource_version.clone(),
-            standing: config.standing.clone(),
-            outcome: config.outcome.clone(),
-        });
-        policies.chain(config).collect()
+        self.sources().reports()
     }
 
     /// Waits until there may be something new to say.
@@ -343,21 +280,13 @@ impl Board {
         self.snapshot.store(Some(Arc::new(Snapshot { config, index, demands })));
     }
 
-    /// Configuration and policies; `None` while a list is under way, something has never been read, or something holds
-    /// everything as it is.
+    /// What is in force; whoever reports is told that there may be something new to say.
     fn in_force<'s>(&self, sources: &'s Sources) -> Option<(SmartOpsConfigSpec, Vec<&'s Force>)> {
-        let listings =
-            [&sources.policies_listing, &sources.namespaces_listing, &sources.config_listing];
-        if !listings.iter().all(|listing| listing.is_complete()) {
+        if !sources.are_complete() {
             return None;
         }
         self.reported.notify_one();
-        let config = match &sources.config {
-            None => SmartOpsConfigSpec::default(),
-            Some(config) => config.good.clone()?,
-        };
-        let policies = sources.policies.values().map(|policy| policy.force.as_ref());
-        Some((config, policies.collect::<Option<_>>()?))
+        sources.in_force()
     }
 
     fn sources(&self) -> MutexGuard<'_, Sources> {
