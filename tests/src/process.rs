@@ -69,6 +69,11 @@ pub fn log(dir: &Path, name: &str) -> PathBuf {
     dir.join("logs").join(format!("{name}.log"))
 }
 
+/// Where the id of the process last started under a name stands.
+fn pid_file(dir: &Path, name: &str) -> PathBuf {
+    dir.join("logs").join(format!("{name}.pid"))
+}
+
 /// Starts a process of the cluster in `dir`; its output is appended to its log. Returns the process id.
 pub fn start(dir: &Path, launch: &Launch) -> Result<u32> {
     let path = log(dir, launch.name);
@@ -99,6 +104,7 @@ pub fn start(dir: &Path, launch: &Launch) -> Result<u32> {
         .spawn()
         .with_context(|| format!("cannot start {}", launch.program.display()))?;
     let pid = child.id();
+    fs::write(pid_file(dir, launch.name), pid.to_string()).context("cannot write a process id")?;
     // Somebody must take the exit status, or the ended process stays as a zombie for as long as we live.
     std::thread::spawn(move || child.wait());
     // For a moment after exec the kernel shows no environment yet, and with it no mark.
@@ -154,11 +160,24 @@ pub fn signal(dir: &Path, name: &str, signal: Signal) -> Result<()> {
     Ok(())
 }
 
-/// Waits until `name` has ended.
+/// Waits until `name` has ended, and its ports with it.
 pub fn wait_ended(dir: &Path, name: &str, limit: Duration) -> Result<()> {
+    // A process that is ending loses its mark before it closes its files: it is known by its id.
+    let last = fs::read_to_string(pid_file(dir, name)).ok().and_then(|id| id.trim().parse().ok());
     eventually(limit, &format!("{name} ends"), || {
-        Ok(Seen::when(pid(dir, name)?.is_none(), "it still runs"))
+        let over = pid(dir, name)?.is_none() && last.is_none_or(is_over);
+        Ok(Seen::when(over, "it still runs"))
     })
+}
+
+/// Whether nothing of a process is left but its exit status. Its first thread may have ended before the others, which
+/// hold its files open.
+fn is_over(pid: u32) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    // The state follows the command, which stands in parentheses and may hold any character.
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    matches!(state, Some('Z' | 'X')) && threads <= 1
 }
 
 /// Ends every process of the cluster in `dir`, the programs first and etcd last, and waits for each. One that does not
@@ -175,7 +194,10 @@ pub fn end_all(dir: &Path) -> Result<()> {
 
 fn end(dir: &Path, process: &Running) -> Result<()> {
     let what = format!("{} (process {}) ends", process.name, process.pid);
-    let gone = || Ok(Seen::when(marked(dir, process.pid).is_none(), "it still runs"));
+    let gone = || {
+        let over = marked(dir, process.pid).is_none() && is_over(process.pid);
+        Ok(Seen::when(over, "it still runs"))
+    };
     send(process.pid, Signal::Continue)?;
     send(process.pid, Signal::Terminate)?;
     if eventually(Duration::from_secs(10), &what, gone).is_err() {
