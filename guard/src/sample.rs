@@ -12,7 +12,7 @@ use smartops_common::denial::Rule;
 
 use crate::history::{Recent, Record, Rolled};
 use crate::judge::{Judgement, judge};
-use crate::policy::{Applied, GuardrailPolicySpec, compile, shipped};
+use crate::policy::{Applied, GuardrailPolicySpec, KindMatch, compile, shipped};
 use crate::subject::Subject;
 use crate::verdict::Verdict;
 
@@ -114,6 +114,16 @@ pub(crate) fn now() -> Timestamp {
 /// The spec of the shipped baseline.
 pub(crate) fn baseline() -> GuardrailPolicySpec {
     shipped().remove(1).spec
+}
+
+/// A custom resource that keeps its number at `spec.size`.
+pub(crate) fn widgets() -> Vec<KindMatch> {
+    vec![KindMatch {
+        group: "example.com".into(),
+        resource: "widgets".into(),
+        version: Some("v1".into()),
+        replicas_path: Some("spec.size".into()),
+    }]
 }
 
 pub(crate) fn applied(name: &str, spec: &GuardrailPolicySpec) -> Applied {

@@ -131,12 +131,7 @@ mod tests {
     #[test]
     fn a_custom_resource_is_unused_where_its_policy_counts_nothing() {
         let mut spec = sample::baseline();
-        spec.match_.kinds = vec![KindMatch {
-            group: "example.com".into(),
-            resource: "widgets".into(),
-            version: Some("v1".into()),
-            replicas_path: Some("spec.size".into()),
-        }];
+        spec.match_.kinds = sample::widgets();
         spec.match_.operations = vec![OperationName::Delete];
         let deletion = Some(DeletionSpec { allow: Deletable::Unused });
         spec.rules = RulesSpec { deletion, ..RulesSpec::default() };

@@ -125,7 +125,7 @@ fn finding(path: String, message: String) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::PathsSpec;
-    use crate::policy::{KindMatch, OperationName};
+    use crate::policy::OperationName;
     use crate::rules::RulesSpec;
     use crate::sample::{self, CONTAINER, Write};
 
@@ -241,12 +241,7 @@ mod tests {
     fn a_scale_of_a_custom_resource_changes_the_path_of_its_number() {
         let policy = |forbid: &str| {
             let mut spec = sample::baseline();
-            spec.match_.kinds = vec![KindMatch {
-                group: "example.com".into(),
-                resource: "widgets".into(),
-                version: Some("v1".into()),
-                replicas_path: Some("spec.size".into()),
-            }];
+            spec.match_.kinds = sample::widgets();
             spec.match_.operations = vec![OperationName::Update];
             let paths = PathsSpec { allow: None, forbid: vec![forbid.into()] };
             spec.rules = RulesSpec { paths: Some(paths), ..RulesSpec::default() };

@@ -5,7 +5,6 @@ use smartops_change::Operation;
 use super::*;
 use crate::facts::{Facts, Watched};
 use crate::history::{Sight, Via};
-use crate::policy::KindMatch;
 use crate::sample::{self, Write};
 
 const RULE: Replicas =
@@ -180,12 +179,7 @@ fn a_burst_of_small_steps_is_one_large_step() {
 #[test]
 fn a_custom_resource_counts_where_its_policy_says() {
     let mut spec = sample::baseline();
-    spec.match_.kinds = vec![KindMatch {
-        group: "example.com".into(),
-        resource: "widgets".into(),
-        version: Some("v1".into()),
-        replicas_path: Some("spec.size".into()),
-    }];
+    spec.match_.kinds = sample::widgets();
     let policies = [sample::applied("widgets", &spec)];
     let size = |size: &str| format!(r#"{{"metadata":{{"name":"web"}},"spec":{{{size}}}}}"#);
     for (old, new, denied) in [
