@@ -12,8 +12,8 @@ mod selector;
 mod unjudged;
 
 pub use self::compile::{CompileError, CompiledPolicy, Flaw, blind, compile};
-pub use self::coverage::Covered;
-pub(crate) use self::coverage::{Reach, ends_pods};
+pub(crate) use self::coverage::Reach;
+pub use self::coverage::{Covered, ends_a_pod};
 pub use self::defaults::shipped;
 pub(crate) use self::fit::Fit;
 pub use self::index::{Applied, Index};

@@ -6,6 +6,7 @@ use kube::api::ObjectMeta;
 use kube::core::{ApiResource, Selector};
 use smartops_change::{Change, Kind, Operation, Resource};
 use smartops_guard::history::newest_replacement;
+use smartops_guard::policy::ends_a_pod;
 use smartops_guard::{RelatedObject, Relation};
 use smartops_process::client::Error;
 use tokio::time::Instant;
@@ -109,16 +110,6 @@ pub fn known(change: &Change<'_>, histories: &Histories) -> Option<Relatives> {
         }
         relatives
     })
-}
-
-/// Whether a pod is about to end.
-fn ends_a_pod(change: &Change<'_>) -> bool {
-    let resource = change.resource();
-    (resource.group, resource.resource) == ("", "pods")
-        && matches!(
-            (change.operation(), resource.subresource),
-            (Operation::Delete, "") | (Operation::Create, "eviction")
-        )
 }
 
 /// The nearest relatives, told by the review itself.

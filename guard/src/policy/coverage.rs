@@ -249,9 +249,7 @@ impl Coverage {
                     Covers::No
                 }
             }
-            ("", "pods", sub)
-                if self.wants.restarts && self.has_pods() && ends_pods(operation, sub) =>
-            {
+            ("", "pods", _) if self.wants.restarts && self.has_pods() && ends_a_pod(change) => {
                 match related {
                     Related::NotAsked => Covers::Needs,
                     Related::Known { objects, .. }
@@ -383,9 +381,14 @@ impl NamedKind {
     }
 }
 
-/// Whether a write to pods ends one of them.
-pub(crate) fn ends_pods(operation: Operation, subresource: &str) -> bool {
-    matches!((operation, subresource), (Operation::Delete, "") | (Operation::Create, "eviction"))
+/// Whether a write ends a pod: its deletion or eviction.
+pub fn ends_a_pod(change: &Change<'_>) -> bool {
+    let Resource { group, resource, subresource, .. } = change.resource();
+    (group, resource) == ("", "pods")
+        && matches!(
+            (change.operation(), subresource),
+            (Operation::Delete, "") | (Operation::Create, "eviction")
+        )
 }
 
 fn is_deployment(owner: &Owner<'_>) -> bool {

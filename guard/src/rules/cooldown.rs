@@ -14,7 +14,7 @@ use crate::facts::{Related, Relation, Revisions};
 use crate::findings::Finding;
 use crate::history::{Record, Rolled, rolled_by_revisions};
 use crate::judge::Needs;
-use crate::policy::{Flaw, ends_pods};
+use crate::policy::{Flaw, ends_a_pod};
 
 /// How long to wait between two restarts, and between two changes of the number.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
@@ -113,12 +113,7 @@ fn restarts(case: &Case<'_>) -> bool {
         // What is made anew under a name that was deleted ended the pods of the former.
         _ if change.old().is_none() && case.predecessor().is_some() => true,
         Kind::Job | Kind::CronJob => false,
-        _ => {
-            let resource = change.resource();
-            let ends_a_pod = (resource.group, resource.resource) == ("", "pods")
-                && ends_pods(change.operation(), resource.subresource);
-            change.rolls_pods() || to_zero || ends_a_pod
-        }
+        _ => change.rolls_pods() || to_zero || ends_a_pod(change),
     }
 }
 
