@@ -39,6 +39,9 @@ pub struct SmartOpsConfigSpec {
     /// Which namespaces people's policies reach.
     #[serde(default)]
     pub guarded: Guarded,
+    /// Who may let a write past every policy.
+    #[serde(default)]
+    pub break_glass: BreakGlass,
 }
 
 /// Who counts as automation.
@@ -92,6 +95,17 @@ impl Default for Guarded {
 
 fn default_excluded() -> Vec<String> {
     names::UNGUARDED_NAMESPACES.map(str::to_owned).to_vec()
+}
+
+/// Who may let a write past every policy, by the annotation `smartops.dev/break-glass` with a reason. Automation never
+/// may, whatever its groups.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BreakGlass {
+    /// Groups whose members may; none by default.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub groups: Vec<String>,
 }
 
 /// What SmartOps says about its configuration.
@@ -180,6 +194,12 @@ impl SmartOpsConfigSpec {
         self.automation_principals().any(|principal| principal.is(username, groups))
     }
 
+    /// Whether a user with these groups may break the glass.
+    pub fn may_break_glass<S: AsRef<str>>(&self, username: &str, groups: &[S]) -> bool {
+        let is_member = |group: &String| groups.iter().any(|g| g.as_ref() == group);
+        self.break_glass.groups.iter().any(is_member) && !self.is_automation(username, groups)
+    }
+
     /// Whether people's policies reach this namespace.
     pub fn guards(&self, namespace: &str) -> bool {
         !self.guarded.exclude_namespaces.iter().any(|n| n == namespace)
@@ -225,6 +245,24 @@ mod tests {
         ];
         for (user, groups, expected) in table {
             assert_eq!(config().is_automation(user, groups), expected, "{user} {groups:?}");
+        }
+    }
+
+    #[test]
+    fn a_member_may_break_the_glass_and_automation_never() {
+        let config = SmartOpsConfigSpec {
+            break_glass: BreakGlass { groups: vec!["oncall".into()] },
+            ..config()
+        };
+        for (user, groups, expected) in [
+            ("alice", vec!["oncall"], true),
+            ("alice", vec!["on-call"], false),
+            ("alice", vec![], false),
+            ("alice", vec!["oncall", "bots"], false),
+            ("ci", vec!["oncall"], false),
+            ("system:serviceaccount:smartops-system:smartops-orchestrator", vec!["oncall"], false),
+        ] {
+            assert_eq!(config.may_break_glass(user, &groups), expected, "{user} {groups:?}");
         }
     }
 

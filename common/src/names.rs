@@ -54,6 +54,9 @@ pub mod path {
 /// Pod-template annotation whose change is a rolling restart, kubectl's own.
 pub const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
+/// Annotation by which a member of a break-glass group lets a write past every policy; its value is the reason.
+pub const BREAK_GLASS: &str = "smartops.dev/break-glass";
+
 /// Labels SmartOps puts on its own Remediations, so that they can be listed by target and cause.
 pub mod label {
     /// The uid of the target.

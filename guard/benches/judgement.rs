@@ -193,6 +193,7 @@ fn judged(text: &str, index: &Index) -> Option<Judgement> {
         revisions: Revisions::NotAsked,
         related: Related::NotAsked,
         whole: Whole::NotAsked,
+        exceptions: &[],
     };
     let now = jiff::Timestamp::UNIX_EPOCH;
     Some(judge(&change, &subject, &facts, now))

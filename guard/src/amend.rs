@@ -8,7 +8,9 @@ use serde::Serialize;
 use smartops_change::{Change, ReplicasChange};
 use smartops_common::denial::Rule;
 
+use crate::break_glass::{self, Glass};
 use crate::cel::Inputs;
+use crate::exception::Lifting;
 use crate::facts::Facts;
 use crate::judge::Needs;
 use crate::policy::{CompiledPolicy, Fit, Mode};
@@ -89,6 +91,9 @@ pub fn amend(
     if value == asked || binding.iter().any(|b| violation(b.rule, value).is_some()) {
         return Ok(Amendment::default());
     }
+    if let Glass::Broken(_) = break_glass::ask(&case)? {
+        return Ok(Amendment::default());
+    }
     let clamped = binding.iter().filter(|b| clamping(b) && violation(b.rule, asked).is_some());
     let mut names: Vec<Arc<str>> = clamped.map(|b| Arc::clone(b.policy.name())).collect();
     names.sort();
@@ -126,7 +131,14 @@ fn binding<'p>(
                 needs.related = true;
                 continue;
             }
-            Fit::Yes { .. } => {}
+            Fit::Yes { reach, .. } => match Lifting::of(policy, reach, case, &[Rule::Replicas]) {
+                Ok(lifting) if lifting.lift(Rule::Replicas).is_some() => continue,
+                Ok(_) => {}
+                Err(lacking) => {
+                    needs.also(Err(lacking));
+                    continue;
+                }
+            },
         }
         if let Some(path) = policy.number(change) {
             // What cannot be read is refused by the judgement.

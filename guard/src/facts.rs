@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::exception::Exception;
 use crate::history::{NamespaceRecord, Record};
 use crate::policy::{Applied, CompiledPolicy};
 
@@ -25,14 +26,16 @@ pub struct Facts<'a> {
     pub revisions: Revisions<'a>,
     /// What the object belongs to or speaks for.
     pub related: Related<'a>,
-    /// Where a Scale is under review: the whole object it is of, as it stands.
+    /// Where a subresource is under review: the whole object it is of, as it stands.
     pub whole: Whole<'a>,
+    /// The exceptions of the change's namespace.
+    pub exceptions: &'a [Arc<Exception>],
 }
 
-/// The whole object that a Scale is of, as its JSON text.
+/// The whole object that a subresource is of, as its JSON text.
 #[derive(Debug, Clone, Copy)]
 pub enum Whole<'a> {
-    /// Not asked for yet; expressions about the object ask for it.
+    /// Not asked for yet; expressions about the object of a Scale, exceptions and a broken glass ask for it.
     NotAsked,
     /// As read.
     Known(&'a str),

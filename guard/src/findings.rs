@@ -7,6 +7,8 @@ use std::sync::Arc;
 use smartops_change::Change;
 use smartops_common::denial::{Cause, Denial, Rule};
 
+use crate::break_glass::BreakGlass;
+use crate::exception::Lift;
 use crate::policy::Mode;
 use crate::subject::Subject;
 use crate::verdict::{Decision, Effect, Outcome, Verdict, shortened};
@@ -38,6 +40,8 @@ pub(crate) struct Finding {
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     found: Vec<Found>,
+    broken: Option<BreakGlass>,
+    hint: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +49,8 @@ struct Found {
     policy: Arc<str>,
     effect: Effect,
     finding: Finding,
+    /// By what it was lifted, where it would have refused.
+    lift: Option<Lift>,
 }
 
 impl Findings {
@@ -55,14 +61,42 @@ impl Findings {
             Mode::Enforce | Mode::Warn => Effect::Warn,
             Mode::Audit => Effect::Audit,
         };
-        self.found.push(Found { policy: Arc::clone(policy), effect, finding });
+        self.found.push(Found { policy: Arc::clone(policy), effect, finding, lift: None });
+    }
+
+    /// Takes what a policy's rule would have refused but for an exception.
+    pub(crate) fn except(&mut self, policy: &Arc<str>, finding: Finding, lift: Lift) {
+        let (policy, lift) = (Arc::clone(policy), Some(lift));
+        self.found.push(Found { policy, effect: Effect::Except, finding, lift });
+    }
+
+    /// Whether anything refuses.
+    pub(crate) fn refuse(&self) -> bool {
+        self.with(Effect::Deny).next().is_some()
+    }
+
+    /// Lifts whatever refuses.
+    pub(crate) fn break_glass(&mut self, broken: BreakGlass) {
+        let refusing = self.found.iter_mut().filter(|f| f.effect == Effect::Deny);
+        let mut policies = BTreeSet::new();
+        for found in refusing {
+            (found.effect, found.lift) = (Effect::Except, Some(Lift::BreakGlass));
+            policies.insert(Arc::clone(&found.policy));
+        }
+        self.broken = Some(BreakGlass { policies: policies.into_iter().collect(), ..broken });
+    }
+
+    /// Ends the sentence of a refusal with what whoever asks might do.
+    pub(crate) fn hint(&mut self, hint: String) {
+        self.hint = Some(hint);
     }
 
     /// The verdict they amount to.
     pub(crate) fn verdict(mut self, change: &Change<'_>, subject: &Subject) -> Verdict {
         let key = |f: &Found| {
             let Finding { rule, path, message, .. } = &f.finding;
-            (f.effect, *rule, Arc::clone(&f.policy), path.clone(), message.clone())
+            let lift = f.lift.clone();
+            (f.effect, *rule, Arc::clone(&f.policy), lift, path.clone(), message.clone())
         };
         self.found.sort_by_key(key);
         self.found.dedup();
@@ -76,33 +110,57 @@ impl Findings {
             })
             .collect();
         let refusals: Vec<&Found> = self.with(Effect::Deny).collect();
+        let mut audit = audit(&outcomes);
+        audit.extend(self.excepted());
         Verdict {
             decision: if refusals.is_empty() {
                 Decision::Allow
             } else {
-                Decision::Deny(denial(&refusals, change, subject))
+                Decision::Deny(denial(&refusals, change, subject, self.hint.as_deref()))
             },
             warnings: self.warnings(),
-            audit: audit(&outcomes),
+            audit,
             outcomes: outcomes.into_iter().collect(),
+            break_glass: self.broken.map(Box::new),
         }
+    }
+
+    /// What was lifted and by what, for the API server's audit log.
+    fn excepted(&self) -> Vec<(String, String)> {
+        let lifted = self.found.iter().filter_map(|found| {
+            let by: &str = match found.lift.as_ref()? {
+                Lift::Exception { name, .. } => name,
+                Lift::BreakGlass => "break-glass",
+            };
+            Some(format!("{} by {by}", source(&found.policy, found.finding.rule)))
+        });
+        let lifted: BTreeSet<String> = lifted.collect();
+        let lifted = Vec::from_iter(lifted).join(", ");
+        let reason = self.broken.as_ref().map(|broken| broken.reason.clone());
+        [("excepted-by", Some(lifted).filter(|all| !all.is_empty())), ("break-glass", reason)]
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), shortened(&value?, LONGEST_AUDIT))))
+            .collect()
     }
 
     fn with(&self, effect: Effect) -> impl Iterator<Item = &Found> {
         self.found.iter().filter(move |f| f.effect == effect)
     }
 
-    /// One warning for each rule of each policy.
+    /// One warning for each rule of each policy: first what was lifted and by what, then what is only warned of.
     fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         let (mut bytes, mut last) = (0, None);
-        for found in self.with(Effect::Warn) {
+        for found in self.with(Effect::Except).chain(self.with(Effect::Warn)) {
             let this = (&found.policy, found.finding.rule);
             if last == Some(this) {
                 continue;
             }
             last = Some(this);
-            let warning = shortened(&sentence(found), LONGEST_WARNING);
+            let warning = match &found.lift {
+                Some(lift) => lifted(found, lift),
+                None => shortened(&sentence(found), LONGEST_WARNING),
+            };
             bytes += warning.len();
             if bytes > WARNINGS_IN_ALL {
                 break;
@@ -110,6 +168,18 @@ impl Findings {
             warnings.push(warning);
         }
         warnings
+    }
+}
+
+/// That a refusal was lifted, and by what; of long names the ends are cut, never the time.
+fn lifted(found: &Found, lift: &Lift) -> String {
+    let source = source(&found.policy, found.finding.rule);
+    match lift {
+        Lift::BreakGlass => shortened(&format!("{source}: the glass was broken"), LONGEST_WARNING),
+        Lift::Exception { until, name } => {
+            let (source, name) = (shortened(&source, 40), shortened(name, 36));
+            format!("{source}: excepted by {name} until {until}")
+        }
     }
 }
 
@@ -122,7 +192,12 @@ fn sentence(found: &Found) -> String {
     format!("{source}: {}", found.finding.message)
 }
 
-fn denial(refusals: &[&Found], change: &Change<'_>, subject: &Subject) -> Denial {
+fn denial(
+    refusals: &[&Found],
+    change: &Change<'_>,
+    subject: &Subject,
+    hint: Option<&str>,
+) -> Denial {
     let namespace = change.namespace().map(|n| format!("{n}/")).unwrap_or_default();
     let write = format!(
         "SmartOps denies {} of {} {namespace}{} by {}",
@@ -139,6 +214,7 @@ fn denial(refusals: &[&Found], change: &Change<'_>, subject: &Subject) -> Denial
     if more > 0 {
         parts.push(format!("and {more} more"));
     }
+    parts.extend(hint.map(str::to_owned));
     let message = format!("{write}: {}", parts.join("; "));
     let seconds: Option<Vec<u32>> = refusals.iter().map(|f| f.finding.retry_after).collect();
     let causes = refusals.iter().take(MOST_CAUSES).map(|f| Cause {

@@ -5,10 +5,12 @@ use jiff::Timestamp;
 use smartops_change::Change;
 use smartops_common::denial::Rule;
 
+use crate::break_glass::{self, Glass};
 use crate::cel::Inputs;
+use crate::exception::Lifting;
 use crate::facts::Facts;
 use crate::findings::{Finding, Findings};
-use crate::policy::{Applied, Fit, Mode};
+use crate::policy::{Applied, CompiledPolicy, Fit, Mode, Reach};
 use crate::rules::{Case, Readings};
 use crate::subject::Subject;
 use crate::verdict::Verdict;
@@ -29,7 +31,7 @@ pub struct Needs {
     pub revisions: bool,
     /// What the object belongs to or speaks for, as [`Facts::related`](crate::Facts).
     pub related: bool,
-    /// The whole object that the Scale is of, as [`Facts::whole`](crate::Facts).
+    /// The whole object that the subresource is of, as [`Facts::whole`](crate::Facts).
     pub whole: bool,
 }
 
@@ -84,8 +86,18 @@ pub fn judge(
         is_named |= applied.is_certain && policy.names(subject, fit);
         let mut found = Vec::new();
         needs.also(policy.rules().judge(&case, reach, policy.number(change), &mut found));
+        let lifting = match lifting(policy, reach, &case, &found) {
+            Ok(lifting) => lifting,
+            Err(lacking) => {
+                needs.also(Err(lacking));
+                continue;
+            }
+        };
         for finding in found {
-            findings.add(policy.name(), policy.mode(), finding);
+            match lifting.lift(finding.rule).filter(|_| finding.refuses) {
+                Some(lift) => findings.except(policy.name(), finding, lift),
+                None => findings.add(policy.name(), policy.mode(), finding),
+            }
         }
     }
     if let Err(needs) = needs.or_ok() {
@@ -101,7 +113,30 @@ pub fn judge(
     if subject.is_automation() && !is_named {
         findings.add(&"".into(), Mode::Enforce, unnamed(change, subject, facts.policies));
     }
+    if findings.refuse() {
+        match break_glass::ask(&case) {
+            Ok(Glass::Broken(broken)) => findings.break_glass(broken),
+            Ok(Glass::Whole(hint)) => findings.hint(hint),
+            Ok(Glass::OutOfReach) => {}
+            Err(needs) => return Judgement::Needs(needs),
+        }
+    }
     Judgement::Final(findings.verdict(change, subject))
+}
+
+/// The exceptions by which what a policy would refuse is lifted. What it only warns of, it goes on warning of.
+fn lifting<'a>(
+    policy: &CompiledPolicy,
+    reach: Reach,
+    case: &Case<'a>,
+    found: &[Finding],
+) -> Result<Lifting<'a>, Needs> {
+    let refused = found.iter().filter(|f| f.refuses && policy.mode() == Mode::Enforce);
+    let refused: Vec<Rule> = refused.map(|finding| finding.rule).collect();
+    if refused.is_empty() {
+        return Ok(Lifting::default());
+    }
+    Lifting::of(policy, reach, case, &refused)
 }
 
 /// That a write takes its object out of what a policy selects by label.

@@ -1,6 +1,7 @@
 //! Guardrail policies: the kind, what ships, the check that makes one fit to judge by, the index by namespace.
 //! What a rule says lives in `rules`.
 
+mod allowance;
 mod compile;
 mod coverage;
 mod defaults;
@@ -11,6 +12,7 @@ mod relabel;
 mod selector;
 mod unjudged;
 
+pub use self::allowance::ExceptionsSpec;
 pub use self::compile::{CompileError, CompiledPolicy, Flaw, blind, compile};
 pub(crate) use self::coverage::Reach;
 pub use self::coverage::{Covered, ends_a_pod};

@@ -1,5 +1,7 @@
 //! Properties of the judgement that hold for any write and any set of policies.
 
+use std::sync::Arc;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -7,6 +9,8 @@ use serde_json::{Value, json};
 use smartops_common::denial::Rule;
 
 use crate::amend::amend;
+use crate::exception::Exception;
+use crate::facts::Facts;
 use crate::judge::{Judgement, judge};
 use crate::policy::{
     Applied, GuardrailPolicySpec, KindMatch, Mode, OperationName, SubjectMatch, SubjectSet,
@@ -17,7 +21,7 @@ use crate::rules::paths::PathsSpec;
 use crate::rules::replicas::{OnViolation, ReplicasSpec};
 use crate::sample::{self, Write};
 use crate::subject::Subject;
-use crate::verdict::Verdict;
+use crate::verdict::{Effect, Verdict};
 
 fn verdict(old: &Value, new: &Value, subject: &Subject, policies: &[Applied]) -> Verdict {
     let write = Write::update("", &old.to_string(), &new.to_string());
@@ -153,6 +157,19 @@ fn unrelated() -> Applied {
     sample::applied("unrelated", &spec)
 }
 
+/// An exception from every rule a policy has, for the one object.
+fn lifting(applied: &Applied) -> Arc<Exception> {
+    let rules = &applied.policy.allowance().rules;
+    let rules: Vec<&str> = rules.iter().map(|rule| rule.as_str()).collect();
+    let spec = json!({
+        "policy": **applied.policy.name(), "rules": if rules.is_empty() { vec!["images"] } else { rules },
+        "target": {"group": "apps", "kind": "Deployment", "name": "web"},
+        "reason": "any", "ticket": "any", "expiresAt": "2026-01-01T13:00:00Z",
+    });
+    let spec = serde_json::from_value(spec).unwrap();
+    Arc::new(Exception::check("smartops-dev", "e", sample::now(), spec).unwrap())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
@@ -237,6 +254,26 @@ proptest! {
         policies.push(sample::applied("extra", &extra));
         let denied_by_more = verdict(&object(), &edited(&edits), &subject, &policies).denial().is_some();
         prop_assert!(!denied || denied_by_more);
+    }
+
+    #[test]
+    fn an_exception_lifts_nothing_of_another_policy_and_adds_no_refusal(
+        specs in vec(policy(), 1..5), edits in vec(0..EDITS, 0..4), which in 0_usize..5, subject in subject(),
+    ) {
+        let mut policies = applied(&specs);
+        policies.extend(sample::shipped_policies());
+        let policy = Arc::clone(policies[which % policies.len()].policy.name());
+        let exceptions = [lifting(&policies[which % policies.len()])];
+        let refused = |exceptions: &[Arc<Exception>]| {
+            let write = Write::update("", &object().to_string(), &edited(&edits).to_string());
+            let facts = Facts { exceptions, ..sample::facts(&policies) };
+            let verdict = sample::verdict_with(&write, &subject, &facts);
+            let refused = verdict.outcomes.into_iter().filter(|o| o.effect == Effect::Deny);
+            refused.map(|o| (o.policy, o.rule)).collect::<Vec<_>>()
+        };
+        let mut without = refused(&[]);
+        without.retain(|(by, _)| *by != policy);
+        prop_assert_eq!(without, refused(&exceptions));
     }
 
     #[test]

@@ -71,6 +71,24 @@ pub struct RulesSpec {
     pub custom: Vec<CustomSpec>,
 }
 
+impl RulesSpec {
+    /// Which rules there are.
+    pub(crate) fn given(&self) -> Vec<Rule> {
+        let all = [
+            (Rule::Images, self.images.is_some()),
+            (Rule::Replicas, self.replicas.is_some()),
+            (Rule::Resources, self.resources.is_some()),
+            (Rule::Paths, self.paths.is_some()),
+            (Rule::Deletion, self.deletion.is_some()),
+            (Rule::Custom, !self.custom.is_empty()),
+            (Rule::Cooldown, self.cooldown.is_some()),
+            (Rule::Budget, self.budget.is_some()),
+            (Rule::Freeze, !self.freeze.is_empty()),
+        ];
+        all.into_iter().filter_map(|(rule, is_given)| is_given.then_some(rule)).collect()
+    }
+}
+
 /// The rules of a policy, checked.
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {

@@ -165,6 +165,7 @@ pub(crate) fn facts(policies: &[Applied]) -> Facts<'_> {
         revisions: Revisions::NotAsked,
         related: Related::Known { objects: &*QUIET_PARENT, newest_pod: None },
         whole: Whole::NotAsked,
+        exceptions: &[],
     }
 }
 

@@ -10,6 +10,7 @@ pub struct Subject {
     groups: Vec<String>,
     is_automation: bool,
     is_control_plane: bool,
+    may_break_glass: bool,
 }
 
 impl Subject {
@@ -22,6 +23,7 @@ impl Subject {
             groups: groups.iter().map(|group| group.as_ref().to_owned()).collect(),
             is_automation,
             is_control_plane,
+            may_break_glass: config.may_break_glass(username, groups),
         }
     }
 
@@ -30,6 +32,7 @@ impl Subject {
     #[must_use]
     pub fn as_automation(mut self) -> Self {
         self.is_automation = true;
+        self.may_break_glass = false;
         self
     }
 
@@ -46,6 +49,11 @@ impl Subject {
     /// Whether the configuration says that this is automation: it may do only what a policy names.
     pub fn is_automation(&self) -> bool {
         self.is_automation
+    }
+
+    /// Whether the configuration lets it past every policy for a reason it gives; automation never.
+    pub fn may_break_glass(&self) -> bool {
+        self.may_break_glass
     }
 
     /// Whether this is the control plane at its own work, which people's policies leave alone. Whoever the

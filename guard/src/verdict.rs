@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use smartops_common::denial::{Cause, Denial, Rule};
 
+use crate::break_glass::BreakGlass;
+
 /// The outcome of a judgement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
@@ -16,6 +18,8 @@ pub struct Verdict {
     pub audit: Vec<(String, String)>,
     /// Each policy's rule that spoke, for metrics.
     pub outcomes: Vec<Outcome>,
+    /// That it may happen only because the glass was broken.
+    pub break_glass: Option<Box<BreakGlass>>,
 }
 
 /// Whether a change may happen.
@@ -49,6 +53,8 @@ pub enum Effect {
     Warn,
     /// It said so to the audit log.
     Audit,
+    /// It would have refused, and an exception or a broken glass lifted that.
+    Except,
 }
 
 impl Effect {
@@ -59,6 +65,7 @@ impl Effect {
             Self::Clamp => "clamp",
             Self::Warn => "warn",
             Self::Audit => "audit",
+            Self::Except => "except",
         }
     }
 }
@@ -71,6 +78,7 @@ impl Verdict {
             warnings: Vec::new(),
             audit: Vec::new(),
             outcomes: Vec::new(),
+            break_glass: None,
         }
     }
 

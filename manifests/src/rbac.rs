@@ -189,7 +189,7 @@ fn webhook_grants() -> Vec<Grant> {
         grant(
             Cluster,
             names::GROUP,
-            &["guardrailpolicies", "smartopsconfigs"],
+            &["guardrailpolicies", "guardrailexceptions", "smartopsconfigs"],
             &[],
             READ,
             "judge by them",
@@ -197,10 +197,18 @@ fn webhook_grants() -> Vec<Grant> {
         grant(
             Cluster,
             names::GROUP,
-            &["guardrailpolicies/status", "smartopsconfigs/status"],
+            &["guardrailpolicies/status", "guardrailexceptions/status", "smartopsconfigs/status"],
             &[],
             &["get", "patch"],
             "say whether they are judged by",
+        ),
+        grant(
+            Cluster,
+            "events.k8s.io",
+            &["events"],
+            &[],
+            &["create"],
+            "tell on the object that somebody broke the glass",
         ),
         grant(Cluster, "", &["namespaces"], &[], READ, "match policies by namespace"),
         grant(

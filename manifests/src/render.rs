@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use smartops_common::config::{self, SmartOpsConfig, SmartOpsConfigSpec};
 use smartops_common::{names, remediation};
-use smartops_guard::{ledger, policy};
+use smartops_guard::{exception, ledger, policy};
 
 use crate::registration::{self, Reach};
 use crate::{output, rbac};
@@ -48,7 +48,7 @@ pub fn objects(part: Part, config: &SmartOpsConfigSpec, reach: &Reach) -> Result
 
 /// The CRDs, by name.
 pub fn crds() -> Result<Vec<Value>> {
-    let crds = [ledger::crd(), policy::crd(), remediation::crd(), config::crd()];
+    let crds = [ledger::crd(), exception::crd(), policy::crd(), remediation::crd(), config::crd()];
     crds.iter().map(to_value).collect()
 }
 
@@ -83,6 +83,7 @@ fn to_value(object: &impl Serialize) -> Result<Value> {
 #[cfg(test)]
 mod tests {
     use smartops_common::remediation::Remediation;
+    use smartops_guard::exception::{Exception, GuardrailException};
     use smartops_guard::policy::{GuardrailPolicy, compile};
 
     use super::*;
@@ -93,6 +94,17 @@ mod tests {
             serde_saphyr::from_str(include_str!("../../docs/examples/guardrailpolicy.yaml"))
                 .unwrap();
         compile("example", &policy.spec).unwrap();
+        let exception: GuardrailException =
+            serde_saphyr::from_str(include_str!("../../docs/examples/guardrailexception.yaml"))
+                .unwrap();
+        let (made, metadata) = ("2026-11-27T08:00:00Z".parse().unwrap(), exception.metadata);
+        let (namespace, name) = (metadata.namespace.unwrap(), metadata.name.unwrap());
+        let exception = Exception::check(&namespace, &name, made, exception.spec).unwrap();
+        let baseline = policy::shipped()
+            .into_iter()
+            .find(|p| p.metadata.name.as_deref() == Some(exception.policy()));
+        let baseline = compile(exception.policy(), &baseline.unwrap().spec).unwrap();
+        assert_eq!(exception.flaws_under(Some(&baseline)), []);
         let config: SmartOpsConfig =
             serde_saphyr::from_str(include_str!("../../docs/examples/smartopsconfig.yaml"))
                 .unwrap();

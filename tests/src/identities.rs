@@ -186,7 +186,12 @@ fn objects() -> Vec<Value> {
                 rule("*", &["*"], &read),
                 rule(
                     "smartops.dev",
-                    &["guardrailpolicies", "smartopsconfigs", "changeledgers"],
+                    &[
+                        "guardrailpolicies",
+                        "guardrailexceptions",
+                        "smartopsconfigs",
+                        "changeledgers",
+                    ],
                     &all,
                 ),
             ],

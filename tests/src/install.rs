@@ -18,7 +18,7 @@ use crate::{identities, pki, places, sample};
 
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// Who automation is in a cluster of ours.
+/// Who automation is in a cluster of ours, and who may break the glass.
 const CONFIG: &str = "\
 apiVersion: smartops.dev/v1alpha1
 kind: SmartOpsConfig
@@ -31,6 +31,8 @@ spec:
         name: agent
       - namespace: smartops-dev
         name: meddler
+  breakGlass:
+    groups: [oncall]
 ";
 
 /// Installs everything and returns when both programs are ready and the sample has rolled out.
@@ -48,7 +50,7 @@ pub fn install_base(cluster: &mut Cluster, tell: &dyn Fn(&str)) -> Result<()> {
     let admin = cluster.kubectl("admin");
     tell("installing CRDs, RBAC, policies, actors");
     admin.apply(&render(cluster, "base")?)?;
-    let kinds = ["smartopsconfigs", "guardrailpolicies", "remediations"]
+    let kinds = ["smartopsconfigs", "guardrailpolicies", "guardrailexceptions", "remediations"]
         .map(|plural| format!("crd/{plural}.smartops.dev"));
     let mut arguments = vec!["wait", "--for=condition=Established", "--timeout=60s"];
     arguments.extend(kinds.iter().map(String::as_str));

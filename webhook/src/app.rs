@@ -27,6 +27,8 @@ use tokio::sync::{oneshot, watch};
 
 use crate::admission::http;
 use crate::args::Args;
+use crate::break_glass::{self, Alarm};
+use crate::exceptions;
 use crate::history::Histories;
 use crate::ledger::Book;
 use crate::live::Live;
@@ -98,13 +100,16 @@ impl Program {
         self.watches(&board, &histories);
         self.ledgers(args, &histories, leading.clone(), done);
         let reach = args.webhook_url.clone().map(Reach::Url);
-        let inputs = Inputs { board: Arc::clone(&board), authority, leading, reach };
+        let inputs =
+            Inputs { board: Arc::clone(&board), authority, leading: leading.clone(), reach };
         self.registrations(inputs);
-        self.statuses(&board, &histories);
+        self.statuses(&board, &histories, leading);
 
         let checker = Checker::new(Arc::clone(&board), self.webhook_metrics.clone());
         let live = Live::new(self.client.clone(), self.webhook_metrics.clone());
-        let reviewer = Reviewer::new(board, histories, live, self.webhook_metrics.clone());
+        let alarm = self.alarm();
+        let metrics = self.webhook_metrics.clone();
+        let reviewer = Reviewer::new(board, histories, live, alarm, metrics);
         let options = Options {
             tls: Some(Arc::new(resolver.server_config()?)),
             max_connections: MAX_CONNECTIONS,
@@ -181,7 +186,9 @@ impl Program {
     fn watches(&mut self, board: &Arc<Board>, histories: &Arc<Histories>) {
         let (policies, namespaces) = (Arc::clone(board), Arc::clone(board));
         let (configs, ended) = (Arc::clone(board), Arc::clone(histories));
+        let excepting = Arc::clone(board);
         self.watch("policies", move |event| policies.policy(event));
+        self.watch("exceptions", move |event| excepting.exceptions().observe(event));
         self.watch("config", move |event| configs.config(event));
         self.watch("namespaces", move |event| {
             ended.observe_namespace(&event);
@@ -236,7 +243,21 @@ impl Program {
         }
     }
 
-    fn statuses(&mut self, board: &Arc<Board>, histories: &Arc<Histories>) {
+    /// What is told of broken glasses.
+    fn alarm(&mut self) -> Alarm {
+        let (alarm, events) = break_glass::alarm(&self.webhook_metrics);
+        self.tasks.spawn("events", events.run(self.client.clone(), self.shutdown.clone()));
+        alarm
+    }
+
+    fn statuses(
+        &mut self,
+        board: &Arc<Board>,
+        histories: &Arc<Histories>,
+        leading: watch::Receiver<bool>,
+    ) {
+        let writer = exceptions::Writer::new(self.client.clone(), Arc::clone(board), leading);
+        self.tasks.spawn("exception-statuses", writer.run(self.shutdown.clone()));
         let writer = Writer::new(self.client.clone(), Arc::clone(board), Arc::clone(histories));
         self.tasks.spawn("statuses", writer.run(self.shutdown.clone()));
     }

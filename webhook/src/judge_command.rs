@@ -21,6 +21,7 @@ use kube::ResourceExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use smartops_common::config::{SmartOpsConfig, SmartOpsConfigSpec};
+use smartops_guard::exception::{Exception, GuardrailException};
 use smartops_guard::policy::{CompiledPolicy, GuardrailPolicy, Index, compile};
 use smartops_process::clock::Clock;
 
@@ -43,8 +44,8 @@ pub struct JudgeArgs {
     /// stream of documents.
     #[arg(short, long = "file", required = true, value_name = "PATH")]
     pub files: Vec<PathBuf>,
-    /// Files or folders with GuardrailPolicies; SmartOpsConfig and Namespaces in them are used as well, and workloads
-    /// for the labels of what a Scale, a pod or an autoscaler belongs to.
+    /// Files or folders with GuardrailPolicies; GuardrailExceptions, SmartOpsConfig and Namespaces in them are used as
+    /// well, and workloads for the labels of what a Scale, a pod or an autoscaler belongs to.
     #[arg(short, long, required = true, value_name = "PATH")]
     pub policies: Vec<PathBuf>,
     /// The SmartOpsConfig, where it is not among the policies; the default one when there is none.
@@ -132,7 +133,9 @@ fn judge_all(args: &JudgeArgs) -> Result<Vec<Judged>, Vec<String>> {
         namespaces.into_iter().map(|n| (n.name_any(), n.labels().clone())).collect();
     let known = namespaces.iter().map(|(name, labels)| (name.as_str(), labels));
     let now = args.now.unwrap_or_else(|| Clock.now());
+    let exceptions = exceptions(&given, now, &mut problems);
     let judge = Judge {
+        exceptions,
         index: Index::build(&policies, known, &config),
         config,
         namespaces: namespaces.keys().cloned().collect(),
@@ -168,6 +171,27 @@ fn policies(given: &[Document], problems: &mut Vec<String>) -> Vec<Arc<CompiledP
         }
     }
     compiled
+}
+
+/// The exceptions, by namespace. One that was never in a cluster is taken as made now.
+fn exceptions(
+    given: &[Document],
+    now: Timestamp,
+    problems: &mut Vec<String>,
+) -> BTreeMap<String, Vec<Arc<Exception>>> {
+    let written: Vec<GuardrailException> = of_kind(given, "GuardrailException", problems);
+    let mut exceptions: BTreeMap<String, Vec<Arc<Exception>>> = BTreeMap::new();
+    for exception in written {
+        let (namespace, name) = (exception.namespace().unwrap_or_default(), exception.name_any());
+        let made = exception.creation_timestamp().map_or(now, |time| time.0);
+        match Exception::check(&namespace, &name, made, exception.spec) {
+            Ok(exception) => exceptions.entry(namespace).or_default().push(Arc::new(exception)),
+            Err(flaws) => problems.extend(flaws.into_iter().map(|flaw| {
+                format!("exception {namespace}/{name}: {}: {}", flaw.field, flaw.reason)
+            })),
+        }
+    }
+    exceptions
 }
 
 /// The objects of a kind among what was given.

@@ -6,7 +6,9 @@
 pub mod admission;
 pub mod app;
 pub mod args;
+pub mod break_glass;
 pub mod decisions;
+pub mod exceptions;
 pub mod gathered;
 pub mod history;
 pub mod judge_command;

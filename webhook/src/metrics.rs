@@ -38,6 +38,10 @@ pub struct WebhookMetrics {
     pub dropped_decisions: IntCounter,
     /// Policies and configurations checked before they were written.
     pub policy_checks: IntCounterVec,
+    /// Writes that passed because the glass was broken.
+    pub break_glass: IntCounterVec,
+    /// Events about that which were not written.
+    pub dropped_events: IntCounter,
     /// Registrations written, and why.
     pub registration_writes: IntCounterVec,
 }
@@ -95,6 +99,15 @@ impl WebhookMetrics {
             dropped_decisions: metrics.counter(
                 "smartops_webhook_dropped_decisions_total",
                 "Decisions that do not stand in their policy's status because there was no place for them.",
+            )?,
+            break_glass: metrics.counters(
+                "smartops_webhook_break_glass_total",
+                "Writes that passed against policies because their author broke the glass.",
+                &["dry_run"],
+            )?,
+            dropped_events: metrics.counter(
+                "smartops_webhook_dropped_events_total",
+                "Events about a broken glass that were not written.",
             )?,
             policy_checks: policy_admission::counter(metrics)?,
             registration_writes: registration::counter(metrics)?,

@@ -1,8 +1,9 @@
-//! Written policies and configuration, checked before they are stored: what cannot be judged by is denied with each
-//! field and reason, and automation writes neither. What makes one good is its own check in `guard` and `config`; what
+//! Written policies, exceptions and configuration, checked before they are stored: what cannot be judged by is denied with each
+//! field and reason, and automation writes none of them. What makes one good is its own check in `guard` and `config`; what
 //! the rules say of other writes is not asked here.
 
 mod config;
+mod exception;
 mod policy;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::post;
+use jiff::Timestamp;
 use prometheus::IntCounterVec;
 use serde::Deserialize;
 use serde_json::Value;
@@ -22,6 +24,7 @@ use smartops_common::names;
 use smartops_common::names::path;
 use smartops_guard::Subject;
 use smartops_guard::policy::Flaw;
+use smartops_process::clock::Clock;
 use smartops_process::metrics;
 
 use crate::admission::envelope::{Envelope, Request};
@@ -68,35 +71,38 @@ impl Checker {
     pub fn review(&self, envelope: &Envelope<'_>) -> Answer {
         let answer = match &envelope.request {
             Err(problem) => Answer::undecided(problem),
-            Ok(request) => self.decide(request),
+            Ok(request) => self.decide(request, Clock.now()),
         };
         self.tell(envelope, &answer);
         answer
     }
 
-    fn decide(&self, request: &Request<'_>) -> Answer {
+    fn decide(&self, request: &Request<'_>, now: Timestamp) -> Answer {
         let Some(snapshot) = self.board.snapshot() else {
             return Answer::undecided("policies and configuration have not been read yet");
         };
         let user = &request.user_info;
-        if Subject::new(&snapshot.config, &user.username, &user.groups).is_automation() {
+        let writer = Subject::new(&snapshot.config, &user.username, &user.groups);
+        if writer.is_automation() {
             return by_automation(request);
         }
-        let check = match request.resource.resource.as_ref() {
-            "guardrailpolicies" => policy::check,
-            "smartopsconfigs" => config::check,
-            other => return Answer::undecided(&format!("{other} are not checked by this path")),
-        };
         let (Ok(old), Ok(new)) = (spec(request.old_object), spec(request.object)) else {
             return Answer::undecided("the object cannot be read");
         };
         // A deletion carries no new object, and is not asked about.
         let Some(new) = new else { return Answer::allowed() };
-        let checked = check(&request.name, new.get());
+        let stays = || old.is_some_and(|old| is_same(old, new));
+        let checked = match request.resource.resource.as_ref() {
+            "guardrailpolicies" => policy::check(&request.name, new.get()),
+            "smartopsconfigs" => config::check(&request.name, new.get()),
+            "guardrailexceptions" if stays() => return Answer::allowed(),
+            "guardrailexceptions" => exception::check(request, (old, new), &writer, &snapshot, now),
+            other => return Answer::undecided(&format!("{other} are not checked by this path")),
+        };
         if checked.flaws.is_empty() {
             return Answer { warnings: shown(checked.warnings), ..Answer::allowed() };
         }
-        if old.is_some_and(|old| is_same(old, new)) {
+        if stays() {
             // Whoever lets go of a finaliser or adds a label makes nothing worse.
             let warning = format!("it cannot be judged by as it stands: {}", told(&checked.flaws));
             return Answer { warnings: shown(vec![warning]), ..Answer::allowed() };
@@ -110,6 +116,7 @@ impl Checker {
         let resource = match request.map(|r| r.resource.resource.as_ref()) {
             Some("guardrailpolicies") => "guardrailpolicies",
             Some("smartopsconfigs") => "smartopsconfigs",
+            Some("guardrailexceptions") => "guardrailexceptions",
             _ => "other",
         };
         self.metrics.policy_checks.with_label_values(&[resource, decision]).inc();
@@ -122,7 +129,7 @@ impl Checker {
             dry_run = request.is_some_and(Request::is_dry_run),
             decision,
             reason = answer.denial.as_ref().map(|d| d.message.as_str()),
-            "a written policy or configuration was checked"
+            "a written policy, exception or configuration was checked"
         );
     }
 }
@@ -152,7 +159,7 @@ async fn serve(
 pub fn counter(metrics: &metrics::Metrics) -> Result<IntCounterVec, metrics::Error> {
     metrics.counters(
         "smartops_webhook_policy_checks_total",
-        "Policies and configurations checked before they were written.",
+        "Policies, exceptions and configurations checked before they were written.",
         &["resource", "decision"],
     )
 }
@@ -171,8 +178,8 @@ fn is_same(old: &RawValue, new: &RawValue) -> bool {
 }
 
 fn by_automation(request: &Request<'_>) -> Answer {
-    let message = "automation may write neither policies nor configuration, whatever a policy names; have an operator \
-                   write it";
+    let message = "automation may write neither policies nor exceptions nor configuration, whatever a policy names; \
+                   have an operator write it";
     denied(
         request,
         &format!("rule {}: {message}", Rule::Unnamed),

@@ -10,7 +10,9 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use smartops_change::{Change, Operation, Request, Resource};
 use smartops_guard::history::Record;
-use smartops_guard::{Amendment, Facts, Judgement, Needs, Outcome, Subject, Watched, amend, judge};
+use smartops_guard::{
+    Amendment, BreakGlass, Facts, Judgement, Needs, Outcome, Subject, Watched, amend, judge,
+};
 use smartops_process::clock::Clock;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
@@ -18,6 +20,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::admission::envelope::{self, Envelope};
 use crate::admission::reply::Answer;
 use crate::admission::{Audience, Half};
+use crate::break_glass::Alarm;
 use crate::decisions::{self, Decision};
 use crate::gathered::{Gathered, Sources};
 use crate::history::Histories;
@@ -50,6 +53,7 @@ pub struct Reviewer {
     board: Arc<Board>,
     histories: Arc<Histories>,
     live: Live,
+    alarm: Alarm,
     metrics: WebhookMetrics,
     places: Semaphore,
 }
@@ -60,6 +64,7 @@ struct Reviewed {
     answer: Answer,
     outcomes: Vec<Outcome>,
     automation: bool,
+    broken: Option<Box<BreakGlass>>,
 }
 
 /// What one pass of the judgement came to.
@@ -75,9 +80,10 @@ impl Reviewer {
         board: Arc<Board>,
         histories: Arc<Histories>,
         live: Live,
+        alarm: Alarm,
         metrics: WebhookMetrics,
     ) -> Self {
-        Self { board, histories, live, metrics, places: Semaphore::new(MAX_IN_FLIGHT) }
+        Self { board, histories, live, alarm, metrics, places: Semaphore::new(MAX_IN_FLIGHT) }
     }
 
     /// Answers one review before its deadline, and tells the decision.
@@ -99,6 +105,9 @@ impl Reviewer {
             took: asked.started.elapsed(),
         };
         decisions::tell(&decision, &self.metrics);
+        if let (Some(broken), Ok(request)) = (&reviewed.broken, &envelope.request) {
+            self.alarm.ring(&envelope.uid, request, broken);
+        }
         if !self.board.recent().note(&decision, Clock.now()) {
             self.metrics.dropped_decisions.inc();
         }
@@ -168,6 +177,7 @@ impl Reviewer {
         let past = self.past(&change);
         let namespace = change.namespace().map(|name| self.histories.namespace(name));
         let known = relatives::known(&change, &self.histories);
+        let exceptions = self.board.exceptions().of(change.namespace());
         let facts = Facts {
             policies: snapshot.index.policies(change.namespace()),
             selecting: snapshot.index.selecting(change.name()),
@@ -180,13 +190,15 @@ impl Reviewer {
             revisions: gathered.revisions(),
             related: gathered.related(known.as_ref()),
             whole: gathered.whole(),
+            exceptions: &exceptions,
         };
         let judged = match asked.half {
             Half::Mutating => amend(&change, &subject, &facts, now).map(amended),
             Half::Validating => match judge(&change, &subject, &facts, now) {
-                Judgement::Final(verdict) => {
-                    let outcomes = verdict.outcomes.clone();
-                    Ok(Reviewed { answer: verdict.into(), outcomes, automation: false })
+                Judgement::Final(mut verdict) => {
+                    let outcomes = std::mem::take(&mut verdict.outcomes);
+                    let broken = verdict.break_glass.take();
+                    Ok(Reviewed { answer: verdict.into(), outcomes, automation: false, broken })
                 }
                 Judgement::Needs(needs) => Err(needs),
             },
@@ -260,7 +272,7 @@ fn amended(amendment: Amendment) -> Reviewed {
                 ..Answer::default()
             },
             outcomes: amendment.outcomes,
-            automation: false,
+            ..Reviewed::default()
         },
         Err(error) => Reviewed::undecided(&error.to_string()),
     }

@@ -27,9 +27,11 @@ use smartops_guard::registration::Demand;
 use smartops_process::watch::Event;
 use tokio::sync::{Notify, watch};
 
+pub(crate) use self::listing::Listing;
 use self::sources::{Config, Force, Policy, Sources};
 pub use self::stored::{Stored, Unread};
 use crate::decisions::recent::Recent;
+use crate::exceptions::Exceptions;
 use crate::metrics::WebhookMetrics;
 use crate::status::{Report, Standing};
 
@@ -52,6 +54,7 @@ pub struct Board {
     changes: watch::Sender<()>,
     reported: Notify,
     recent: Recent,
+    exceptions: Exceptions,
     metrics: WebhookMetrics,
 }
 
@@ -64,6 +67,7 @@ impl Board {
             changes: watch::Sender::new(()),
             reported: Notify::new(),
             recent: Recent::default(),
+            exceptions: Exceptions::default(),
             metrics,
         })
     }
@@ -76,6 +80,11 @@ impl Board {
     /// Tells whenever there is another configuration or there are other policies.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
+    }
+
+    /// The exceptions from policies, which change more often than what they are from.
+    pub fn exceptions(&self) -> &Exceptions {
+        &self.exceptions
     }
 
     /// What policies did lately, for their status.

@@ -34,6 +34,8 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
 use crate::admission::http::{BODY_LIMIT, router};
+use crate::break_glass;
+
 use crate::history::Histories;
 use crate::live::Live;
 use crate::metrics::WebhookMetrics;
@@ -114,7 +116,8 @@ async fn start_with(
     }
     histories.observe(Event::<Workload>::InitDone);
     let live = Live::new(client, metrics.clone());
-    let reviewer = Reviewer::new(fill(&metrics), histories, live, metrics);
+    let (alarm, _events) = break_glass::alarm(&metrics);
+    let reviewer = Reviewer::new(fill(&metrics), histories, live, alarm, metrics);
     let names = Names::new(["127.0.0.1"]).unwrap();
     let bundle = issue::all(&names, Clock.now()).unwrap();
     let resolver = Resolver::new();

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::allowance::Allowance;
 use super::coverage::Coverage;
 use super::fit::{Objects, Subjects};
 use super::kind::{GuardrailPolicySpec, Match, Mode};
@@ -23,6 +24,7 @@ pub struct CompiledPolicy {
     pub(super) subjects: Subjects,
     pub(super) conditions: Conditions,
     rules: Rules,
+    allowance: Allowance,
     named: String,
 }
 
@@ -106,6 +108,7 @@ fn assemble(name: &str, spec: &GuardrailPolicySpec, flaws: &mut Vec<Flaw>) -> Co
         mode: spec.mode,
         named: named(&coverage),
         rules: Rules::compile(&spec.rules, flaws),
+        allowance: Allowance::compile(&spec.exceptions, &spec.rules, flaws),
         subjects: Subjects::compile(spec.match_.subjects.as_ref()),
         coverage,
         namespaces,
@@ -147,6 +150,11 @@ impl CompiledPolicy {
 
     pub(crate) fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// Which exceptions from it there may be.
+    pub(crate) fn allowance(&self) -> &Allowance {
+        &self.allowance
     }
 
     pub(super) fn namespaces(&self) -> Option<&Namespaces> {

@@ -1,5 +1,6 @@
 //! The policies every installation starts with.
 
+use super::allowance::ExceptionsSpec;
 use super::kind::{
     GuardrailPolicy, GuardrailPolicySpec, KindMatch, Match, Mode, NamespaceMatch, OperationName,
     SubjectMatch, SubjectSet,
@@ -74,6 +75,7 @@ fn automation() -> GuardrailPolicySpec {
             images: Some(ImagesSpec { change: ImageRule::Deny, ..ImagesSpec::default() }),
             ..RulesSpec::default()
         },
+        exceptions: ExceptionsSpec::default(),
     }
 }
 
@@ -99,6 +101,7 @@ fn baseline() -> GuardrailPolicySpec {
             replicas: Some(ReplicasSpec { min: Some(1), max: Some(10), ..ReplicasSpec::default() }),
             ..RulesSpec::default()
         },
+        exceptions: ExceptionsSpec::default(),
     }
 }
 

@@ -135,6 +135,11 @@ impl Index {
         })
     }
 
+    /// The policy of this name.
+    pub fn named(&self, name: &str) -> Option<&Arc<CompiledPolicy>> {
+        self.policies.iter().find(|policy| **policy.name() == *name)
+    }
+
     fn at(&self, name: &str) -> &Place {
         self.by_name.get(name).unwrap_or(&self.elsewhere)
     }

@@ -10,6 +10,7 @@ use smartops_change::Operation;
 use smartops_common::config::ServiceAccount;
 use smartops_common::denial::Rule;
 
+use super::allowance::ExceptionsSpec;
 use crate::rules::RulesSpec;
 use crate::verdict::Effect;
 
@@ -47,6 +48,9 @@ pub struct GuardrailPolicySpec {
     /// What they may not do. A policy without rules still names its writes for the automation it includes.
     #[serde(default)]
     pub rules: RulesSpec,
+    /// Which exceptions from it there may be.
+    #[serde(default)]
+    pub exceptions: ExceptionsSpec,
 }
 
 /// Which writes a policy means. Every part must fit.
@@ -254,6 +258,8 @@ pub enum DecisionName {
     Warn,
     /// It noted it.
     Audit,
+    /// It let it pass because of an exception or a broken glass.
+    Except,
 }
 
 impl From<Effect> for DecisionName {
@@ -263,6 +269,7 @@ impl From<Effect> for DecisionName {
             Effect::Clamp => Self::Clamp,
             Effect::Warn => Self::Warn,
             Effect::Audit => Self::Audit,
+            Effect::Except => Self::Except,
         }
     }
 }

@@ -25,9 +25,11 @@ const AUTOMATION_GROUPS: [&str; 7] = [
     "rbac.authorization.k8s.io",
 ];
 /// SmartOps' own kinds, of which automation may write none. Remediations are the controller's to write.
-const OWN_KINDS: [&str; 6] = [
+const OWN_KINDS: [&str; 8] = [
     "guardrailpolicies",
     "guardrailpolicies/*",
+    "guardrailexceptions",
+    "guardrailexceptions/*",
     "smartopsconfigs",
     "smartopsconfigs/*",
     "changeledgers",
@@ -126,9 +128,9 @@ pub(super) fn people(
     entries
 }
 
-/// Written policies and configuration: everybody's, everywhere.
+/// Written policies, exceptions and configuration: everybody's, everywhere.
 pub(super) fn policies() -> Entry {
-    let resources = ["guardrailpolicies", "smartopsconfigs"];
+    let resources = ["guardrailpolicies", "guardrailexceptions", "smartopsconfigs"];
     let rule = RuleWithOperations {
         operations: Some(vec!["CREATE".to_owned(), "UPDATE".to_owned()]),
         ..rule(&[names::GROUP], &resources, ANY_VERSION, "*")

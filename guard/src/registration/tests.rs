@@ -334,7 +334,7 @@ fn automation_is_asked_about_everything_in_its_groups_and_custom_resources_it_is
     let everybody = entries(work_out(&[demand(&spec)]).validating[0].webhooks.as_ref());
     assert_eq!(given, everybody);
     let every = "CREATE,UPDATE,DELETE,CONNECT";
-    let own = "smartops.dev/guardrailpolicies,guardrailpolicies/*,smartopsconfigs,smartopsconfigs/*,changeledgers,changeledgers/*";
+    let own = "smartops.dev/guardrailpolicies,guardrailpolicies/*,guardrailexceptions,guardrailexceptions/*,smartopsconfigs,smartopsconfigs/*,changeledgers,changeledgers/*";
     let groups = ",apps,batch,autoscaling,networking.k8s.io,policy,rbac.authorization.k8s.io";
     assert_eq!(
         entries(work_out(&[demand(&spec)]).validating[0].webhooks.as_ref()),
@@ -379,7 +379,9 @@ fn written_policies_and_configuration_are_checked_whoever_writes_them() {
     assert_eq!(webhook.match_conditions.as_ref().map(Vec::len), Some(0));
     assert_eq!(
         entries(all.validating[2].webhooks.as_ref()),
-        ["policies [] CREATE,UPDATE smartops.dev/guardrailpolicies,smartopsconfigs"]
+        [
+            "policies [] CREATE,UPDATE smartops.dev/guardrailpolicies,guardrailexceptions,smartopsconfigs"
+        ]
     );
 }
 

@@ -1,8 +1,9 @@
 //! One recorded review, judged as the server would: the mutating half first, the validating half on what it made of
 //! the object.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -10,6 +11,7 @@ use serde_json::Value;
 use smartops_change::{Operation, TemplateDigest};
 use smartops_common::config::SmartOpsConfigSpec;
 use smartops_common::denial::Cause;
+use smartops_guard::exception::Exception;
 use smartops_guard::history::{NamespaceRecord, Recent, Record, Rolled};
 use smartops_guard::policy::Index;
 use smartops_guard::{
@@ -28,6 +30,8 @@ pub(super) struct Judge {
     pub(super) config: SmartOpsConfigSpec,
     pub(super) index: Index,
     pub(super) namespaces: BTreeSet<String>,
+    /// By namespace.
+    pub(super) exceptions: BTreeMap<String, Vec<Arc<Exception>>>,
     /// Objects whose labels are known.
     pub(super) given: Vec<Document>,
     pub(super) now: Timestamp,
@@ -139,6 +143,8 @@ impl Judge {
         let namespace = NamespaceRecord::default();
         let mut untold = Vec::new();
         let kin = kin::of(&change, &self.given, &record, &mut untold);
+        let exceptions = change.namespace().and_then(|namespace| self.exceptions.get(namespace));
+        let exceptions = exceptions.map_or(&[][..], Vec::as_slice);
         let mut facts = Facts {
             policies: self.index.policies(change.namespace()),
             selecting: self.index.selecting(change.name()),
@@ -150,6 +156,7 @@ impl Judge {
             revisions: Revisions::NotAsked,
             related: Related::NotAsked,
             whole: Whole::NotAsked,
+            exceptions,
         };
         let whole = kin::whole(&change, &self.given);
         if let Some(name) = change.namespace()
@@ -157,8 +164,8 @@ impl Judge {
         {
             unknown.push(format!("the labels of namespace {name} (--namespaces)"));
         }
-        // Relatives may have to be known to see that revisions are lacking: three passes at most.
-        for _ in 0..3 {
+        // What is lacking may show one after the other: a pass more than there are things to be known.
+        for _ in 0..4 {
             match judge(&At { change: &change, subject: &subject, facts }) {
                 Ok(judged) => return Ok(judged),
                 Err(needs) => {

@@ -85,6 +85,33 @@ fn a_review_is_judged_by_the_policies_given_and_the_exit_code_says_what_came_of_
 }
 
 #[test]
+fn an_exception_among_the_policies_lifts_what_it_says_until_its_end() {
+    let folder = Folder::new("exceptions");
+    let policy = folder.file("policy.yaml", POLICY);
+    let review = folder.file("review.json", &scale(6).to_string());
+    let exception = |ticket: &str| {
+        let text = json!({
+            "apiVersion": "smartops.dev/v1alpha1", "kind": "GuardrailException",
+            "metadata": {"namespace": "shop", "name": "sale"},
+            "spec": {
+                "policy": "small", "rules": ["replicas"],
+                "target": {"group": "apps", "kind": "Deployment", "name": "web"},
+                "reason": "the sale", "ticket": ticket, "expiresAt": "2026-01-01T12:00:00Z",
+            },
+        });
+        folder.file("exception.json", &text.to_string())
+    };
+    let file = exception("T-1");
+    let at = |now: &str| run_with(&["-f", &review, "-p", &policy, "-p", &file, "--now", now]);
+    let (code, text, _) = at("2026-01-01T11:59:59Z");
+    assert!(code == 0 && text.contains("excepted by shop/sale"), "{text}");
+    assert_eq!(at("2026-01-01T12:00:00Z").0, 1);
+    let file = exception("");
+    let (code, _, errors) = run_with(&["-f", &review, "-p", &policy, "-p", &file]);
+    assert!(code == 2 && errors.contains("exception shop/sale: spec.ticket"), "{errors}");
+}
+
+#[test]
 fn what_only_a_cluster_knows_is_given_by_flags() {
     let folder = Folder::new("flags");
     let policy = folder.file("policy.yaml", POLICY);

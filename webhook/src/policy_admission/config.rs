@@ -44,6 +44,7 @@ pub(super) fn check(_name: &str, spec: &str) -> Checked {
     each(&accounts, &field("serviceAccounts"), &mut flaws, user);
     let excluded = &spec.guarded.exclude_namespaces;
     each(excluded, "spec.guarded.excludeNamespaces", &mut flaws, |_| None);
+    glass(&spec, &mut flaws);
     if let Err(too_much) = registrations(&spec, &[], &Reach::Service, None) {
         flaws.push(too_much);
     }
@@ -57,6 +58,24 @@ pub(super) fn check(_name: &str, spec: &str) -> Checked {
         })
         .collect();
     Checked { flaws, warnings }
+}
+
+/// Whoever may break the glass is a group of few people: never everybody, never automation.
+fn glass(spec: &SmartOpsConfigSpec, flaws: &mut Vec<Flaw>) {
+    let refuse = |group: &str| {
+        let is_everybody = group != "system:masters" && GROUPS_OF_ALL.contains(&group);
+        let of_accounts = group.strip_prefix("system:serviceaccounts:").is_some();
+        if is_everybody || of_accounts {
+            Some(format!(
+                "{group:?} holds more than the few people who may break the glass; name a group of theirs"
+            ))
+        } else if spec.automation.groups.iter().any(|automation| automation == group) {
+            Some(format!("{group:?} is automation, which never breaks the glass"))
+        } else {
+            None
+        }
+    };
+    each(&spec.break_glass.groups, "spec.breakGlass.groups", flaws, refuse);
 }
 
 fn flaw(field: impl Into<String>, reason: impl Into<String>) -> Flaw {

@@ -18,6 +18,19 @@ fn checker() -> Checker {
     board.namespace(Event::<Namespace>::Init);
     board.config(Event::InitApply(SmartOpsConfig::new("default", SmartOpsConfigSpec::default())));
     board.config(Event::InitDone);
+    for policy in smartops_guard::policy::shipped() {
+        board.policy(Event::InitApply(policy.into()));
+    }
+    for (name, exceptions) in [
+        ("closed", json!({"allowed": false})),
+        ("owned", json!({"writerGroups": ["owners"]})),
+        ("open", json!({"writerGroups": ["owners", "system:authenticated"]})),
+    ] {
+        let mut spec = policy(&json!({"replicas": {"max": 5}}));
+        spec["exceptions"] = exceptions;
+        let stored = json!({"metadata": {"name": name}, "spec": spec});
+        board.policy(Event::InitApply(serde_json::from_value(stored).unwrap()));
+    }
     board.policy(Event::<Stored>::InitDone);
     board.namespace(Event::<Namespace>::InitDone);
     Checker::new(board, metrics)
@@ -29,7 +42,8 @@ fn review(user: &str, resource: &str, old: Option<&Value>, new: &Value) -> Answe
     let body = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
         "uid": "u", "operation": operation, "name": "p",
         "resource": {"group": "smartops.dev", "version": "v1alpha1", "resource": resource},
-        "userInfo": {"username": user}, "object": object(new), "oldObject": old.map(object),
+        "userInfo": {"username": user, "groups": ["system:authenticated"]},
+        "object": object(new), "oldObject": old.map(object),
     }})
     .to_string();
     checker().review(&Envelope::read(body.as_bytes()).unwrap())
@@ -103,9 +117,14 @@ fn a_bad_policy_that_stands_may_have_its_finaliser_removed_but_not_be_made_bad_i
 }
 
 #[test]
-fn automation_writes_neither_and_people_do() {
+fn automation_writes_none_of_them_and_people_do() {
     let good = policy(&json!({"replicas": {"min": 1}}));
-    for (resource, spec) in [("guardrailpolicies", &good), ("smartopsconfigs", &json!({}))] {
+    let lasting = exception(&json!({}));
+    for (resource, spec) in [
+        ("guardrailpolicies", &good),
+        ("guardrailexceptions", &lasting),
+        ("smartopsconfigs", &json!({})),
+    ] {
         let denied = review(AUTOMATION, resource, None, spec);
         assert_eq!(denied.denial.unwrap().leading_rule(), Some(Rule::Unnamed), "{resource}");
         assert!(review(AUTOMATION, resource, Some(spec), spec).denial.is_some(), "{resource}");
@@ -259,4 +278,85 @@ fn an_expression_that_sees_another_object_at_a_neighbour_is_warned_about() {
     );
     spec["match"]["conditions"][0]["expression"] = json!("request.namespace == 'objects'");
     assert_eq!(review(PEOPLE, "guardrailpolicies", None, &spec).warnings, [] as [&str; 0]);
+}
+
+/// An exception from the shipped baseline that ends in an hour; `changed` over it.
+fn exception(changed: &Value) -> Value {
+    let mut spec = json!({
+        "policy": "smartops-baseline", "rules": ["replicas"],
+        "target": {"group": "apps", "kind": "Deployment", "name": "web"},
+        "reason": "the sale", "ticket": "T-1", "expiresAt": in_minutes(60),
+    });
+    for (key, value) in changed.as_object().unwrap() {
+        spec[key] = value.clone();
+    }
+    spec
+}
+
+fn in_minutes(minutes: i64) -> String {
+    let now = Clock.now();
+    now.checked_add(jiff::SignedDuration::from_mins(minutes)).unwrap().to_string()
+}
+
+#[test]
+fn an_exception_that_lifts_nothing_or_too_much_is_denied_by_its_field_and_its_good_twin_passes() {
+    let good = exception(&json!({}));
+    assert_eq!(review(PEOPLE, "guardrailexceptions", None, &good), Answer::allowed());
+    for (changed, field) in [
+        (json!({"policy": "nobodys"}), "spec.policy"),
+        (json!({"rules": ["replicas", "images"]}), "spec.rules"),
+        (json!({"rules": ["unnamed"]}), "spec"),
+        (json!({"rules": ["undecided"]}), "spec"),
+        (json!({"reason": " "}), "spec.reason"),
+        (json!({"ticket": " "}), "spec.ticket"),
+        (json!({"expiresAt": in_minutes(-1)}), "spec.expiresAt"),
+        (json!({"expiresAt": in_minutes(24 * 60 + 1)}), "spec.expiresAt"),
+        (json!({"policy": "closed"}), "spec.policy"),
+        (json!({"policy": "owned"}), "spec.policy"),
+        (json!({"until": "2026-11-27T18:00:00Z"}), "spec"),
+    ] {
+        let denied = review(PEOPLE, "guardrailexceptions", None, &exception(&changed));
+        assert_eq!(fields(&denied), [field], "{changed}");
+        assert_eq!(denied.denial.unwrap().leading_rule(), Some(Rule::Invalid), "{changed}");
+    }
+    for changed in [json!({"expiresAt": in_minutes(24 * 60 - 1)}), json!({"policy": "open"})] {
+        let written = review(PEOPLE, "guardrailexceptions", None, &exception(&changed));
+        assert_eq!(written, Answer::allowed(), "{changed}");
+    }
+}
+
+#[test]
+fn an_expired_exception_may_be_edited_in_its_metadata_and_in_nothing_else() {
+    let expired = exception(&json!({"expiresAt": in_minutes(-1)}));
+    let update = |new: &Value| review(PEOPLE, "guardrailexceptions", Some(&expired), new);
+    assert_eq!(update(&expired), Answer::allowed());
+    let mut other = expired.clone();
+    other["reason"] = json!("the sale goes on");
+    assert_eq!(fields(&update(&other)), ["spec.expiresAt", "spec"]);
+    let revived = exception(&json!({"expiresAt": in_minutes(60)}));
+    assert_eq!(fields(&update(&revived)), ["spec"]);
+    let lasting = exception(&json!({"expiresAt": in_minutes(1)}));
+    assert_eq!(review(PEOPLE, "guardrailexceptions", Some(&lasting), &revived), Answer::allowed());
+}
+
+#[test]
+fn whoever_breaks_the_glass_is_named_by_a_group_of_few_people() {
+    let review = |groups: Value| {
+        let spec = json!({"breakGlass": {"groups": groups}, "automation": {"groups": ["bots"]}});
+        review(PEOPLE, "smartopsconfigs", None, &spec)
+    };
+    for (groups, place) in [
+        (json!(["system:authenticated"]), 0),
+        (json!(["oncall", "system:serviceaccounts"]), 1),
+        (json!(["system:serviceaccounts:shop"]), 0),
+        (json!(["bots"]), 0),
+        (json!([""]), 0),
+        (json!(["oncall", "oncall"]), 1),
+    ] {
+        let expected = format!("spec.breakGlass.groups[{place}]");
+        assert_eq!(fields(&review(groups.clone())), [expected], "{groups}");
+    }
+    for groups in [json!(["oncall"]), json!(["oncall", "system:masters"]), json!([])] {
+        assert_eq!(review(groups.clone()), Answer::allowed(), "{groups}");
+    }
 }

@@ -2,25 +2,31 @@
 
 use std::collections::BTreeSet;
 
-use kube::{Resource, ResourceExt};
+use kube::Resource;
+use kube::api::ObjectMeta;
 use smartops_process::watch::Event;
 
 /// The state of one watch's lists.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
-    /// Names told by the list under way.
-    told: Option<BTreeSet<String>>,
+    /// Namespaces and names told by the list under way.
+    told: Option<BTreeSet<(String, String)>>,
     complete: bool,
 }
 
-/// The names a completed list told; every other is gone.
+/// The namespaces and names a completed list told; every other is gone.
 #[derive(Debug)]
-pub(crate) struct Told(BTreeSet<String>);
+pub(crate) struct Told(BTreeSet<(String, String)>);
 
 impl Told {
-    /// Whether the list did not tell this name.
+    /// Whether the list did not tell this name of a cluster-scoped object.
     pub(crate) fn is_gone(&self, name: &str) -> bool {
-        !self.0.contains(name)
+        self.is_gone_from("", name)
+    }
+
+    /// Whether the list did not tell this name in this namespace.
+    pub(crate) fn is_gone_from(&self, namespace: &str, name: &str) -> bool {
+        !self.0.contains(&(namespace.to_owned(), name.to_owned()))
     }
 }
 
@@ -29,10 +35,8 @@ impl Listing {
     pub(crate) fn follow<K: Resource>(&mut self, event: &Event<K>) -> Option<Told> {
         match event {
             Event::Init => self.told = Some(BTreeSet::new()),
-            Event::InitApply(object) => self.note(object.name_any()),
-            Event::Unreadable { metadata, .. } => {
-                self.note(metadata.name.clone().unwrap_or_default());
-            }
+            Event::InitApply(object) => self.note(object.meta()),
+            Event::Unreadable { metadata, .. } => self.note(metadata),
             Event::InitDone => {
                 self.complete = true;
                 return self.told.take().map(Told);
@@ -47,9 +51,10 @@ impl Listing {
         self.complete && self.told.is_none()
     }
 
-    fn note(&mut self, name: String) {
+    fn note(&mut self, metadata: &ObjectMeta) {
         if let Some(told) = &mut self.told {
-            told.insert(name);
+            let text = |text: &Option<String>| text.clone().unwrap_or_default();
+            told.insert((text(&metadata.namespace), text(&metadata.name)));
         }
     }
 }

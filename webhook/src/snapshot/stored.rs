@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use smartops_guard::policy::{
-    GuardrailPolicy, GuardrailPolicySpec, GuardrailPolicyStatus, KindMatch, Match, Mode,
-    NamespaceMatch, OperationName, SubjectMatch, SubjectSet,
+    ExceptionsSpec, GuardrailPolicy, GuardrailPolicySpec, GuardrailPolicyStatus, KindMatch, Match,
+    Mode, NamespaceMatch, OperationName, SubjectMatch, SubjectSet,
 };
 use smartops_guard::rules::RulesSpec;
 
@@ -121,6 +121,7 @@ fn match_alone(spec: &Value) -> Option<GuardrailPolicySpec> {
         },
         mode: read(&spec["mode"]).unwrap_or(Mode::Enforce),
         rules: RulesSpec::default(),
+        exceptions: ExceptionsSpec::default(),
     })
 }
 
