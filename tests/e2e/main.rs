@@ -6,6 +6,7 @@ mod bypass;
 mod cluster;
 mod crash;
 mod drain;
+mod exceptions;
 mod ledger;
 mod memory;
 mod outage;
