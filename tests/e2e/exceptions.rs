@@ -1,15 +1,16 @@
 //! Exceptions and the broken glass: what an operator lifts passes at once, for that object alone and until its end; who
 //! may break the glass does so in sight of everybody; automation can do neither.
 
+use std::fs;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use smartops_tests::http::Client;
-use smartops_tests::metrics;
 use smartops_tests::programs::Program;
 use smartops_tests::wait::{Seen, eventually};
+use smartops_tests::{metrics, process};
 
 use crate::scene::Scene;
 use crate::support::shared;
@@ -74,6 +75,9 @@ fn an_exception_lets_one_object_past_one_rule_until_its_end() -> Result<()> {
     let again = scene.kubectl("developer", &scale("deployment/web", "--replicas=12"))?;
     let warning = format!("smartops-baseline/replicas: excepted by {}/sale until", scene.name());
     ensure!(again.succeeded && again.text().contains(&warning), "{}", again.text());
+    let by = format!("smartops-baseline/replicas by {}/sale", scene.name());
+    let noted = scene.noted("web", "excepted-by")?;
+    ensure!(noted.len() == 2 && noted.iter().all(|note| *note == by), "{noted:?}");
     // Nobody else's, and nothing that another policy refuses.
     scene.denied("developer", &scale("deployment/api", "--replicas=11"), &["rule replicas"])?;
     scene.denied("agent", &scale("deployment/web", "--replicas=13"), &["smartops-automation"])?;
@@ -185,6 +189,15 @@ fn a_member_breaks_the_glass_with_a_reason_in_sight_of_everybody_and_nobody_else
     // On the object itself as on its Scale.
     let patch = ["patch", "deployment/web", "-p", r#"{"spec":{"replicas":12}}"#];
     scene.allowed("admin", &as_member(&patch))?;
+    let (by, why) = (scene.noted("web", "excepted-by")?, scene.noted("web", "break-glass")?);
+    ensure!(by == vec!["smartops-baseline/replicas by break-glass"; 2], "{by:?}");
+    ensure!(why == vec!["the shop is down"; 2], "{why:?}");
+    let log = fs::read_to_string(process::log(shared()?.dir(), "webhook"))?;
+    let told = |line: &&str| {
+        let words = ["\"WARN\"", "the glass was broken", "\"user\":\"olga\"", scene.name()];
+        words.iter().all(|word| line.contains(word)) && line.contains("\"dry_run\":false")
+    };
+    ensure!(log.lines().filter(told).count() == 2, "the log does not tell both uses");
     let notes = eventually(SECONDS, "both uses are Events", || {
         let list = scene.allowed("admin", &["get", "events.events.k8s.io", "-o", "json"])?;
         let list: Value = serde_json::from_str(&list)?;

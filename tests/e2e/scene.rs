@@ -154,6 +154,15 @@ impl Scene {
         Ok(writes.iter().filter(by_controller).count())
     }
 
+    /// What the webhook noted under a key of the committed writes to a Deployment and its Scale, in the API server's
+    /// own audit log.
+    pub(crate) fn noted(&self, name: &str, key: &str) -> Result<Vec<String>> {
+        let writes = self.namespace.cluster.writes()?;
+        let own =
+            writes.iter().filter(|w| w.committed() && w.is_for("deployments", self.name(), name));
+        Ok(own.filter_map(|write| write.noted(key).map(str::to_owned)).collect())
+    }
+
     /// Every Remediation of the namespace.
     pub(crate) fn remediations(&self) -> Result<Vec<Value>> {
         let text = self.allowed("admin", &["get", "remediations", "-o", "json"])?;

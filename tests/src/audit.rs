@@ -1,5 +1,6 @@
 //! What the API server says was written, by whom: its audit log, one JSON object a line.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -30,12 +31,20 @@ pub struct Write {
     pub code: u16,
     /// The request's body, where the audit policy keeps it.
     pub body: Option<Value>,
+    /// What admission noted, by `<webhook>/<key>`.
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl Write {
     /// Whether the object was changed by it, as far as the answer tells: accepted, and no dry run.
     pub fn committed(&self) -> bool {
         !self.dry_run && (200..300).contains(&self.code)
+    }
+
+    /// What a webhook noted under a key.
+    pub fn noted(&self, key: &str) -> Option<&str> {
+        let is_it = |name: &str| name.rsplit_once('/').is_some_and(|(_, own)| own == key);
+        self.annotations.iter().find(|(name, _)| is_it(name)).map(|(_, value)| value.as_str())
     }
 
     /// Whether it is about this object: `deployments` or any subresource of it.
@@ -55,6 +64,8 @@ struct Line {
     object_ref: Option<Reference>,
     response_status: Option<Status>,
     request_object: Option<Value>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -106,6 +117,7 @@ fn parse(text: &str) -> Result<Vec<Write>> {
             dry_run: query.split('&').any(|pair| pair.starts_with("dryRun=")),
             code: line.response_status.and_then(|status| status.code).unwrap_or_default(),
             body: line.request_object,
+            annotations: line.annotations,
         });
     }
     Ok(writes)
