@@ -14,8 +14,8 @@ mod unjudged;
 
 pub use self::allowance::ExceptionsSpec;
 pub use self::compile::{CompileError, CompiledPolicy, Flaw, blind, compile};
-pub(crate) use self::coverage::Reach;
 pub use self::coverage::{Covered, ends_a_pod};
+pub(crate) use self::coverage::{Reach, has_history};
 pub use self::defaults::shipped;
 pub(crate) use self::fit::Fit;
 pub use self::index::{Applied, Index};

@@ -29,6 +29,12 @@ const KNOWN: [(&str, &str, &str, &str); 8] = [
     ("batch", "v1", "CronJob", "cronjobs"),
 ];
 
+/// The kind a resource is of, where that is known; else empty.
+pub(crate) fn kind_of(group: &str, plural: &str) -> &'static str {
+    let known = KNOWN.iter().find(|(g, _, _, p)| *g == group && *p == plural);
+    known.map_or("", |(_, _, kind, _)| kind)
+}
+
 /// What was read.
 #[derive(Debug, Default)]
 pub struct Relatives {
@@ -116,8 +122,7 @@ pub fn known(change: &Change<'_>, histories: &Histories) -> Option<Relatives> {
 fn first(change: &Change<'_>) -> Vec<Named> {
     let asked = change.resource();
     if !asked.subresource.is_empty() && !matches!(change.kind(), Kind::Pod) {
-        let known = KNOWN.iter().find(|(g, _, _, p)| *g == asked.group && *p == asked.resource);
-        let kind = known.map_or("", |(_, _, kind, _)| kind);
+        let kind = kind_of(asked.group, asked.resource);
         return vec![Named {
             relation: Relation::Parent,
             resource: resource(asked.group, asked.version, kind, asked.resource),
@@ -237,12 +242,11 @@ fn shared<K: AsRef<str>, V: AsRef<str>>(labels: impl Iterator<Item = (K, V)>) ->
 impl Relatives {
     fn watched(&mut self, relation: Relation, uid: &str, parent: &Parent, histories: &Histories) {
         let kind = parent.named.kind;
-        let known = KNOWN.iter().find(|(g, _, _, p)| *g == kind.group() && *p == kind.resource());
         self.uids.push(uid.to_owned());
         self.objects.push(RelatedObject {
             relation,
             group: kind.group().to_owned(),
-            kind: known.map_or("", |(_, _, kind, _)| kind).to_owned(),
+            kind: kind_of(kind.group(), kind.resource()).to_owned(),
             name: parent.named.name.to_string(),
             labels: Some(parent.labels.to_map()),
             generation: Some(parent.generation),

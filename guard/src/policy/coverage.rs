@@ -6,6 +6,7 @@ use smartops_change::{Change, Kind, NumberPath, Operation, Owner, Resource};
 use super::compile::Flaw;
 use super::kind::{KindMatch, Match};
 use crate::facts::Related;
+use crate::history::WorkloadKind;
 use crate::rules::RulesSpec;
 
 /// A kind a policy names.
@@ -123,16 +124,7 @@ impl NamedKind {
 
     /// Whether what was observed of it is kept.
     pub(crate) fn has_history(&self) -> bool {
-        let parent = Resource { subresource: "", ..self.resource() };
-        matches!(self.subresource.as_str(), "" | "scale")
-            && matches!(
-                parent.kind(),
-                Kind::Deployment
-                    | Kind::StatefulSet
-                    | Kind::DaemonSet
-                    | Kind::ReplicaSet
-                    | Kind::ReplicationController
-            )
+        matches!(self.subresource.as_str(), "" | "scale") && has_history(self.resource())
     }
 
     /// Whether writes to it can end pods one by one.
@@ -379,6 +371,12 @@ impl NamedKind {
                     | Kind::ReplicationController
             )
     }
+}
+
+/// Whether what was observed of the object of a resource is kept, or of the one that owns it.
+pub(crate) fn has_history(resource: Resource<'_>) -> bool {
+    WorkloadKind::of(resource.group, resource.resource).is_some()
+        || (resource.group, resource.resource) == ("apps", "replicasets")
 }
 
 /// Whether a write ends a pod: its deletion or eviction.

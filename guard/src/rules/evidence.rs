@@ -2,7 +2,7 @@
 //! watch has not reached is about an object that changed just now. What follows from it is each rule's.
 
 use jiff::Timestamp;
-use smartops_change::{Kind, Operation, Owner, Resource};
+use smartops_change::{Kind, Operation, Owner};
 use smartops_common::denial::Rule;
 
 use super::Case;
@@ -10,7 +10,7 @@ use crate::facts::{Related, Relation, Watched};
 use crate::findings::Finding;
 use crate::history::Record;
 use crate::judge::Needs;
-use crate::policy::Reach;
+use crate::policy::{Reach, has_history};
 
 /// What is known of the past of the workload a write is about.
 #[derive(Debug, Clone, Copy)]
@@ -126,15 +126,6 @@ impl<'a> Case<'a> {
             refuses: self.subject.is_automation(),
         }
     }
-}
-
-/// Whether what was observed of the object a Scale is of is kept, or of its owner.
-fn has_history(scale: Resource<'_>) -> bool {
-    let object = Resource { subresource: "", ..scale }.kind();
-    matches!(
-        object,
-        Kind::Deployment | Kind::StatefulSet | Kind::ReplicaSet | Kind::ReplicationController
-    )
 }
 
 /// That what a rule rests on could not be read in time.

@@ -9,18 +9,7 @@ use smartops_guard::history::Record;
 use smartops_guard::{RelatedObject, Relation};
 
 use super::documents::Document;
-
-/// Resources whose kind is known, for the objects subresources are of.
-const KINDS: [(&str, &str); 8] = [
-    ("deployments", "Deployment"),
-    ("statefulsets", "StatefulSet"),
-    ("daemonsets", "DaemonSet"),
-    ("replicasets", "ReplicaSet"),
-    ("replicationcontrollers", "ReplicationController"),
-    ("pods", "Pod"),
-    ("jobs", "Job"),
-    ("cronjobs", "CronJob"),
-];
+use crate::relatives::kind_of;
 
 /// The relatives a review names, nearest first; what is not known of them is told.
 pub(super) fn of(
@@ -33,8 +22,8 @@ pub(super) fn of(
     let named: Vec<(Relation, &str, &str, &str)> = if !asked.subresource.is_empty()
         && change.kind() != Kind::Pod
     {
-        let kind = KINDS.iter().find(|(resource, _)| *resource == asked.resource);
-        vec![(Relation::Parent, asked.group, kind.map_or("", |(_, kind)| kind), change.name())]
+        let kind = kind_of(asked.group, asked.resource);
+        vec![(Relation::Parent, asked.group, kind, change.name())]
     } else {
         let owner = change
             .controller()
@@ -69,7 +58,8 @@ pub(super) fn of(
 
 /// The text of the whole object that a Scale is of, where it was given.
 pub(super) fn whole(change: &Change<'_>, given: &[Document]) -> Option<String> {
-    let kind = KINDS.iter().find(|(resource, _)| *resource == change.resource().resource)?.1;
+    let asked = change.resource();
+    let kind = Some(kind_of(asked.group, asked.resource)).filter(|kind| !kind.is_empty())?;
     let namespace = change.namespace().unwrap_or_default();
     object(given, kind, namespace, change.name()).map(Value::to_string)
 }
