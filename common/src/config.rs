@@ -42,6 +42,12 @@ pub struct SmartOpsConfigSpec {
     /// Who may let a write past every policy.
     #[serde(default)]
     pub break_glass: BreakGlass,
+    /// Who may approve a Remediation that waits for it, and how long an approval counts.
+    #[serde(default)]
+    pub approval: Approval,
+    /// What an outage of the webhook means for people.
+    #[serde(default)]
+    pub people: People,
 }
 
 /// Who counts as automation.
@@ -106,6 +112,63 @@ pub struct BreakGlass {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub groups: Vec<String>,
+}
+
+/// Who may approve, and for how long that counts. Automation never may, whatever its groups.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Approval {
+    /// Groups whose members may; none by default.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub groups: Vec<String>,
+    /// How long a Remediation waits for an approval, and how long one counts. Seconds.
+    #[serde(default = "default_expiry")]
+    #[schemars(range(min = 10, max = 86400))]
+    pub expiry_seconds: u32,
+}
+
+impl Default for Approval {
+    fn default() -> Self {
+        Self { groups: Vec::new(), expiry_seconds: default_expiry() }
+    }
+}
+
+const fn default_expiry() -> u32 {
+    900
+}
+
+/// How people's writes fare.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct People {
+    /// What becomes of them while no webhook answers. Automation's are refused then, whatever stands here.
+    #[serde(default)]
+    pub outage: Outage,
+}
+
+/// What becomes of people's writes while no webhook answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum Outage {
+    /// Writes of guarded workloads wait: they are refused until it answers again.
+    #[default]
+    Fail,
+    /// They pass, held by the rules about numbers and images of Enforce policies, which the API server then judges
+    /// by itself.
+    Backstop,
+    /// They pass.
+    Ignore,
+}
+
+impl Outage {
+    /// The name in configuration, messages and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fail => "Fail",
+            Self::Backstop => "Backstop",
+            Self::Ignore => "Ignore",
+        }
+    }
 }
 
 /// What SmartOps says about its configuration.
@@ -200,6 +263,12 @@ impl SmartOpsConfigSpec {
         self.break_glass.groups.iter().any(is_member) && !self.is_automation(username, groups)
     }
 
+    /// Whether a user with these groups may approve Remediations.
+    pub fn may_approve<S: AsRef<str>>(&self, username: &str, groups: &[S]) -> bool {
+        let is_member = |group: &String| groups.iter().any(|g| g.as_ref() == group);
+        self.approval.groups.iter().any(is_member) && !self.is_automation(username, groups)
+    }
+
     /// Whether people's policies reach this namespace.
     pub fn guards(&self, namespace: &str) -> bool {
         !self.guarded.exclude_namespaces.iter().any(|n| n == namespace)
@@ -263,6 +332,22 @@ mod tests {
             ("system:serviceaccount:smartops-system:smartops-orchestrator", vec!["oncall"], false),
         ] {
             assert_eq!(config.may_break_glass(user, &groups), expected, "{user} {groups:?}");
+        }
+    }
+
+    #[test]
+    fn a_member_may_approve_and_automation_never() {
+        let config = SmartOpsConfigSpec {
+            approval: Approval { groups: vec!["leads".into()], ..Approval::default() },
+            ..config()
+        };
+        for (user, groups, expected) in [
+            ("alice", vec!["leads"], true),
+            ("alice", vec!["lead"], false),
+            ("alice", vec!["leads", "bots"], false),
+            ("ci", vec!["leads"], false),
+        ] {
+            assert_eq!(config.may_approve(user, &groups), expected, "{user} {groups:?}");
         }
     }
 

@@ -60,7 +60,9 @@ pub enum Rule {
     Freeze,
     /// A relabelling that takes an object or a namespace out of a policy.
     Selection,
-    /// A policy or configuration, as it would be written, that cannot be judged by.
+    /// A write that no live attempt of a Remediation announced, or not exactly so, or that nobody approved.
+    Warrant,
+    /// An object of SmartOps' own, as it would be written, that cannot be taken.
     Invalid,
     /// No policy names this write, and automation may do only what is named.
     Unnamed,
@@ -70,7 +72,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule, in the order in which causes are listed.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Images,
         Self::Replicas,
         Self::Resources,
@@ -81,6 +83,7 @@ impl Rule {
         Self::Budget,
         Self::Freeze,
         Self::Selection,
+        Self::Warrant,
         Self::Invalid,
         Self::Unnamed,
         Self::Undecided,
@@ -99,6 +102,7 @@ impl Rule {
             Self::Budget => "budget",
             Self::Freeze => "freeze",
             Self::Selection => "selection",
+            Self::Warrant => "warrant",
             Self::Invalid => "invalid",
             Self::Unnamed => "unnamed",
             Self::Undecided => "undecided",

@@ -7,6 +7,7 @@
 #![allow(unreachable_pub, reason = "kube's KubeSchema expands to pub copies inside functions")]
 
 pub mod action;
+pub mod approval;
 pub mod condition;
 pub mod config;
 pub mod denial;

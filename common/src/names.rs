@@ -34,8 +34,11 @@ pub const PEOPLE_REGISTRATION: &str = "smartops-people";
 /// Registrations that speak for automation.
 pub const AUTOMATION_REGISTRATION: &str = "smartops-automation";
 
-/// The registration that has every written policy and configuration checked, whoever writes it.
-pub const POLICIES_REGISTRATION: &str = "smartops-policies";
+/// The registration that has every write of SmartOps' own kinds checked, whoever writes it.
+pub const OWN_REGISTRATION: &str = "smartops-own";
+
+/// The label, with the value `smartops`, of every object of an installation.
+pub const PART_OF: &str = "app.kubernetes.io/part-of";
 
 /// URL paths of the webhook. Whoever comes by automation's path is automation, whatever else is known of them.
 pub mod path {
@@ -47,8 +50,10 @@ pub mod path {
     pub const MUTATE_AUTOMATION: &str = "/mutate/automation";
     /// Mutating reviews of writes by everybody else.
     pub const MUTATE_PEOPLE: &str = "/mutate/people";
-    /// Validating reviews of policies and configuration themselves, whoever writes them.
-    pub const VALIDATE_POLICIES: &str = "/validate/policies";
+    /// Validating reviews of SmartOps' own kinds, whoever writes them.
+    pub const VALIDATE_OWN: &str = "/validate/own";
+    /// Mutating reviews of SmartOps' own kinds: who asks and who approves is stamped here.
+    pub const MUTATE_OWN: &str = "/mutate/own";
 }
 
 /// Pod-template annotation whose change is a rolling restart, kubectl's own.
@@ -56,6 +61,10 @@ pub const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
 /// Annotation by which a member of a break-glass group lets a write past every policy; its value is the reason.
 pub const BREAK_GLASS: &str = "smartops.dev/break-glass";
+
+/// Begins the cause of every Remediation that nobody made but its requester himself; other causes are the
+/// controller's.
+pub const MANUAL_CAUSE: &str = "manual/";
 
 /// Labels SmartOps puts on its own Remediations, so that they can be listed by target and cause.
 pub mod label {

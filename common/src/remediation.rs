@@ -13,9 +13,9 @@ use sha2::{Digest, Sha256};
 
 pub use self::status::{
     Attempt, AttemptKind, AttemptResult, AttemptTarget, FormerState, Observed, Outcome, Phase,
-    RemediationStatus, SignalReference, Verification, VerificationStatus,
+    Proposal, RemediationStatus, SignalReference, Verification, VerificationStatus,
 };
-use crate::action::Action;
+use crate::action::{Action, Intent, PatchFormat};
 use crate::schema;
 use crate::signal::SignalKind;
 
@@ -32,11 +32,14 @@ use crate::signal::SignalKind;
     status = "RemediationStatus",
     derive = "PartialEq",
     crates(kube_core = "::kube_core"),
+    selectable = "spec.target.uid",
+    selectable = "status.phase",
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Target", type_ = "string", json_path = ".spec.target.name"),
     printcolumn(name = "Action", type_ = "string", json_path = ".spec.action.type"),
     printcolumn(name = "Cause", type_ = "string", json_path = ".spec.cause"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.outcome.reason"),
+    printcolumn(name = "Waits-for", type_ = "string", json_path = ".status.proposal.hash"),
     printcolumn(name = "Dry-run", type_ = "boolean", json_path = ".spec.dryRun", priority = 1),
     printcolumn(
         name = "Requested-by",
@@ -61,27 +64,56 @@ pub struct RemediationSpec {
     #[schemars(length(min = 1, max = 253))]
     pub cause: String,
     /// Which one for this target and cause, from 1.
+    #[serde(default = "first")]
     #[schemars(range(min = 1))]
     pub sequence: u32,
     /// Where the request came from.
     pub source: Source,
-    /// The authenticated caller, not the controller. A ServiceAccount's user name alone may take 339 characters.
+    /// The authenticated caller, not the controller: stamped by admission, unless the controller asks for somebody. A
+    /// ServiceAccount's user name alone may take 339 characters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(min = 1, max = 1024))]
     pub requested_by: String,
+    /// Who made the object: stamped by admission.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub created_by: String,
     /// The signal that began it, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<OriginatingSignal>,
     /// Try it out: the server-side dry run is judged, nothing is written.
     #[serde(default)]
     pub dry_run: bool,
+    /// Write nothing before somebody else has approved exactly what would be written (a RemediationApproval).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_approval: bool,
     /// Wait for the rollout and judge it.
+    #[serde(default = "yes")]
     pub verify: bool,
     /// How long the rollout may take before its end counts as unknown. Seconds.
+    #[serde(default = "default_timeout")]
     #[schemars(range(min = 1, max = 3600))]
     pub verify_timeout_seconds: u32,
     /// Seconds between two looks at the rollout.
+    #[serde(default = "default_poll")]
     #[schemars(range(min = 1, max = 300))]
     pub verify_poll_seconds: u32,
+}
+
+const fn first() -> u32 {
+    1
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn default_timeout() -> u32 {
+    120
+}
+
+const fn default_poll() -> u32 {
+    1
 }
 
 /// The workload a remedy is for.
@@ -145,26 +177,119 @@ pub struct OriginatingSignal {
     pub score: Option<f64>,
 }
 
+/// How far a phase is on its way, in CEL.
+macro_rules! rank {
+    ($object:literal) => {
+        concat!(
+            "(!has(",
+            $object,
+            ".status.phase) || ",
+            $object,
+            ".status.phase == 'Pending' ? 0 : ",
+            $object,
+            ".status.phase == 'AwaitingApproval' ? 1 : ",
+            $object,
+            ".status.phase == 'Executing' ? 2 : ",
+            $object,
+            ".status.phase == 'Verifying' ? 3 : 4)"
+        )
+    };
+}
+
+/// What holds of every write, whoever makes it and whether or not a webhook answers.
+const RULES: [(&str, &str); 8] = [
+    (
+        "has(self.spec.requestedBy) && has(self.spec.createdBy)",
+        "requestedBy and createdBy are stamped when a Remediation is made: SmartOps' admission must be in service",
+    ),
+    ("!has(oldSelf.status) || has(self.status)", "status is the audit trail: it cannot be removed"),
+    (
+        "!has(oldSelf.status) || !has(oldSelf.status.attempts) || (has(self.status.attempts) \
+         && size(self.status.attempts) >= size(oldSelf.status.attempts))",
+        "attempts are only ever added",
+    ),
+    (
+        "!has(oldSelf.status) || !has(oldSelf.status.attempts) || !has(self.status.attempts) || \
+         [0, 1, 2, 3, 4, 5, 6, 7].all(i, i >= size(oldSelf.status.attempts) || i >= size(self.status.attempts) || \
+         (self.status.attempts[i].number == oldSelf.status.attempts[i].number \
+         && self.status.attempts[i].kind == oldSelf.status.attempts[i].kind \
+         && self.status.attempts[i].intent == oldSelf.status.attempts[i].intent \
+         && self.status.attempts[i].target.uid == oldSelf.status.attempts[i].target.uid \
+         && self.status.attempts[i].target.generation == oldSelf.status.attempts[i].target.generation \
+         && self.status.attempts[i].former == oldSelf.status.attempts[i].former \
+         && self.status.attempts[i].leader == oldSelf.status.attempts[i].leader \
+         && self.status.attempts[i].startedAt == oldSelf.status.attempts[i].startedAt \
+         && self.status.attempts[i].deadline == oldSelf.status.attempts[i].deadline))",
+        "what an attempt is to write, of what, by whom and until when never changes",
+    ),
+    (
+        "!has(oldSelf.status) || !has(oldSelf.status.attempts) || !has(self.status.attempts) || \
+         [0, 1, 2, 3, 4, 5, 6, 7].all(i, i >= size(oldSelf.status.attempts) || i >= size(self.status.attempts) || \
+         ((!has(oldSelf.status.attempts[i].sentAt) || has(self.status.attempts[i].sentAt)) \
+         && (!has(oldSelf.status.attempts[i].result) || (has(self.status.attempts[i].result) \
+         && (self.status.attempts[i].result == oldSelf.status.attempts[i].result \
+         || self.status.attempts[i].result == 'Written')) \
+         && self.status.attempts[i].target == oldSelf.status.attempts[i].target)))",
+        "an attempt that has ended stays as it ended, unless its write is found after all",
+    ),
+    (
+        "!has(self.status) || !has(self.status.attempts) || \
+         [0, 1, 2, 3, 4, 5, 6].all(i, i + 1 >= size(self.status.attempts) || has(self.status.attempts[i].result))",
+        "one attempt at a time: the next is added when the last has ended",
+    ),
+    (
+        concat!(
+            "!has(oldSelf.status) || !has(self.status) || ",
+            rank!("self"),
+            " >= ",
+            rank!("oldSelf"),
+            " || (oldSelf.status.phase == 'Verifying' && self.status.phase == 'Executing' \
+             && size(self.status.attempts) > size(oldSelf.status.attempts))"
+        ),
+        "phases only move forward; a further attempt alone leads back from Verifying",
+    ),
+    (
+        concat!(
+            "!has(oldSelf.status) || !has(self.status) || ",
+            rank!("oldSelf"),
+            " < 4 || (self.status.phase == oldSelf.status.phase \
+             && has(self.status.outcome) == has(oldSelf.status.outcome) \
+             && (!has(self.status.outcome) || self.status.outcome == oldSelf.status.outcome) \
+             && has(self.status.attempts) == has(oldSelf.status.attempts) \
+             && (!has(self.status.attempts) || size(self.status.attempts) == size(oldSelf.status.attempts)))"
+        ),
+        "a Remediation that has ended stays as it ended",
+    ),
+];
+
 /// The CustomResourceDefinition, with the transition rules that stand at the schema's root.
 pub fn crd() -> CustomResourceDefinition {
-    schema::with_root_rules(
-        Remediation::crd(),
+    schema::with_root_rules(Remediation::crd(), &RULES)
+}
+
+/// What an approval has to name: a digest of exactly what would be written, of what. Another plan, another target or
+/// another version of its spec is another digest. 64 hex digits.
+pub fn intent_hash(remediation_uid: &str, target: &AttemptTarget, intent: &Intent) -> String {
+    let exact = |number: Option<i32>| number.map(|n| n.to_string()).unwrap_or_default();
+    let (format, body) = intent.patch.as_ref().map_or(("", ""), |patch| {
+        let format = match patch.format {
+            PatchFormat::Strategic => "strategic",
+            PatchFormat::Json => "json",
+        };
+        (format, patch.body.as_str())
+    });
+    hex(
         &[
-            (
-                "!has(oldSelf.status) || has(self.status)",
-                "status is the audit trail: it cannot be removed",
-            ),
-            (
-                "!has(oldSelf.status) || !has(oldSelf.status.attempts) || (has(self.status.attempts) \
-                 && size(self.status.attempts) >= size(oldSelf.status.attempts))",
-                "attempts are only ever added",
-            ),
-            (
-                "!has(oldSelf.status) || !has(oldSelf.status.outcome) || (has(self.status.outcome) \
-                 && self.status.phase == oldSelf.status.phase)",
-                "a Remediation that has ended stays as it ended",
-            ),
+            remediation_uid,
+            &target.uid,
+            &target.generation.to_string(),
+            intent.type_.as_str(),
+            &exact(intent.replicas),
+            intent.restarted_at.as_deref().unwrap_or_default(),
+            format,
+            body,
         ],
+        64,
     )
 }
 
@@ -223,6 +348,32 @@ mod tests {
     }
 
     #[test]
+    fn an_approval_is_for_one_intent_of_one_version_of_one_target() {
+        let target = |uid: &str, generation, version: &str| AttemptTarget {
+            uid: uid.into(),
+            generation,
+            resource_version: version.into(),
+        };
+        let scale = |replicas| Intent {
+            type_: crate::action::ActionType::Scale,
+            replicas: Some(replicas),
+            restarted_at: None,
+            patch: None,
+        };
+        let hash = intent_hash("r", &target("u", 1, "7"), &scale(5));
+        assert_eq!(hash.len(), 64);
+        assert_eq!(hash, intent_hash("r", &target("u", 1, "8"), &scale(5)));
+        for other in [
+            intent_hash("r2", &target("u", 1, "7"), &scale(5)),
+            intent_hash("r", &target("u2", 1, "7"), &scale(5)),
+            intent_hash("r", &target("u", 2, "7"), &scale(5)),
+            intent_hash("r", &target("u", 1, "7"), &scale(6)),
+        ] {
+            assert_ne!(hash, other);
+        }
+    }
+
+    #[test]
     fn a_name_fits_kubernetes_however_long_the_target() {
         let long = Target { name: "a".repeat(253), ..target() };
         assert!(name(&long, "c", 1).len() <= 253);
@@ -237,6 +388,6 @@ mod tests {
             .and_then(|s| s.open_api_v3_schema.as_ref())
             .and_then(|s| s.x_kubernetes_validations.clone())
             .unwrap();
-        assert_eq!(rules.len(), 3);
+        assert_eq!(rules.len(), RULES.len());
     }
 }

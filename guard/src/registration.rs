@@ -32,7 +32,7 @@ const TIMEOUT_SECONDS: i32 = 10;
 const PATHS: [&str; 5] = [
     path::VALIDATE_AUTOMATION,
     path::VALIDATE_PEOPLE,
-    path::VALIDATE_POLICIES,
+    path::VALIDATE_OWN,
     path::MUTATE_AUTOMATION,
     path::MUTATE_PEOPLE,
 ];
@@ -101,11 +101,7 @@ pub fn registrations(
                 entries::automation(&by_automation, demands),
             ),
             validating(people, path::VALIDATE_PEOPLE, entries::people(config, &by_people, demands)),
-            validating(
-                names::POLICIES_REGISTRATION,
-                path::VALIDATE_POLICIES,
-                vec![entries::policies()],
-            ),
+            validating(names::OWN_REGISTRATION, path::VALIDATE_OWN, vec![entries::policies()]),
         ],
         mutating: vec![
             mutating(

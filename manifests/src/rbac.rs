@@ -71,7 +71,7 @@ const READ: &[&str] = &["get", "list", "watch"];
 const LEASE: &[&str] = &[names::WEBHOOK_LEASE];
 const SECRET: &[&str] = &[names::WEBHOOK_CERTIFICATE_SECRET];
 const REGISTRATIONS: &[&str] =
-    &[names::AUTOMATION_REGISTRATION, names::PEOPLE_REGISTRATION, names::POLICIES_REGISTRATION];
+    &[names::AUTOMATION_REGISTRATION, names::PEOPLE_REGISTRATION, names::OWN_REGISTRATION];
 
 /// Every grant of both programs.
 pub fn grants() -> Vec<Grant> {

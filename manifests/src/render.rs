@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::Value;
 use smartops_common::config::{self, SmartOpsConfig, SmartOpsConfigSpec};
-use smartops_common::{names, remediation};
+use smartops_common::{approval, names, remediation};
 use smartops_guard::{exception, ledger, policy};
 
 use crate::registration::{self, Reach};
@@ -48,7 +48,14 @@ pub fn objects(part: Part, config: &SmartOpsConfigSpec, reach: &Reach) -> Result
 
 /// The CRDs, by name.
 pub fn crds() -> Result<Vec<Value>> {
-    let crds = [ledger::crd(), exception::crd(), policy::crd(), remediation::crd(), config::crd()];
+    let crds = [
+        ledger::crd(),
+        exception::crd(),
+        policy::crd(),
+        approval::crd(),
+        remediation::crd(),
+        config::crd(),
+    ];
     crds.iter().map(to_value).collect()
 }
 

@@ -93,7 +93,7 @@ fn a_registration_that_somebody_changes_is_repaired_within_seconds() -> Result<(
     patch(VALIDATING, automation, &add)?;
     intact(automation, "the foreign entry is gone", &should)?;
 
-    for name in ["smartops-people", "smartops-policies"] {
+    for name in ["smartops-people", "smartops-own"] {
         let should = entries(&cluster, VALIDATING, name);
         admin.run(&["delete", VALIDATING, name])?.ok()?;
         intact(name, "it was made again", &should)?;

@@ -50,8 +50,14 @@ pub fn install_base(cluster: &mut Cluster, tell: &dyn Fn(&str)) -> Result<()> {
     let admin = cluster.kubectl("admin");
     tell("installing CRDs, RBAC, policies, actors");
     admin.apply(&render(cluster, "base")?)?;
-    let kinds = ["smartopsconfigs", "guardrailpolicies", "guardrailexceptions", "remediations"]
-        .map(|plural| format!("crd/{plural}.smartops.dev"));
+    let kinds = [
+        "smartopsconfigs",
+        "guardrailpolicies",
+        "guardrailexceptions",
+        "remediations",
+        "remediationapprovals",
+    ]
+    .map(|plural| format!("crd/{plural}.smartops.dev"));
     let mut arguments = vec!["wait", "--for=condition=Established", "--timeout=60s"];
     arguments.extend(kinds.iter().map(String::as_str));
     admin.run(&arguments)?.ok()?;

@@ -136,7 +136,7 @@ impl Checker {
 
 /// The route.
 pub fn router(checker: Arc<Checker>) -> Router {
-    Router::new().route(path::VALIDATE_POLICIES, post(serve)).with_state(checker)
+    Router::new().route(path::VALIDATE_OWN, post(serve)).with_state(checker)
 }
 
 async fn serve(

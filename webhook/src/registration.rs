@@ -357,7 +357,7 @@ fn expected() -> [Key; 5] {
     [
         (Kind::Validating, names::AUTOMATION_REGISTRATION.to_owned()),
         (Kind::Validating, names::PEOPLE_REGISTRATION.to_owned()),
-        (Kind::Validating, names::POLICIES_REGISTRATION.to_owned()),
+        (Kind::Validating, names::OWN_REGISTRATION.to_owned()),
         (Kind::Mutating, names::AUTOMATION_REGISTRATION.to_owned()),
         (Kind::Mutating, names::PEOPLE_REGISTRATION.to_owned()),
     ]

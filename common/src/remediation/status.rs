@@ -26,7 +26,9 @@ pub enum Phase {
     /// Accepted; nothing issued yet.
     #[default]
     Pending,
-    /// An attempt with its intent is recorded; it is being judged and written.
+    /// What would be written is on record; somebody else has to approve it.
+    AwaitingApproval,
+    /// An attempt with its intent is recorded; it is being judged and written, or will be tried again.
     Executing,
     /// Written; the rollout is being watched.
     Verifying,
@@ -50,8 +52,9 @@ pub enum Phase {
 
 impl Phase {
     /// Every phase, in the order of a life.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Pending,
+        Self::AwaitingApproval,
         Self::Executing,
         Self::Verifying,
         Self::Succeeded,
@@ -66,13 +69,14 @@ impl Phase {
 
     /// Whether nothing more will happen.
     pub const fn is_final(self) -> bool {
-        !matches!(self, Self::Pending | Self::Executing | Self::Verifying)
+        !matches!(self, Self::Pending | Self::AwaitingApproval | Self::Executing | Self::Verifying)
     }
 
     /// The name in columns and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "Pending",
+            Self::AwaitingApproval => "AwaitingApproval",
             Self::Executing => "Executing",
             Self::Verifying => "Verifying",
             Self::Succeeded => "Succeeded",
@@ -104,6 +108,9 @@ pub struct RemediationStatus {
     /// How many signals joined in all, those no longer listed included.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub signal_count: u32,
+    /// What waits for approval, or was approved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<Proposal>,
     /// What was tried, in order; only ever added to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
@@ -135,6 +142,23 @@ pub struct SignalReference {
     pub id: String,
     /// When it was accepted.
     pub accepted_at: Time,
+}
+
+/// What would be written once somebody approved it.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Proposal {
+    /// The exact values.
+    pub intent: Intent,
+    /// The object they were worked out for.
+    pub target: AttemptTarget,
+    /// What an approval has to name: the [digest](super::intent_hash) of both. 64 hex digits.
+    #[schemars(length(min = 64, max = 64))]
+    pub hash: String,
+    /// When it was put forward.
+    pub proposed_at: Time,
+    /// When the Remediation ends without one.
+    pub expires_at: Time,
 }
 
 /// One try: recorded with its exact intent before anything is written.
@@ -224,6 +248,10 @@ pub struct AttemptTarget {
 pub struct FormerState {
     /// `spec.replicas` before.
     pub replicas: i32,
+    /// Digest of the pod template before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub template: Option<String>,
 }
 
 /// What was seen of the rollout.
@@ -307,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn only_three_phases_are_open() {
-        assert_eq!(Phase::ALL.into_iter().filter(|p| !p.is_final()).count(), 3);
+    fn only_four_phases_are_open() {
+        assert_eq!(Phase::ALL.into_iter().filter(|p| !p.is_final()).count(), 4);
     }
 }

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectMeta;
 use smartops_common::action::Action;
-use smartops_common::names::label;
+use smartops_common::names::{self, label};
 use smartops_common::remediation::{
     self, OriginatingSignal, Remediation, RemediationSpec, SignalReference, Source, Target,
 };
@@ -115,6 +115,11 @@ pub fn make(order: &Order, sequence: u32) -> Remediation {
             sequence,
             source: order.source,
             requested_by: order.requested_by.clone(),
+            created_by: names::service_account_user(
+                names::SYSTEM_NAMESPACE,
+                names::CONTROLLER_SERVICE_ACCOUNT,
+            ),
+            require_approval: false,
             signal: order.signal.clone(),
             dry_run: order.dry_run,
             verify: order.verify,

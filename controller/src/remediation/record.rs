@@ -36,7 +36,10 @@ pub fn begin(
             generation: target::generation(live),
             resource_version: target::resource_version(live).to_owned(),
         },
-        former: FormerState { replicas: target::replicas(live) },
+        former: FormerState {
+            replicas: target::replicas(live),
+            template: target::template_digest(live),
+        },
         leader: leader.to_owned(),
         started_at: Time(now),
         deadline: Time(now.saturating_add(ATTEMPT_LIMIT).unwrap_or(now)),

@@ -106,7 +106,7 @@ fn the_audiences_are_told_apart_by_path_and_all_fail_closed() {
     let demands: Vec<Demand> = shipped().iter().map(|p| demand(&p.spec)).collect();
     let demands: Vec<&Demand> = demands.iter().collect();
     let all = registrations(&config(), &demands, &reach, Some(b"ca")).unwrap();
-    let paths = [path::VALIDATE_AUTOMATION, path::VALIDATE_PEOPLE, path::VALIDATE_POLICIES];
+    let paths = [path::VALIDATE_AUTOMATION, path::VALIDATE_PEOPLE, path::VALIDATE_OWN];
     for (registration, path) in all.validating.into_iter().zip(paths) {
         let webhooks = registration.webhooks.unwrap();
         assert!(!webhooks.is_empty(), "{path}");

@@ -66,7 +66,7 @@ fn keep(standing: &mut BTreeMap<Key, Standing>, told: Standing) {
 }
 
 fn is_ours(name: &str) -> bool {
-    [names::PEOPLE_REGISTRATION, names::AUTOMATION_REGISTRATION, names::POLICIES_REGISTRATION]
+    [names::PEOPLE_REGISTRATION, names::AUTOMATION_REGISTRATION, names::OWN_REGISTRATION]
         .contains(&name)
 }
 
