@@ -22,7 +22,7 @@ use crate::schema;
     namespaced,
     derive = "PartialEq",
     crates(kube_core = "::kube_core"),
-    selectable = "spec.remediation.uid",
+    selectable = ".spec.remediation.uid",
     printcolumn(name = "Remediation", type_ = "string", json_path = ".spec.remediation.name"),
     printcolumn(name = "Decision", type_ = "string", json_path = ".spec.decision"),
     printcolumn(name = "Approver", type_ = "string", json_path = ".spec.approver"),
