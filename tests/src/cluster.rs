@@ -83,7 +83,7 @@ impl Cluster {
         &self.state.dir
     }
 
-    /// kubectl as one of the actors: admin, and once they are made controller, webhook, agent, developer, operator.
+    /// kubectl as one of the actors: admin, and once they are made those of [`identities`](crate::identities).
     pub fn kubectl(&self, actor: &str) -> Kubectl {
         let kubeconfig = self.state.kubeconfig(actor);
         Kubectl::new(&self.state.bin.join("kubectl"), &kubeconfig, self.dir())

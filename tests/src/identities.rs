@@ -1,7 +1,8 @@
 //! The actors: the two programs, an agent and a meddler as ServiceAccounts with real tokens; a developer, the owner of a
-//! namespace and an operator as users with client certificates the cluster signed. Each gets a kubeconfig. People have
-//! no more rights than they need; the agent may edit far more than it should, and the meddler may give itself more and
-//! write SmartOps' own objects, so that what stops both is the guard.
+//! namespace, an operator, and two who may approve, as users with client certificates the cluster signed. Each gets a
+//! kubeconfig. The agent may edit far more than it should, the meddler may give itself more and write SmartOps' own
+//! objects, and all who work in a namespace may write Remediations, their status and approvals there, so that what
+//! stops any of them is the guard.
 
 use std::time::Duration;
 
@@ -14,10 +15,23 @@ use crate::kubectl::{Proof, write_kubeconfig};
 use crate::pki;
 use crate::wait::{Seen, eventually};
 
+/// The controller's namespace and name.
+const CONTROLLER: (&str, &str) = ("smartops-system", "smartops-orchestrator");
 /// The agent's namespace and name: automation by the SmartOpsConfig the harness installs.
 pub const AGENT: (&str, &str) = ("smartops-dev", "agent");
 /// Automation with rights over guardrails and over rights, in the agent's namespace.
 const MEDDLER: &str = "meddler";
+/// The group whose members approve Remediations, by the SmartOpsConfig the harness installs.
+pub const APPROVERS: &str = "approvers";
+/// People, each with the groups their certificate names. Of two who may approve, each may decide over what the other
+/// asks for.
+const PEOPLE: [(&str, &[&str]); 5] = [
+    ("developer", &[]),
+    ("owner", &[]),
+    ("operator", &[]),
+    ("approver", &[APPROVERS]),
+    ("deputy", &[APPROVERS]),
+];
 
 const ROLES: &str = "rbac.authorization.k8s.io";
 const AGENT_ROLE: &str = "smartops-test-agent";
@@ -26,6 +40,7 @@ const OPERATOR_ROLE: &str = "smartops-test-operator";
 const WORKER_ROLE: &str = "smartops-test-worker";
 const OWNER_ROLE: &str = "smartops-test-owner";
 const MEDDLER_ROLE: &str = "smartops-test-meddler";
+const PARTY_ROLE: &str = "smartops-test-party";
 
 /// Makes the actors that the manifests do not bring, binds them in smartops-dev, and writes every kubeconfig.
 pub fn create(cluster: &Cluster) -> Result<()> {
@@ -33,7 +48,7 @@ pub fn create(cluster: &Cluster) -> Result<()> {
     admin.apply_all(&objects())?;
     grant_namespace(cluster, AGENT.0)?;
     let accounts = [
-        ("controller", "smartops-system", "smartops-orchestrator"),
+        ("controller", CONTROLLER.0, CONTROLLER.1),
         ("webhook", "smartops-system", "smartops-webhook"),
         ("agent", AGENT.0, AGENT.1),
         (MEDDLER, AGENT.0, MEDDLER),
@@ -44,28 +59,53 @@ pub fn create(cluster: &Cluster) -> Result<()> {
         let token = token.ok().with_context(|| format!("no token for {namespace}/{name}"))?;
         write_actor(cluster, actor, &Proof::Token(token.trim().to_owned()))?;
     }
-    for user in ["developer", "owner", "operator"] {
-        let proof = certificate(cluster, user)?;
+    for (user, groups) in PEOPLE {
+        let proof = certificate(cluster, user, groups)?;
         write_actor(cluster, user, &proof)?;
     }
     Ok(())
 }
 
-/// Makes a namespace in which the controller may remedy, agent and developer may work, and its owner may do anything.
+/// A kubeconfig of the controller's whose token is bound to a pod, as the kubelet's tokens are: the API server tells the
+/// pod's name with each request. Returns the actor's name.
+pub fn controller_in_pod(cluster: &Cluster, pod: &str) -> Result<String> {
+    let (namespace, account) = CONTROLLER;
+    let admin = cluster.kubectl("admin");
+    admin.apply_all(&[json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"namespace": namespace, "name": pod},
+        "spec": {
+            "serviceAccountName": account,
+            "containers": [{"name": "controller", "image": "registry.smartops.dev/controller:0.1.0"}],
+        },
+    })])?;
+    let bound = ["--bound-object-kind=Pod", "--bound-object-name", pod, "--duration", "24h"];
+    let token = ["create", "token", account, "--namespace", namespace];
+    let token = admin.run(&[&token[..], &bound].concat())?.ok()?;
+    let actor = format!("controller-in-{pod}");
+    write_actor(cluster, &actor, &Proof::Token(token.trim().to_owned()))?;
+    Ok(actor)
+}
+
+/// Makes a namespace in which the controller may remedy, agent, developer and approvers may work, and its owner may do
+/// anything.
 pub fn grant_namespace(cluster: &Cluster, namespace: &str) -> Result<()> {
     let controller = json!({
-        "kind": "ServiceAccount", "namespace": "smartops-system", "name": "smartops-orchestrator",
+        "kind": "ServiceAccount", "namespace": CONTROLLER.0, "name": CONTROLLER.1,
     });
     let agent = json!({"kind": "ServiceAccount", "namespace": AGENT.0, "name": AGENT.1});
-    let (developer, owner) = (user("developer"), user("owner"));
+    let [developer, owner, _, approver, deputy] = PEOPLE.map(|(name, _)| user(name));
+    let everybody = [&agent, &developer, &owner, &approver, &deputy];
     cluster.kubectl("admin").apply_all(&[
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}),
         binding(namespace, "smartops-orchestrator", "smartops-orchestrator", &[&controller]),
         binding(namespace, AGENT_ROLE, AGENT_ROLE, &[&agent]),
-        binding(namespace, READER_ROLE, READER_ROLE, &[&agent, &developer, &owner]),
+        binding(namespace, READER_ROLE, READER_ROLE, &everybody),
+        binding(namespace, PARTY_ROLE, PARTY_ROLE, &everybody),
         binding(namespace, WORKER_ROLE, WORKER_ROLE, &[&developer, &owner]),
         binding(namespace, OWNER_ROLE, OWNER_ROLE, &[&owner]),
-        binding(namespace, "smartops-test-developer", "edit", &[&developer]),
+        binding(namespace, "smartops-test-developer", "edit", &[&developer, &approver, &deputy]),
         binding(namespace, "smartops-test-admin", "admin", &[&owner]),
     ])?;
     Ok(())
@@ -75,10 +115,10 @@ fn write_actor(cluster: &Cluster, actor: &str, proof: &Proof) -> Result<()> {
     write_kubeconfig(&cluster.state.kubeconfig(actor), &cluster.state.cluster, actor, proof)
 }
 
-/// A client certificate for `user`, signed by the cluster on the admin's word.
-fn certificate(cluster: &Cluster, user: &str) -> Result<Proof> {
+/// A client certificate for `user` of these groups, signed by the cluster on the admin's word.
+fn certificate(cluster: &Cluster, user: &str, groups: &[&str]) -> Result<Proof> {
     let admin = cluster.kubectl("admin");
-    let (key, request) = pki::request(user)?;
+    let (key, request) = pki::request(user, groups)?;
     let name = format!("smartops-test-{user}");
     // One of an earlier run asks for another key, and a request cannot be changed.
     admin.run(&["delete", "csr", &name, "--ignore-not-found"])?.ok()?;
@@ -180,6 +220,15 @@ fn objects() -> Vec<Value> {
             &json!({"kind": "ServiceAccount", "namespace": AGENT.0, "name": MEDDLER}),
         ),
         role(READER_ROLE, &[rule("smartops.dev", &["*"], &read)]),
+        // Everything of Remediations and approvals, the status included: more than anybody should be given.
+        role(
+            PARTY_ROLE,
+            &[rule(
+                "smartops.dev",
+                &["remediations", "remediations/status", "remediationapprovals"],
+                &all,
+            )],
+        ),
         role(
             OPERATOR_ROLE,
             &[

@@ -18,7 +18,7 @@ use crate::{identities, pki, places, sample};
 
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// Who automation is in a cluster of ours, and who may break the glass.
+/// Who automation is in a cluster of ours, who may break the glass, and who approves.
 const CONFIG: &str = "\
 apiVersion: smartops.dev/v1alpha1
 kind: SmartOpsConfig
@@ -33,6 +33,8 @@ spec:
         name: meddler
   breakGlass:
     groups: [oncall]
+  approval:
+    groups: [approvers]
 ";
 
 /// Installs everything and returns when both programs are ready and the sample has rolled out.

@@ -53,10 +53,11 @@ impl Authority {
     }
 }
 
-/// A key and the request for a client certificate of `user`, both PEM.
-pub fn request(user: &str) -> Result<(String, String)> {
+/// A key and the request for a client certificate of `user` of these groups, both PEM.
+pub fn request(user: &str, groups: &[&str]) -> Result<(String, String)> {
     let key = KeyPair::generate().context("cannot make a key")?;
-    let request = params(user, &[], &[])?.serialize_request(&key).context("cannot make a CSR")?;
+    let request =
+        params(user, groups, &[])?.serialize_request(&key).context("cannot make a CSR")?;
     Ok((key.serialize_pem(), request.pem().context("cannot write a CSR")?))
 }
 

@@ -90,7 +90,8 @@ impl State {
     /// What scripts get: one object of paths and URLs. `None` until SmartOps is installed and runs.
     pub fn summary(&self) -> Result<Option<Value>> {
         let Some(endpoints) = &self.smartops else { return Ok(None) };
-        let actors = ["admin", "controller", "agent", "developer", "operator"];
+        let actors =
+            ["admin", "controller", "agent", "developer", "operator", "approver", "deputy"];
         let kubeconfigs: BTreeMap<&str, PathBuf> =
             actors.into_iter().map(|actor| (actor, self.kubeconfig(actor))).collect();
         let pid = |name| process::pid(&self.dir, name);
