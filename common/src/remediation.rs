@@ -204,12 +204,12 @@ const RULES: [(&str, &str); 8] = [
     ),
     ("!has(oldSelf.status) || has(self.status)", "status is the audit trail: it cannot be removed"),
     (
-        "!has(oldSelf.status) || !has(oldSelf.status.attempts) || (has(self.status.attempts) \
+        "!has(oldSelf.status) || !has(self.status) || !has(oldSelf.status.attempts) || (has(self.status.attempts) \
          && size(self.status.attempts) >= size(oldSelf.status.attempts))",
         "attempts are only ever added",
     ),
     (
-        "!has(oldSelf.status) || !has(oldSelf.status.attempts) || !has(self.status.attempts) || \
+        "!has(oldSelf.status) || !has(self.status) || !has(oldSelf.status.attempts) || !has(self.status.attempts) || \
          [0, 1, 2, 3, 4, 5, 6, 7].all(i, i >= size(oldSelf.status.attempts) || i >= size(self.status.attempts) || \
          (self.status.attempts[i].number == oldSelf.status.attempts[i].number \
          && self.status.attempts[i].kind == oldSelf.status.attempts[i].kind \
@@ -223,7 +223,7 @@ const RULES: [(&str, &str); 8] = [
         "what an attempt is to write, of what, by whom and until when never changes",
     ),
     (
-        "!has(oldSelf.status) || !has(oldSelf.status.attempts) || !has(self.status.attempts) || \
+        "!has(oldSelf.status) || !has(self.status) || !has(oldSelf.status.attempts) || !has(self.status.attempts) || \
          [0, 1, 2, 3, 4, 5, 6, 7].all(i, i >= size(oldSelf.status.attempts) || i >= size(self.status.attempts) || \
          ((!has(oldSelf.status.attempts[i].sentAt) || has(self.status.attempts[i].sentAt)) \
          && (!has(oldSelf.status.attempts[i].result) || (has(self.status.attempts[i].result) \
@@ -255,6 +255,10 @@ const RULES: [(&str, &str); 8] = [
             " < 4 || (self.status.phase == oldSelf.status.phase \
              && has(self.status.outcome) == has(oldSelf.status.outcome) \
              && (!has(self.status.outcome) || self.status.outcome == oldSelf.status.outcome) \
+             && has(self.status.denial) == has(oldSelf.status.denial) \
+             && (!has(self.status.denial) || self.status.denial == oldSelf.status.denial) \
+             && has(self.status.verification) == has(oldSelf.status.verification) \
+             && (!has(self.status.verification) || self.status.verification == oldSelf.status.verification) \
              && has(self.status.attempts) == has(oldSelf.status.attempts) \
              && (!has(self.status.attempts) || size(self.status.attempts) == size(oldSelf.status.attempts)))"
         ),
