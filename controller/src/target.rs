@@ -1,7 +1,7 @@
 //! What is read off a live Deployment, with Kubernetes' defaults filled in, wherever a decision needs it.
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
-use sha2::{Digest, Sha256};
+use smartops_change::TemplateDigest;
 use smartops_common::names;
 use smartops_common::remediation::Observed;
 
@@ -61,12 +61,11 @@ pub fn observed(live: &Deployment) -> Observed {
     }
 }
 
-/// 16 hex digits that change whenever the pod template does.
+/// The digest of the pod template, which every program that compares templates works out alike.
 pub fn template_digest(live: &Deployment) -> Option<String> {
-    let template = serde_json::to_vec(&live.spec.template).ok()?;
-    let digest = Sha256::digest(&template);
-    let head = digest.iter().take(8).fold(0u64, |head, byte| head << 8 | u64::from(*byte));
-    Some(format!("{head:016x}"))
+    let template = serde_json::to_string(&live.spec.template).ok()?;
+    let digest: TemplateDigest = serde_json::from_str(&template).ok()?;
+    Some(digest.to_string())
 }
 
 /// The label selector of its pods, as a list call takes it; `None` where it uses expressions only a server can read.
