@@ -2,12 +2,13 @@
 //! server asks the webhook about, whose, and by which URL path.
 //!
 //! Automation's fail closed in every namespace and cover every write to the kinds a workload is made of, so that what
-//! no policy names is denied. People's cover exactly what policies that can bind people ask for. A third has written
-//! policies and configuration checked, whoever writes them. The scale subresource is an entry of its own, because its
+//! no policy names is denied. People's cover exactly what policies that can bind people ask for, and fail as the
+//! configuration says. A third has SmartOps' own kinds checked, whoever writes them, and fails closed. The scale subresource is an entry of its own, because its
 //! reviews carry no labels. Does not live here: who writes them into the cluster, and when.
 
 mod demand;
 mod entries;
+mod outage;
 mod versions;
 mod wanted;
 mod who;
@@ -22,19 +23,24 @@ use smartops_common::config::SmartOpsConfigSpec;
 use smartops_common::names::{self, path};
 
 pub use self::demand::{Demand, Target};
-use self::entries::Entry;
+use self::entries::{Entry, Unanswered};
 pub use self::who::BY_AUTOMATION;
 use crate::policy::Flaw;
 
-/// How long the API server waits for a verdict. Seconds.
+/// How long the API server waits for a verdict without which a write is refused. Seconds.
 const TIMEOUT_SECONDS: i32 = 10;
+/// How long it waits where the write passes without one: so long does a webhook that hangs hold it up. Seconds.
+const PASSING_TIMEOUT_SECONDS: i32 = 3;
+/// What [`names::PART_OF`] says of everything of ours.
+const PRODUCT: &str = "smartops";
 /// The URL paths of the webhook.
-const PATHS: [&str; 5] = [
+const PATHS: [&str; 6] = [
     path::VALIDATE_AUTOMATION,
     path::VALIDATE_PEOPLE,
     path::VALIDATE_OWN,
     path::MUTATE_AUTOMATION,
     path::MUTATE_PEOPLE,
+    path::MUTATE_OWN,
 ];
 
 /// How the API server reaches the webhook.
@@ -64,9 +70,9 @@ impl Reach {
 /// All registrations of SmartOps, as they should stand.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Registrations {
-    /// Automation's and people's validating ones, and the one for written policies.
+    /// Automation's, people's, and the one for SmartOps' own kinds.
     pub validating: Vec<ValidatingWebhookConfiguration>,
-    /// Automation's and people's mutating ones: only what a policy can clamp.
+    /// The mutating halves of the same: what a policy can clamp, and what is stamped.
     pub mutating: Vec<MutatingWebhookConfiguration>,
 }
 
@@ -101,7 +107,7 @@ pub fn registrations(
                 entries::automation(&by_automation, demands),
             ),
             validating(people, path::VALIDATE_PEOPLE, entries::people(config, &by_people, demands)),
-            validating(names::OWN_REGISTRATION, path::VALIDATE_OWN, vec![entries::policies()]),
+            validating(names::OWN_REGISTRATION, path::VALIDATE_OWN, vec![entries::own()]),
         ],
         mutating: vec![
             mutating(
@@ -114,12 +120,14 @@ pub fn registrations(
                 path::MUTATE_PEOPLE,
                 entries::clamped_people(config, &by_people, demands),
             ),
+            mutating(names::OWN_REGISTRATION, path::MUTATE_OWN, vec![entries::stamped()]),
         ],
     })
 }
 
 fn named(name: &str) -> ObjectMeta {
-    ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }
+    let labels = [(names::PART_OF.to_owned(), PRODUCT.to_owned())];
+    ObjectMeta { name: Some(name.to_owned()), labels: Some(labels.into()), ..ObjectMeta::default() }
 }
 
 /// Where the webhook is, and by which authority it is known.
@@ -152,6 +160,22 @@ impl Server<'_> {
     }
 }
 
+impl Unanswered {
+    fn failure_policy(self) -> &'static str {
+        match self {
+            Self::Refused => "Fail",
+            Self::Passes => "Ignore",
+        }
+    }
+
+    fn timeout_seconds(self) -> i32 {
+        match self {
+            Self::Refused => TIMEOUT_SECONDS,
+            Self::Passes => PASSING_TIMEOUT_SECONDS,
+        }
+    }
+}
+
 /// Every field is given, so that what stands in the cluster can be compared with what should.
 impl Entry {
     fn validating(self, client_config: WebhookClientConfig) -> ValidatingWebhook {
@@ -163,10 +187,10 @@ impl Entry {
             object_selector: Some(LabelSelector::default()),
             client_config,
             admission_review_versions: vec!["v1".to_owned()],
-            failure_policy: Some("Fail".to_owned()),
+            failure_policy: Some(self.unanswered.failure_policy().to_owned()),
             match_policy: Some("Equivalent".to_owned()),
             side_effects: "NoneOnDryRun".to_owned(),
-            timeout_seconds: Some(TIMEOUT_SECONDS),
+            timeout_seconds: Some(self.unanswered.timeout_seconds()),
         }
     }
 
@@ -179,11 +203,11 @@ impl Entry {
             object_selector: Some(LabelSelector::default()),
             client_config,
             admission_review_versions: vec!["v1".to_owned()],
-            failure_policy: Some("Fail".to_owned()),
+            failure_policy: Some(self.unanswered.failure_policy().to_owned()),
             match_policy: Some("Equivalent".to_owned()),
             reinvocation_policy: Some("IfNeeded".to_owned()),
             side_effects: "NoneOnDryRun".to_owned(),
-            timeout_seconds: Some(TIMEOUT_SECONDS),
+            timeout_seconds: Some(self.unanswered.timeout_seconds()),
         }
     }
 }

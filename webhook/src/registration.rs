@@ -353,13 +353,14 @@ impl Registration for ValidatingWebhookConfiguration {}
 impl Registration for MutatingWebhookConfiguration {}
 
 /// Every registration there should be.
-fn expected() -> [Key; 5] {
+fn expected() -> [Key; 6] {
     [
         (Kind::Validating, names::AUTOMATION_REGISTRATION.to_owned()),
         (Kind::Validating, names::PEOPLE_REGISTRATION.to_owned()),
         (Kind::Validating, names::OWN_REGISTRATION.to_owned()),
         (Kind::Mutating, names::AUTOMATION_REGISTRATION.to_owned()),
         (Kind::Mutating, names::PEOPLE_REGISTRATION.to_owned()),
+        (Kind::Mutating, names::OWN_REGISTRATION.to_owned()),
     ]
 }
 

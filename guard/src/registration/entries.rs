@@ -10,6 +10,7 @@ use smartops_common::config::SmartOpsConfigSpec;
 use smartops_common::names;
 
 use super::demand::{Demand, Place, Target};
+use super::outage;
 use super::versions::{ANY_VERSION, Versions};
 use super::wanted::{Wanted, not_in};
 use super::who;
@@ -24,23 +25,36 @@ const AUTOMATION_GROUPS: [&str; 7] = [
     "policy",
     "rbac.authorization.k8s.io",
 ];
-/// SmartOps' own kinds, of which automation may write none. Remediations are the controller's to write.
-const OWN_KINDS: [&str; 8] = [
+/// SmartOps' own kinds, as far as a write of one is checked whoever makes it.
+const CHECKED: [&str; 7] = [
     "guardrailpolicies",
-    "guardrailpolicies/*",
     "guardrailexceptions",
-    "guardrailexceptions/*",
     "smartopsconfigs",
-    "smartopsconfigs/*",
+    "remediations",
+    "remediations/status",
+    "remediationapprovals",
     "changeledgers",
-    "changeledgers/*",
 ];
+/// Those on which admission stamps who asks or who approves.
+const STAMPED: [&str; 2] = ["remediations", "remediationapprovals"];
+
 /// One entry of a registration, before it is made validating or mutating.
+#[derive(Clone)]
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) rules: Vec<RuleWithOperations>,
     pub(super) conditions: Vec<MatchCondition>,
     pub(super) namespaces: LabelSelector,
+    pub(super) unanswered: Unanswered,
+}
+
+/// What becomes of a write about which no webhook answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unanswered {
+    /// It is refused.
+    Refused,
+    /// It passes.
+    Passes,
 }
 
 /// Automation's: everything in its groups, SmartOps' own kinds, and the custom resources of policies that bind it.
@@ -62,7 +76,7 @@ pub(super) fn automation(by_automation: &MatchCondition, demands: &[&Demand]) ->
     let everything = Parts {
         objects: vec![
             rule(&AUTOMATION_GROUPS, &["*/*"], ANY_VERSION, "*"),
-            rule(&[names::GROUP], &OWN_KINDS, ANY_VERSION, "*"),
+            rule(&[names::GROUP], &["*/*"], ANY_VERSION, "*"),
         ],
         scales: vec![rule(&AUTOMATION_GROUPS, &["*/scale"], ANY_VERSION, "*")],
     };
@@ -81,7 +95,7 @@ pub(super) fn automation(by_automation: &MatchCondition, demands: &[&Demand]) ->
         ),
     ];
     let conditions: Vec<MatchCondition> =
-        std::iter::once(by_automation.clone()).chain(not).collect();
+        [by_automation.clone(), who::not_the_controllers_own()].into_iter().chain(not).collect();
     rounds
         .into_iter()
         .flat_map(|(round, parts)| {
@@ -125,20 +139,31 @@ pub(super) fn people(
         by_people.iter().cloned().chain([who::changes_labels()]).collect();
     entries.extend(labels.entries("labels", "people", &by_people));
     entries.extend(relabelled(config, &by_people, &binding));
-    entries
+    outage::unanswered(entries, config.people.outage)
 }
 
-/// Written policies, exceptions and configuration: everybody's, everywhere.
-pub(super) fn policies() -> Entry {
-    let resources = ["guardrailpolicies", "guardrailexceptions", "smartopsconfigs"];
-    let rule = RuleWithOperations {
-        operations: Some(vec!["CREATE".to_owned(), "UPDATE".to_owned()]),
-        ..rule(&[names::GROUP], &resources, ANY_VERSION, "*")
-    };
-    entry("policies", vec![rule], Vec::new(), LabelSelector::default())
+/// SmartOps' own kinds: whoever writes them, everywhere. The webhook does not ask itself about what it keeps.
+pub(super) fn own() -> Entry {
+    let rule = by(&[Operation::Create, Operation::Update], &CHECKED);
+    entry("own", vec![rule], vec![who::not_the_webhooks_ledger()], LabelSelector::default())
 }
 
-/// The mutating half of automation's.
+/// The mutating half of SmartOps' own kinds: what is stamped when it comes into being.
+pub(super) fn stamped() -> Entry {
+    let rule = by(&[Operation::Create], &STAMPED);
+    entry("own", vec![rule], Vec::new(), LabelSelector::default())
+}
+
+/// These operations on kinds of SmartOps' own.
+fn by(operations: &[Operation], resources: &[&str]) -> RuleWithOperations {
+    RuleWithOperations {
+        operations: Some(operations.iter().map(ToString::to_string).collect()),
+        ..rule(&[names::GROUP], resources, ANY_VERSION, "*")
+    }
+}
+
+/// The mutating half of automation's: what a policy can clamp, and every write of SmartOps' own kinds. Mutating
+/// webhooks are asked first of all, so that an attempt on those is seen whatever refuses it afterwards.
 pub(super) fn clamped_automation(
     by_automation: &MatchCondition,
     demands: &[&Demand],
@@ -150,7 +175,11 @@ pub(super) fn clamped_automation(
             wanted.add(target, operation, &everywhere);
         }
     }
-    wanted.entries("objects", "automation", std::slice::from_ref(by_automation))
+    let mut entries = wanted.entries("objects", "automation", std::slice::from_ref(by_automation));
+    let own = rule(&[names::GROUP], &["*/*"], ANY_VERSION, "*");
+    let conditions = vec![by_automation.clone(), who::not_the_controllers_own()];
+    entries.push(entry("own.automation", vec![own], conditions, LabelSelector::default()));
+    entries
 }
 
 /// The mutating half of people's.
@@ -166,7 +195,7 @@ pub(super) fn clamped_people(
             wanted.add(target, operation, &place);
         }
     }
-    wanted.entries("objects", "people", by_people)
+    outage::unanswered(wanted.entries("objects", "people", by_people), config.people.outage)
 }
 
 /// The writes of a demand whose numbers can be clamped.
@@ -216,7 +245,13 @@ pub(super) fn entry(
     conditions: Vec<MatchCondition>,
     namespaces: LabelSelector,
 ) -> Entry {
-    Entry { name: format!("{name}.{}", names::GROUP), rules, conditions, namespaces }
+    Entry {
+        name: format!("{name}.{}", names::GROUP),
+        rules,
+        conditions,
+        namespaces,
+        unanswered: Unanswered::Refused,
+    }
 }
 
 /// Every operation on these.

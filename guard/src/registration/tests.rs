@@ -1,4 +1,6 @@
-use smartops_common::config::{Automation, Guarded, ServiceAccount};
+use k8s_openapi::api::admissionregistration::v1::RuleWithOperations;
+use smartops_change::Operation;
+use smartops_common::config::{Automation, Guarded, Outage, People, ServiceAccount};
 
 use super::*;
 use crate::policy::{
@@ -82,8 +84,16 @@ fn entries(webhooks: Option<&Vec<ValidatingWebhook>>) -> Vec<String> {
         .collect()
 }
 
+/// People's, where no outage makes two of one.
 fn people(demands: &[Demand]) -> Vec<String> {
-    entries(work_out(demands).validating[1].webhooks.as_ref())
+    let config = in_outage(Outage::Ignore);
+    let demands: Vec<&Demand> = demands.iter().collect();
+    let all = registrations(&config, &demands, &Reach::Service, None).unwrap();
+    entries(all.validating[1].webhooks.as_ref())
+}
+
+fn in_outage(outage: Outage) -> SmartOpsConfigSpec {
+    SmartOpsConfigSpec { people: People { outage }, ..SmartOpsConfigSpec::default() }
 }
 
 #[test]
@@ -101,7 +111,7 @@ fn an_entry_that_stands_somewhere_says_how_the_webhook_is_reached() {
 }
 
 #[test]
-fn the_audiences_are_told_apart_by_path_and_all_fail_closed() {
+fn the_audiences_are_told_apart_by_path() {
     let reach = Reach::Url("https://127.0.0.1:1/".into());
     let demands: Vec<Demand> = shipped().iter().map(|p| demand(&p.spec)).collect();
     let demands: Vec<&Demand> = demands.iter().collect();
@@ -113,7 +123,6 @@ fn the_audiences_are_told_apart_by_path_and_all_fail_closed() {
         for webhook in webhooks {
             assert_eq!(webhook.client_config.url, Some(format!("https://127.0.0.1:1{path}")));
             assert_eq!(webhook.client_config.ca_bundle, Some(ByteString(b"ca".to_vec())));
-            assert_eq!(webhook.failure_policy.as_deref(), Some("Fail"));
         }
     }
 }
@@ -121,7 +130,8 @@ fn the_audiences_are_told_apart_by_path_and_all_fail_closed() {
 #[test]
 fn people_are_asked_about_exactly_what_policies_that_can_bind_them_mean() {
     let pods = naming(&[("", "pods/exec")], &[OperationName::Connect]);
-    assert_eq!(people(&[demand(&pods)]), ["objects.people [] CONNECT /pods/exec"]);
+    let sent = ["spared-objects.people [] CONNECT /pods/exec"];
+    assert_eq!(people(&[demand(&pods)]), sent);
     let mut for_automation = pods.clone();
     for_automation.match_.subjects = Some(SubjectMatch {
         include: Some(SubjectSet { automation: true, ..SubjectSet::default() }),
@@ -132,17 +142,18 @@ fn people_are_asked_about_exactly_what_policies_that_can_bind_them_mean() {
     let include =
         SubjectSet { automation: true, users: vec!["bob".into()], ..SubjectSet::default() };
     for_somebody.match_.subjects = Some(SubjectMatch { include: Some(include), exclude: None });
-    assert_eq!(people(&[demand(&for_somebody)]), ["objects.people [] CONNECT /pods/exec"]);
+    assert_eq!(people(&[demand(&for_somebody)]), sent);
     let mut observed = pods.clone();
     observed.mode = Mode::Audit;
-    assert_eq!(people(&[demand(&observed)]), ["objects.people [] CONNECT /pods/exec"]);
+    assert_eq!(people(&[demand(&observed)]), sent);
     let jobs = naming(&[("batch", "jobs"), ("batch", "cronjobs")], &[OperationName::Create]);
     let scale = naming(&[("apps", "statefulsets/scale")], &[OperationName::Update]);
     assert_eq!(
         people(&[demand(&pods), demand(&jobs), demand(&scale)]),
         [
-            "objects.people [] CONNECT /pods/exec + CREATE batch/cronjobs,jobs",
+            "objects.people [] CREATE batch/cronjobs,jobs",
             "scale.people [] UPDATE apps/statefulsets/scale",
+            "spared-objects.people [] CONNECT /pods/exec",
         ]
     );
 }
@@ -263,7 +274,8 @@ fn an_update_that_may_relabel_is_asked_about_where_a_policy_selects_objects_and_
         people(&[demand(&spec)]),
         [objects.as_str(), "labels.people [] UPDATE apps/statefulsets/status"]
     );
-    let all = work_out(&[demand(&spec)]);
+    let all = registrations(&in_outage(Outage::Ignore), &[&demand(&spec)], &Reach::Service, None)
+        .unwrap();
     let conditional = |webhook: &ValidatingWebhook| {
         webhook.match_conditions.iter().flatten().any(|c| c.name == "changes-labels")
     };
@@ -334,7 +346,7 @@ fn automation_is_asked_about_everything_in_its_groups_and_custom_resources_it_is
     let everybody = entries(work_out(&[demand(&spec)]).validating[0].webhooks.as_ref());
     assert_eq!(given, everybody);
     let every = "CREATE,UPDATE,DELETE,CONNECT";
-    let own = "smartops.dev/guardrailpolicies,guardrailpolicies/*,guardrailexceptions,guardrailexceptions/*,smartopsconfigs,smartopsconfigs/*,changeledgers,changeledgers/*";
+    let own = "smartops.dev/*/*";
     let groups = ",apps,batch,autoscaling,networking.k8s.io,policy,rbac.authorization.k8s.io";
     assert_eq!(
         entries(work_out(&[demand(&spec)]).validating[0].webhooks.as_ref()),
@@ -359,42 +371,164 @@ fn only_what_an_enforced_policy_clamps_is_sent_to_the_mutating_half() {
             .map(|c| c.webhooks.iter().flatten().map(|w| w.name.clone()).collect::<Vec<_>>())
             .collect::<Vec<_>>()
     };
-    assert_eq!(mutated(&spec), [[] as [&str; 0], []]);
+    let own: &[&str] = &["own.automation.smartops.dev"];
+    let stamped: &[&str] = &["own.smartops.dev"];
+    assert_eq!(mutated(&spec), [own, &[], stamped]);
     spec.rules.replicas.as_mut().unwrap().on_violation = OnViolation::Clamp;
     assert_eq!(
         mutated(&spec),
         [
-            ["objects.automation.smartops.dev", "scale.automation.smartops.dev"],
-            ["objects.people.smartops.dev", "scale.people.smartops.dev"],
+            [&["objects.automation.smartops.dev", "scale.automation.smartops.dev"][..], own,]
+                .concat(),
+            vec!["objects.people.smartops.dev", "scale.people.smartops.dev"],
+            stamped.to_vec(),
         ]
     );
     spec.mode = Mode::Audit;
-    assert_eq!(mutated(&spec), [[] as [&str; 0], []]);
+    assert_eq!(mutated(&spec), [own, &[], stamped]);
 }
 
 #[test]
-fn written_policies_and_configuration_are_checked_whoever_writes_them() {
+fn our_own_kinds_are_checked_and_stamped_whoever_writes_them_and_the_webhook_never_asks_itself() {
     let all = work_out(&[]);
     let webhook = &all.validating[2].webhooks.as_ref().unwrap()[0];
-    assert_eq!(webhook.match_conditions.as_ref().map(Vec::len), Some(0));
+    let conditions: Vec<&str> =
+        webhook.match_conditions.iter().flatten().map(|c| c.name.as_str()).collect();
+    assert_eq!(conditions, ["not-the-webhooks-ledger"]);
     assert_eq!(
         entries(all.validating[2].webhooks.as_ref()),
         [
-            "policies [] CREATE,UPDATE smartops.dev/guardrailpolicies,guardrailexceptions,smartopsconfigs"
+            "own [] CREATE,UPDATE smartops.dev/guardrailpolicies,guardrailexceptions,smartopsconfigs,remediations,remediations/status,remediationapprovals,changeledgers"
         ]
     );
+    let stamped = &all.mutating[2].webhooks.as_ref().unwrap()[0];
+    let rule = &stamped.rules.as_ref().unwrap()[0];
+    assert_eq!(rule.resources.as_deref().unwrap(), ["remediations", "remediationapprovals"]);
+    assert_eq!(rule.operations.as_deref().unwrap(), ["CREATE"]);
+    assert_eq!(stamped.match_conditions.as_deref(), Some(&[][..]));
 }
 
 #[test]
 fn a_configuration_that_leaves_nothing_alone_is_asked_about_everywhere() {
     let config = SmartOpsConfigSpec {
         guarded: Guarded { exclude_namespaces: Vec::new() },
-        ..SmartOpsConfigSpec::default()
+        ..in_outage(Outage::Ignore)
     };
     let all =
         registrations(&config, &[&demand(&sample::baseline())], &Reach::Service, None).unwrap();
     for webhook in all.validating[1].webhooks.as_ref().unwrap() {
         assert_eq!(webhook.namespace_selector, Some(LabelSelector::default()));
+    }
+}
+
+/// Every write an entry sends, as whether it waits for an answer: kind by namespace.
+fn waits(all: &Registrations, group: &str, resource: &str, namespace: Option<&str>) -> bool {
+    let webhooks = all.validating[1].webhooks.iter().flatten();
+    let mut closed = webhooks.filter(|w| w.failure_policy.as_deref() == Some("Fail"));
+    closed.any(|webhook| {
+        let selector = webhook.namespace_selector.clone().unwrap_or_default();
+        let is_there = namespace.is_none_or(|name| outage::reaches(&selector, name));
+        let sends = |rule: &RuleWithOperations| {
+            let holds = |list: &Option<Vec<String>>, item: &str| {
+                list.iter().flatten().any(|listed| listed.split('/').next() == Some(item))
+            };
+            holds(&rule.api_groups, group) && holds(&rule.resources, resource)
+        };
+        is_there && webhook.rules.iter().flatten().any(sends)
+    })
+}
+
+#[test]
+fn whatever_policies_ask_for_nobody_is_locked_out_of_what_a_cluster_is_repaired_with() {
+    let update = [OperationName::Update, OperationName::Create, OperationName::Delete];
+    let kinds = [
+        ("", "nodes"),
+        ("", "pods"),
+        ("", "pods/eviction"),
+        ("coordination.k8s.io", "leases"),
+        ("apps", "deployments"),
+        ("", "configmaps"),
+        ("", "namespaces"),
+    ];
+    let everywhere = naming(&kinds, &update);
+    let mut labelled = everywhere.clone();
+    labelled.match_.namespaces =
+        serde_json::from_str(r#"{"selector":{"matchLabels":{"env":"dev"}}}"#).unwrap();
+    let mut guarded = everywhere.clone();
+    guarded.match_.namespaces = serde_json::from_str(r#"{"guarded":true}"#).unwrap();
+    let unguarded = SmartOpsConfigSpec {
+        guarded: Guarded { exclude_namespaces: Vec::new() },
+        ..SmartOpsConfigSpec::default()
+    };
+    for (config, spec) in [
+        (&SmartOpsConfigSpec::default(), &everywhere),
+        (&SmartOpsConfigSpec::default(), &labelled),
+        (&unguarded, &guarded),
+    ] {
+        let demand = demand(spec);
+        let all = registrations(config, &[&demand], &Reach::Service, None).unwrap();
+        assert!(waits(&all, "apps", "deployments", Some("shop")));
+        for namespace in names::UNGUARDED_NAMESPACES {
+            for (group, resource) in [("apps", "deployments"), ("", "configmaps")] {
+                assert!(!waits(&all, group, resource, Some(namespace)), "{resource} {namespace}");
+            }
+            assert!(!waits(&all, "", "namespaces", Some(namespace)), "{namespace}");
+        }
+        for (group, resource) in [("", "pods"), ("", "nodes"), ("coordination.k8s.io", "leases")] {
+            assert!(!waits(&all, group, resource, None), "{resource}");
+            assert!(!waits(&all, group, resource, Some("shop")), "{resource}");
+        }
+        // What does not wait is asked about all the same.
+        let sent = entries(all.validating[1].webhooks.as_ref()).join("\n");
+        for resource in ["pods", "nodes", "leases", "deployments"] {
+            assert!(sent.contains(resource), "{resource}: {sent}");
+        }
+    }
+}
+
+#[test]
+fn an_outage_opens_people_s_entries_as_the_mode_says_and_never_automation_s_or_our_own() {
+    let demands: Vec<Demand> = shipped().iter().map(|p| demand(&p.spec)).collect();
+    let demands: Vec<&Demand> = demands.iter().collect();
+    for (outage, people) in
+        [(Outage::Fail, "Fail"), (Outage::Backstop, "Ignore"), (Outage::Ignore, "Ignore")]
+    {
+        let all = registrations(&in_outage(outage), &demands, &Reach::Service, None).unwrap();
+        for (registration, expected) in all.validating.iter().zip(["Fail", people, "Fail"]) {
+            for webhook in registration.webhooks.iter().flatten() {
+                let policy = webhook.failure_policy.as_deref();
+                assert_eq!(policy, Some(expected), "{outage:?} {}", webhook.name);
+                let seconds = if expected == "Fail" { 10 } else { 3 };
+                assert_eq!(webhook.timeout_seconds, Some(seconds));
+            }
+        }
+    }
+}
+
+#[test]
+#[cfg(feature = "cel")]
+fn of_our_own_kinds_automation_s_registration_leaves_out_only_what_the_controller_is_there_for() {
+    use crate::cel::{Expression, Inputs};
+    let expression = Expression::compile(&who::not_the_controllers_own().expression).unwrap();
+    let controller = "system:serviceaccount:smartops-system:smartops-orchestrator";
+    for (user, operation, resource, subresource, asked) in [
+        (controller, Operation::Create, "remediations", "", false),
+        (controller, Operation::Update, "remediations", "status", false),
+        (controller, Operation::Update, "remediations", "", true),
+        (controller, Operation::Create, "remediations", "status", true),
+        (controller, Operation::Delete, "remediations", "", true),
+        (controller, Operation::Create, "remediationapprovals", "", true),
+        (controller, Operation::Update, "smartopsconfigs", "status", true),
+        ("system:serviceaccount:smartops-dev:agent", Operation::Create, "remediations", "", true),
+    ] {
+        let subject = crate::Subject::new(&config(), user, &[] as &[&str]);
+        let mut write = sample::Write::of(operation, "smartops.dev", resource);
+        write.subresource = subresource;
+        write.new = Some(r#"{"metadata":{"name":"web"}}"#.into());
+        write.old =
+            (operation != Operation::Create).then(|| r#"{"metadata":{"name":"web"}}"#.into());
+        let holds = expression.evaluate_bool(&Inputs::new(&write.change(), &subject));
+        assert_eq!(holds, Ok(asked), "{user} {operation} {resource}/{subresource}");
     }
 }
 

@@ -10,12 +10,12 @@ use smartops_change::Operation;
 use super::demand::{Place, Target};
 use super::entries::{Entry, entry, numbered};
 use super::versions::{ANY_VERSION, Versions};
-use super::who;
+use super::{outage, who};
 
 /// Most selectors that tell the places of one kind of write apart. Beyond that the places are taken together: more is
 /// asked about than has to be, and a registration stays small enough to be stored.
 const MOST_SELECTORS: usize = 32;
-const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+pub(super) const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 /// Which writes are to be asked about, and where.
 #[derive(Default)]
@@ -24,9 +24,27 @@ pub(super) struct Wanted(BTreeMap<(Target, Operation), BTreeMap<String, Place>>)
 /// Where an entry applies: whether to objects in namespaces only, and to which. Selectors have no order of their own.
 type Reach = (bool, String);
 
-/// What an entry has of its own: whether it is for scales, where it applies, and which of several versions of one kind
-/// it holds.
-type Apart = (bool, Reach, usize);
+/// What an entry has of its own: what it is for, where it applies, and which of several versions of one kind it holds.
+type Apart = (Sort, Reach, usize);
+
+/// What an entry is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sort {
+    Objects,
+    Scales,
+    /// Kinds by which nobody may be locked out of a cluster, which never hold up the others.
+    Spared,
+}
+
+impl Sort {
+    fn of(target: &Target) -> Self {
+        match target.subresource.as_str() {
+            _ if outage::is_spared(&target.group, &target.resource) => Self::Spared,
+            "scale" => Self::Scales,
+            _ => Self::Objects,
+        }
+    }
+}
 
 impl Wanted {
     pub(super) fn add(&mut self, target: &Target, operation: Operation, place: &Place) {
@@ -51,19 +69,22 @@ impl Wanted {
             for (is_namespaced, selector) in reached(&places) {
                 let key = format!("{selector:?}");
                 selectors.insert(key.clone(), selector);
-                let apart = (target.subresource == "scale", (is_namespaced, key), round);
+                let apart = (Sort::of(&target), (is_namespaced, key), round);
                 let kinds = groups.entry(apart).or_default();
                 kinds.entry(target.clone()).or_default().insert(*operation);
             }
         }
-        let mut numbers: BTreeMap<bool, usize> = BTreeMap::new();
+        let mut numbers: BTreeMap<Sort, usize> = BTreeMap::new();
         groups
             .into_iter()
-            .map(|((is_scale, (is_namespaced, selector), _), kinds)| {
-                let number = numbers.entry(is_scale).or_default();
+            .map(|((sort, (is_namespaced, selector), _), kinds)| {
+                let number = numbers.entry(sort).or_default();
                 *number += 1;
-                let what = if is_scale { "scale" } else { objects };
-                let name = numbered(what, *number, audience);
+                let name = match sort {
+                    Sort::Objects => numbered(objects, *number, audience),
+                    Sort::Scales => numbered("scale", *number, audience),
+                    Sort::Spared => numbered(&format!("spared-{objects}"), *number, audience),
+                };
                 let mut conditions = conditions.to_vec();
                 if kinds.keys().any(|target| target.group.is_empty() && target.resource == "pods") {
                     conditions.push(who::not_by_a_node());
@@ -141,7 +162,10 @@ pub(super) fn not_in(names: &BTreeSet<String>) -> LabelSelector {
 }
 
 /// A requirement on a namespace's name; `None` where there is no name.
-fn requirement(operator: &str, names: &BTreeSet<String>) -> Option<LabelSelectorRequirement> {
+pub(super) fn requirement(
+    operator: &str,
+    names: &BTreeSet<String>,
+) -> Option<LabelSelectorRequirement> {
     (!names.is_empty()).then(|| LabelSelectorRequirement {
         key: NAME_LABEL.to_owned(),
         operator: operator.to_owned(),

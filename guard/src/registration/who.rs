@@ -51,6 +51,38 @@ pub(super) fn changes_labels() -> MatchCondition {
     condition("changes-labels", differ)
 }
 
+/// The writes of SmartOps' own kinds that the controller is there to make: it records what was asked of it, and what
+/// became of that. They are checked by the registration of SmartOps' own kinds.
+pub(super) fn not_the_controllers_own() -> MatchCondition {
+    let controller =
+        names::service_account_user(names::SYSTEM_NAMESPACE, names::CONTROLLER_SERVICE_ACCOUNT);
+    let below = "has(request.subResource) && request.subResource";
+    condition(
+        "not-the-controllers-own",
+        format!(
+            "!(request.userInfo.username == {} && request.resource.group == {} && \
+             request.resource.resource == 'remediations' && \
+             ((request.operation == 'CREATE' && !({below} != '')) || \
+             (request.operation == 'UPDATE' && {below} == 'status')))",
+            literal(&controller),
+            literal(names::GROUP),
+        ),
+    )
+}
+
+/// What the webhook keeps of what it observed: to write that it must not wait for itself.
+pub(super) fn not_the_webhooks_ledger() -> MatchCondition {
+    let webhook =
+        names::service_account_user(names::SYSTEM_NAMESPACE, names::WEBHOOK_SERVICE_ACCOUNT);
+    condition(
+        "not-the-webhooks-ledger",
+        format!(
+            "!(request.userInfo.username == {} && request.resource.resource == 'changeledgers')",
+            literal(&webhook),
+        ),
+    )
+}
+
 pub(super) fn condition(name: &str, expression: String) -> MatchCondition {
     MatchCondition { name: name.to_owned(), expression }
 }

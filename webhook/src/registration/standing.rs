@@ -151,7 +151,7 @@ fn normal_v(c: &ValidatingWebhookConfiguration) -> ValidatingWebhookConfiguratio
         normalise_selector(&mut webhook.namespace_selector);
         normalise_selector(&mut webhook.object_selector);
     }
-    ValidatingWebhookConfiguration { metadata: ObjectMeta::default(), webhooks: Some(webhooks) }
+    ValidatingWebhookConfiguration { metadata: selected(&c.metadata), webhooks: Some(webhooks) }
 }
 
 fn normal_m(c: &MutatingWebhookConfiguration) -> MutatingWebhookConfiguration {
@@ -162,7 +162,15 @@ fn normal_m(c: &MutatingWebhookConfiguration) -> MutatingWebhookConfiguration {
         normalise_selector(&mut webhook.namespace_selector);
         normalise_selector(&mut webhook.object_selector);
     }
-    MutatingWebhookConfiguration { metadata: ObjectMeta::default(), webhooks: Some(webhooks) }
+    MutatingWebhookConfiguration { metadata: selected(&c.metadata), webhooks: Some(webhooks) }
+}
+
+/// Of the metadata only that by which one command selects everything of SmartOps counts.
+fn selected(metadata: &ObjectMeta) -> ObjectMeta {
+    let is_kept = |(key, _): &(&String, &String)| *key == names::PART_OF;
+    let labels = metadata.labels.iter().flatten().filter(is_kept);
+    let labels = labels.map(|(key, value)| (key.clone(), value.clone())).collect();
+    ObjectMeta { labels: Some(labels), ..ObjectMeta::default() }
 }
 
 /// All must hold, so their order means nothing.
