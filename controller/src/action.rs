@@ -41,6 +41,20 @@ pub fn plan(
     }
 }
 
+/// What `proposed` has become for `live`. Values somebody is asked to approve stay as they are, unless the object makes
+/// others of them.
+pub fn replan(
+    action: &Action,
+    proposed: &Intent,
+    live: &Deployment,
+    now: Timestamp,
+) -> Result<Intent, Malformed> {
+    match action.type_ {
+        ActionType::Restart if !restart::is_applied(proposed, live) => Ok(proposed.clone()),
+        _ => plan(action, Some(proposed), live, now),
+    }
+}
+
 /// The request that writes `intent`, on condition that the object is still at `resource_version`.
 pub fn write(intent: &Intent, resource_version: &str) -> Result<Write, Malformed> {
     match intent.type_ {

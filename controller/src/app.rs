@@ -21,6 +21,7 @@ use crate::cluster::Cluster;
 use crate::intake::map::Mapping;
 use crate::metrics::ControllerMetrics;
 use crate::remediation::queue::{self, Queue};
+use crate::remediation::refusals::Refusals;
 use crate::remediation::shell::Shell;
 use crate::remediation::telling::Teller;
 
@@ -71,6 +72,7 @@ async fn serve(args: &Args, telemetry: &Telemetry) -> anyhow::Result<()> {
         teller: Teller::new(&cluster, ours.clone(), &leader),
         leader,
         cooldown: args.cooldown(),
+        refusals: Refusals::default(),
     });
     let api = Arc::new(Api {
         cluster,

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use k8s_openapi::api::authorization::v1::{
@@ -11,6 +12,8 @@ use k8s_openapi::api::authorization::v1::{
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{ListParams, PartialObjectMeta, PatchParams, PostParams};
 use kube::{Api, Client};
+use smartops_common::approval::RemediationApproval;
+use smartops_common::config::{SmartOpsConfig, SmartOpsConfigSpec};
 use smartops_common::names;
 use smartops_common::remediation::Remediation;
 use smartops_process::client::{self, deadline};
@@ -161,8 +164,8 @@ impl Cluster {
         target_uid: &str,
     ) -> Result<Vec<Remediation>, Failure> {
         let api = self.remediations(namespace);
-        let list =
-            ListParams::default().labels(&format!("{}={target_uid}", names::label::TARGET_UID));
+        // By the field, not the label: a label can be written by anybody who may write metadata.
+        let list = ListParams::default().fields(&format!("spec.target.uid={target_uid}"));
         let call = call("list_remediations", "list", "remediations");
         Ok(self.make(call, api.list(&list)).await?.items)
     }
@@ -175,6 +178,27 @@ impl Cluster {
     ) -> Result<Option<Remediation>, Failure> {
         let api = self.remediations(namespace);
         self.make(call("get_remediation", "get", "remediations"), api.get_opt(name)).await
+    }
+
+    /// What was said of one Remediation, from etcd.
+    pub async fn approvals_of(
+        &self,
+        namespace: &str,
+        remediation_uid: &str,
+    ) -> Result<Vec<RemediationApproval>, Failure> {
+        let api: Api<RemediationApproval> = Api::namespaced(self.client.clone(), namespace);
+        let list = ListParams::default().fields(&format!("spec.remediation.uid={remediation_uid}"));
+        let call = call("list_remediation_approvals", "list", "remediationapprovals");
+        Ok(self.make(call, api.list(&list)).await?.items)
+    }
+
+    /// How long an approval is waited for, and counts.
+    pub async fn approval_expiry(&self) -> Result<SignedDuration, Failure> {
+        let api: Api<SmartOpsConfig> = Api::all(self.client.clone());
+        let call = call("get_config", "get", "smartopsconfigs");
+        let config = self.make(call, api.get_opt(names::CONFIG_NAME)).await?;
+        let spec = config.map_or_else(SmartOpsConfigSpec::default, |config| config.spec);
+        Ok(SignedDuration::from_secs(spec.approval.expiry_seconds.into()))
     }
 
     /// Creates a Remediation; a name that exists already is a conflict.

@@ -5,6 +5,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 use smartops_common::action::Action;
+use smartops_common::approval::{Approved, Decision, RemediationApproval, RemediationApprovalSpec};
 use smartops_common::remediation::{Remediation, Source, Target, TargetKind};
 
 use crate::intake::place::{self, Order};
@@ -64,6 +65,7 @@ pub(crate) fn remediation(name: &str, action: Action) -> Remediation {
         requested_by: "apikey:test".into(),
         signal: None,
         dry_run: false,
+        require_approval: false,
         verify: true,
         verify_timeout_seconds: 60,
         verify_poll_seconds: 2,
@@ -72,5 +74,28 @@ pub(crate) fn remediation(name: &str, action: Action) -> Remediation {
     made.metadata.name = Some(name.into());
     made.metadata.uid = Some(name.into());
     made.metadata.creation_timestamp = Some(Time(at(0)));
+    made
+}
+
+/// What `approver` said of this intent of the Remediation at this second.
+pub(crate) fn approval(
+    remediation: &Remediation,
+    hash: &str,
+    decision: Decision,
+    approver: &str,
+    second: i64,
+) -> RemediationApproval {
+    let spec = RemediationApprovalSpec {
+        remediation: Approved {
+            name: remediation.metadata.name.clone().unwrap(),
+            uid: remediation.metadata.uid.clone().unwrap(),
+        },
+        intent_hash: hash.into(),
+        decision,
+        reason: String::new(),
+        approver: approver.into(),
+    };
+    let mut made = RemediationApproval::new(approver, spec);
+    made.metadata.creation_timestamp = Some(Time(at(second)));
     made
 }

@@ -50,6 +50,8 @@ pub struct Orchestrator {
     pub verification_latency: HistogramVec,
     /// `smartops_orchestrator_guardrail_rejections_total{rule,action_type}`
     pub guardrail_rejections: IntCounterVec,
+    /// `smartops_orchestrator_awaiting_approval`: Remediations that wait for somebody's word.
+    pub awaiting: IntGauge,
     /// `smartops_orchestrator_invalid_payloads_total{endpoint}`
     pub invalid_payloads: IntCounterVec,
     /// `smartops_orchestrator_rbac_denied_total{verb,resource}`
@@ -156,6 +158,10 @@ impl Orchestrator {
                 "smartops_orchestrator_guardrail_rejections_total",
                 "Actions a guardrail refused, by the leading rule.",
                 &["rule", "action_type"],
+            )?,
+            awaiting: m.gauge(
+                "smartops_orchestrator_awaiting_approval",
+                "Remediations that wait for approval.",
             )?,
             invalid_payloads: m.counters(
                 "smartops_orchestrator_invalid_payloads_total",

@@ -1,9 +1,11 @@
 //! The life of a Remediation: a pure phase machine (`machine`) and how it writes a status (`record`), the shell that
-//! gathers its facts and carries its steps out (`shell`), the watch that hands Remediations to it (`queue`), and what
-//! is told about them (`telling`).
+//! gathers its facts and carries its steps out (`shell`), the watches that hand Remediations to it (`queue`), what
+//! somebody else has to say first (`approval`), which statuses were refused (`refusals`), and what is told (`telling`).
 
+pub mod approval;
 pub mod machine;
 pub mod queue;
 pub mod record;
+pub mod refusals;
 pub mod shell;
 pub mod telling;

@@ -1,5 +1,5 @@
 //! `/v1/k8s/{scale,restart,patch}` and `/v1/actions/execute`: a request becomes one Remediation, and the caller waits
-//! for its end.
+//! for its end, or until somebody else has to approve it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use kube::runtime::reflector::ObjectRef;
 use serde_json::Value;
 use smartops_common::action::{Action, ActionType};
-use smartops_common::remediation::Remediation;
+use smartops_common::remediation::{Phase, Remediation};
 
 use super::problem::Problem;
 use super::{Api, Incoming, answer};
@@ -35,6 +35,7 @@ struct Asked {
     name: String,
     action: Action,
     dry_run: bool,
+    require_approval: bool,
     verify: bool,
     verify_timeout_seconds: u32,
 }
@@ -70,6 +71,7 @@ fn read_direct(body: &Value, type_: ActionType) -> Result<Asked, Invalid> {
         name: fields.string("deployment")?.to_owned(),
         action: read_action(&fields, type_)?,
         dry_run: fields.flag("dry_run")?,
+        require_approval: fields.flag("require_approval")?,
         verify: false,
         verify_timeout_seconds: VERIFY_SECONDS.0,
     })
@@ -99,6 +101,7 @@ fn read_envelope(body: &Value) -> Result<Asked, Invalid> {
         name: target.string("name")?.to_owned(),
         action,
         dry_run: fields.flag("dry_run")?,
+        require_approval: fields.flag("require_approval")?,
         verify: fields.flag("verify")?,
         verify_timeout_seconds: fields.seconds(
             "verify_timeout_seconds",
@@ -136,6 +139,7 @@ async fn carry_out(api: &Api, incoming: &Incoming, asked: Asked) -> Result<Respo
         requested_by: caller.name.clone(),
         signal: None,
         dry_run: asked.dry_run,
+        require_approval: asked.require_approval,
         verify: asked.verify,
         verify_timeout_seconds: asked.verify_timeout_seconds,
         verify_poll_seconds: VERIFY_POLL_SECONDS,
@@ -154,16 +158,18 @@ async fn reply(api: &Api, made: Remediation) -> Result<Response, Problem> {
         loop {
             look.tick().await;
             let seen = api.remediations.get(&key);
-            if let Some(seen) = seen.filter(|s| s.metadata.uid == made.metadata.uid && !s.is_open())
-            {
+            let is_told = |s: &Remediation| !s.is_open() || s.phase() == Phase::AwaitingApproval;
+            if let Some(seen) = seen.filter(|s| s.metadata.uid == made.metadata.uid && is_told(s)) {
                 return seen;
             }
         }
     };
-    if let Ok(end) = tokio::time::timeout(WAIT, find_end).await {
-        return Ok(Json(answer::ended(&end, begun.elapsed())?).into_response());
+    let seen = tokio::time::timeout(WAIT, find_end).await;
+    if let Some(end) = seen.as_ref().ok().filter(|seen| !seen.is_open()) {
+        return Ok(Json(answer::ended(end, begun.elapsed())?).into_response());
     }
-    let latest = api.remediations.get(&key).map_or(made, |seen| (*seen).clone());
+    let seen = seen.ok().or_else(|| api.remediations.get(&key));
+    let latest = seen.map_or(made, |seen| (*seen).clone());
     let mut response =
         (StatusCode::ACCEPTED, Json(answer::going_on(&latest, begun.elapsed()))).into_response();
     if let Ok(location) = HeaderValue::from_str(&answer::location(&latest)) {
@@ -188,14 +194,17 @@ mod tests {
             ("erp-simulator", false, false)
         );
 
+        assert!(!asked.require_approval);
+
         let execute = json!({
             "type": "scale", "dry_run": false, "verify": true, "verify_timeout_seconds": 60,
+            "require_approval": true,
             "target": {"kind": "Deployment", "namespace": "ns", "name": "web"}, "scale": {"replicas": 6},
         });
         let asked = read_envelope(&execute).unwrap();
         assert_eq!(asked.action, Action::scale_to(6));
         assert_eq!(asked.namespace.as_deref(), Some("ns"));
-        assert!(asked.verify);
+        assert!(asked.verify && asked.require_approval);
     }
 
     #[test]
@@ -226,6 +235,11 @@ mod tests {
                 "replicas",
             ),
             (json!({"deployment": "web", "dry_run": 1}), ActionType::Restart, "dry_run"),
+            (
+                json!({"deployment": "web", "require_approval": "yes"}),
+                ActionType::Restart,
+                "require_approval",
+            ),
             (json!({"deployment": "web", "namespace": ""}), ActionType::Restart, "namespace"),
             (json!({"deployment": "web"}), ActionType::Patch, "patch"),
             (json!({"deployment": "web", "patch": "x"}), ActionType::Patch, "patch"),

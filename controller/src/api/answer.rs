@@ -12,7 +12,9 @@ use smartops_common::remediation::{
 };
 
 use super::problem::Problem;
+use crate::remediation::approval;
 use crate::remediation::machine::reason;
+use crate::remediation::record::APPROVED;
 
 /// The reply to a request whose Remediation has ended, `took` after it was made.
 pub fn ended(remediation: &Remediation, took: Duration) -> Result<Value, Problem> {
@@ -42,6 +44,9 @@ pub fn ended(remediation: &Remediation, took: Duration) -> Result<Value, Problem
         Phase::Skipped | Phase::Cancelled => {
             refused(StatusCode::CONFLICT, "not-begun", "Not begun")
         }
+        Phase::Failed if [reason::APPROVAL_STALE, reason::REJECTED_BY_APPROVER].contains(&why) => {
+            refused(StatusCode::CONFLICT, "not-approved", "Not approved any more")
+        }
         Phase::Failed if !was_written(status) && status.verification.is_none() => match why {
             reason::FORBIDDEN => {
                 refused(StatusCode::FORBIDDEN, "forbidden", "Refused by the cluster")
@@ -61,15 +66,30 @@ pub fn ended(remediation: &Remediation, took: Duration) -> Result<Value, Problem
     }
 }
 
-/// The reply to a request whose Remediation goes on, `took` after it was made; the caller finds its end at the
-/// Location.
+/// The reply to a request whose Remediation goes on, `took` after it was made: where it stands, and whose word it waits
+/// for. The caller finds its end at the Location.
 pub fn going_on(remediation: &Remediation, took: Duration) -> Value {
     let name = remediation.metadata.name.as_deref().unwrap_or_default();
     let namespace = remediation.metadata.namespace.as_deref().unwrap_or_default();
     let status = remediation.status.clone().unwrap_or_default();
     let words = format!("accepted and still going on: see Remediation {namespace}/{name}");
     let mut reply = envelope(remediation, &status, &words, took);
+    reply["state"] = status.phase.as_str().into();
     reply["details"]["runner"]["status"] = "running".into();
+    if let Some(proposal) =
+        status.proposal.as_ref().filter(|_| status.phase == Phase::AwaitingApproval)
+    {
+        let request = status.conditions.iter().find(|condition| condition.type_ == APPROVED);
+        let words = request.map_or("waits for approval", |condition| condition.message.as_str());
+        reply["message"] = message(remediation, words).into();
+        reply["details"]["runner"]["status"] = "waiting".into();
+        reply["approval"] = json!({
+            "intentHash": proposal.hash,
+            "expiresAt": proposal.expires_at,
+            "intent": proposal.intent,
+            "create": approval::manifest(remediation, proposal),
+        });
+    }
     reply
 }
 
@@ -155,6 +175,7 @@ fn verification(verification: &Verification) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
     use smartops_common::action::Action;
     use smartops_common::denial::{Cause, Denial, Rule};
     use smartops_common::remediation::Observed;
@@ -162,7 +183,7 @@ mod tests {
     use super::*;
     use crate::failure::Failure;
     use crate::fixture::{at, deployment, remediation};
-    use crate::remediation::machine::{Written, after_write};
+    use crate::remediation::machine::{self, Facts, Step, Written, after_write};
     use crate::remediation::record;
 
     const TOOK: Duration = Duration::from_millis(30);
@@ -271,7 +292,41 @@ mod tests {
     #[test]
     fn what_goes_on_is_found_at_its_location() {
         let r = begun(Action::restart(), true, false);
-        assert_eq!(going_on(&r, TOOK)["details"]["runner"]["status"], "running");
+        let reply = going_on(&r, TOOK);
+        assert_eq!(
+            (&reply["details"]["runner"]["status"], &reply["state"]),
+            (&json!("running"), &json!("Executing"))
+        );
+        assert_eq!(reply["approval"], Value::Null);
         assert_eq!(location(&r), "/apis/smartops.dev/v1alpha1/namespaces/ns/remediations/a");
+    }
+
+    #[test]
+    fn whoever_must_wait_for_a_word_is_told_what_for_and_how_to_give_it() {
+        let live = deployment(3);
+        let mut r = remediation("a", Action::scale_to(5));
+        r.spec.require_approval = true;
+        let facts = Facts {
+            live: Some(&live),
+            pods: None,
+            others: &[],
+            now: at(10),
+            leader: "me",
+            cooldown: SignedDuration::ZERO,
+            approvals: &[],
+            expiry: SignedDuration::from_secs(900),
+        };
+        let Step::Record(status) = machine::step(&r, facts) else { panic!("nothing put forward") };
+        r.status = Some(*status);
+        let reply = going_on(&r, TOOK);
+        assert_eq!(reply["state"], "AwaitingApproval");
+        assert_eq!(reply["success"], false);
+        assert_eq!(reply["details"]["runner"]["status"], "waiting");
+        assert!(reply["message"].as_str().unwrap().contains("from 3 to 5"), "{reply}");
+        let asked = &reply["approval"];
+        assert_eq!(asked["intent"], json!({"type": "scale", "replicas": 5}));
+        assert_eq!(asked["expiresAt"], "1970-01-01T00:15:10Z");
+        assert_eq!(asked["create"]["spec"]["intentHash"], asked["intentHash"]);
+        assert_eq!(asked["create"]["spec"]["remediation"], json!({"name": "a", "uid": "a"}));
     }
 }

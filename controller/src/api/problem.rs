@@ -4,7 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use smartops_common::denial::{Denial, Rule};
-use smartops_common::remediation::Remediation;
+use smartops_common::remediation::{Phase, Remediation};
 use smartops_process::body;
 
 use crate::failure::Failure;
@@ -114,9 +114,14 @@ impl Problem {
             open.spec.cause,
             open.phase().as_str(),
         );
+        let next = if open.phase() == Phase::AwaitingApproval {
+            "have that Remediation approved or rejected (its condition Approved says how), or wait until it expires, then ask again"
+        } else {
+            "wait until that Remediation has ended, then ask again"
+        };
         Self::new(StatusCode::CONFLICT, "busy", "Target is busy", detail)
             .with("remediation", name)
-            .next("wait until that Remediation has ended, then ask again")
+            .next(next)
     }
 
     /// The webhook's denial in the API's codes. The words are its own.

@@ -106,6 +106,7 @@ async fn submit(
         requested_by: caller.name.clone(),
         signal: Some(OriginatingSignal { kind: signal.kind, id: signal.id, score: signal.score }),
         dry_run: decided.dry_run,
+        require_approval: false,
         verify: true,
         verify_timeout_seconds: VERIFY_TIMEOUT_SECONDS,
         verify_poll_seconds: VERIFY_POLL_SECONDS,

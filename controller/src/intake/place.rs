@@ -37,6 +37,8 @@ pub struct Order {
     pub signal: Option<OriginatingSignal>,
     /// Only try it out.
     pub dry_run: bool,
+    /// Write nothing before somebody else has approved it.
+    pub require_approval: bool,
     /// Watch the rollout.
     pub verify: bool,
     /// How long the rollout may take, in seconds.
@@ -58,7 +60,8 @@ pub enum Place<'a> {
 
 /// Places an order among the Remediations of its target. A signal joins an open one of the same cause, unless that
 /// one is only a trial and the signal means it; a caller's request needs the target for itself, unless either changes
-/// nothing. The same signal once more belongs to the Remediation it already has.
+/// nothing: one that waits for approval keeps it, for what was put forward is about the target as it is. The same signal
+/// once more belongs to the Remediation it already has.
 pub fn place<'a>(order: &Order, all: &'a [Remediation], now: Timestamp) -> Place<'a> {
     if let Some(known) = all.iter().find(|r| is_repeated(order, r, now)) {
         return Place::Join(known);
@@ -119,7 +122,7 @@ pub fn make(order: &Order, sequence: u32) -> Remediation {
                 names::SYSTEM_NAMESPACE,
                 names::CONTROLLER_SERVICE_ACCOUNT,
             ),
-            require_approval: false,
+            require_approval: order.require_approval,
             signal: order.signal.clone(),
             dry_run: order.dry_run,
             verify: order.verify,
@@ -166,6 +169,7 @@ mod tests {
                 score: Some(0.5),
             }),
             dry_run,
+            require_approval: false,
             verify: true,
             verify_timeout_seconds: 60,
             verify_poll_seconds: 1,

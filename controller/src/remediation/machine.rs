@@ -6,8 +6,9 @@
 //! recorded, that it is about to be sent is recorded too, and where the object has moved on since and does not show the
 //! values, nobody can say what became of it: then it ends as unknown instead of being written again.
 
+mod awaiting;
+mod beginning;
 mod executing;
-mod pending;
 #[cfg(test)]
 mod tests;
 mod verifying;
@@ -17,9 +18,10 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
+use smartops_common::approval::RemediationApproval;
 use smartops_common::remediation::{AttemptResult, Phase, Remediation, RemediationStatus};
 
-pub use self::executing::after_write;
+pub use self::executing::{after_write, is_transient};
 use crate::failure::Failure;
 use crate::remediation::record::{self, MOST_ATTEMPTS};
 use crate::target;
@@ -69,6 +71,12 @@ pub mod reason {
     pub const UNKNOWN: &str = "WriteUnknown";
     /// No attempt was answered.
     pub const UNAVAILABLE: &str = "Unavailable";
+    /// Somebody who may approve said no.
+    pub const REJECTED_BY_APPROVER: &str = "ApprovalRejected";
+    /// Nobody approved in time.
+    pub const APPROVAL_EXPIRED: &str = "ApprovalExpired";
+    /// What was approved is not what a further attempt would be.
+    pub const APPROVAL_STALE: &str = "ApprovalStale";
 }
 
 /// What is known of the world for one step.
@@ -86,6 +94,31 @@ pub struct Facts<'a> {
     pub leader: &'a str,
     /// The closed loop's cooldown of a target.
     pub cooldown: SignedDuration,
+    /// Whatever was said of this Remediation, as read just now; needed where [`needs`] says so.
+    pub approvals: &'a [RemediationApproval],
+    /// How long one waits for an approval, and how long it counts.
+    pub expiry: SignedDuration,
+}
+
+/// What a step has to know besides its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// The target's pods.
+    Pods,
+    /// The other Remediations of the target, and where asked what was said of this one.
+    Others {
+        /// Whether approvals and their expiry are needed.
+        approvals: bool,
+    },
+}
+
+/// What the next step of a Remediation has to know besides its target.
+pub fn needs(remediation: &Remediation) -> Needs {
+    if remediation.status.as_ref().is_some_and(is_watching) {
+        Needs::Pods
+    } else {
+        Needs::Others { approvals: remediation.spec.require_approval }
+    }
 }
 
 /// What is to be done next.
@@ -130,10 +163,14 @@ pub fn step(remediation: &Remediation, facts: Facts<'_>) -> Step {
         record::finish(&mut status, phase, reason::TARGET_GONE, gone, facts.now);
         return Step::Record(Box::new(status));
     };
-    match status.phase {
-        Phase::Executing => executing::executing(remediation, status, live, facts),
-        Phase::Verifying => verifying::verifying(remediation, status, live, facts),
-        _ => pending::pending(remediation, status, live, facts),
+    if is_trying(&status) {
+        executing::executing(remediation, status, live, facts)
+    } else if is_watching(&status) {
+        verifying::verifying(remediation, status, live, facts)
+    } else if status.phase == Phase::AwaitingApproval {
+        awaiting::awaiting(remediation, status, live, facts)
+    } else {
+        beginning::beginning(remediation, status, live, facts)
     }
 }
 
@@ -152,6 +189,9 @@ pub fn unreadable(
         record::finish(&mut status, phase, reason::FORBIDDEN, message, now);
         return Some(status);
     }
+    if let Some(end) = awaiting::expired(&status, now) {
+        return Some(end);
+    }
     let attempt = status.attempts.last()?;
     let limit = SignedDuration::from_secs(remediation.spec.verify_timeout_seconds.into());
     let over = match (status.phase, status.verification.as_ref()) {
@@ -168,11 +208,15 @@ pub fn unreadable(
     Some(status)
 }
 
-/// Back to the start for another attempt, or the end where there were enough.
-fn retry_or_fail(status: &mut RemediationStatus, reason: &str, message: &str, now: Timestamp) {
-    if tries(status) < TRIES && status.attempts.len() < MOST_ATTEMPTS {
-        status.phase = Phase::Pending;
-    } else {
+/// The end where there were enough attempts. Where not, the phase stays: it never goes back, and a further attempt is
+/// added once its pause is over.
+fn fail_unless_retried(
+    status: &mut RemediationStatus,
+    reason: &str,
+    message: &str,
+    now: Timestamp,
+) {
+    if tries(status) >= TRIES || status.attempts.len() >= MOST_ATTEMPTS {
         record::finish(status, Phase::Failed, reason, message, now);
     }
 }
@@ -188,8 +232,20 @@ fn give_up_phase(status: &RemediationStatus) -> Phase {
     if tried { Phase::Failed } else { Phase::Skipped }
 }
 
+/// Whether an attempt is open.
+fn is_trying(status: &RemediationStatus) -> bool {
+    status.phase == Phase::Executing && status.attempts.last().is_some_and(|a| a.result.is_none())
+}
+
+/// Whether a rollout is being watched.
+fn is_watching(status: &RemediationStatus) -> bool {
+    status.phase == Phase::Verifying
+        && status.verification.as_ref().is_some_and(|v| v.status.is_none())
+}
+
+/// Whether it has its target in hand. One that waits for its next try, or for an approval, has not.
 fn has_begun(remediation: &Remediation) -> bool {
-    matches!(remediation.phase(), Phase::Executing | Phase::Verifying)
+    remediation.status.as_ref().is_some_and(|status| is_trying(status) || is_watching(status))
 }
 
 fn others_of<'a>(

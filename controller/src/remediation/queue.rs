@@ -1,18 +1,19 @@
-//! The queue: every Remediation there is, watched, and handed to the shell one step at a time. Waiting and
-//! concurrency are kube's `applier`; what a step is, is not known here.
+//! The queue: every Remediation there is, watched, and handed to the shell one step at a time; an approval hands over
+//! the one it speaks of. Waiting and concurrency are kube's `applier`; what a step is, is not known here.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt};
-use kube::Api;
+use futures::{Stream, StreamExt, TryStreamExt};
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Config;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, applier, watcher};
-use smartops_common::remediation::{Remediation, Source};
+use kube::{Api, Client};
+use smartops_common::approval::RemediationApproval;
+use smartops_common::remediation::{Phase, Remediation, Source};
 use smartops_process::BoxError;
 use smartops_process::health::Handle;
 use smartops_process::shutdown::Shutdown;
@@ -65,7 +66,8 @@ impl Queue {
             .applied_objects()
             .map_ok(|r| ObjectRef::from_obj(&r))
             // An error of the watch is followed by another try; to `applier` it would be the end.
-            .filter_map(|seen| std::future::ready(seen.ok().map(Ok::<_, watcher::Error>)))
+            .filter_map(|seen| std::future::ready(seen.ok().map(Ok::<_, watcher::Error>)));
+        let seen = futures::stream::select(seen.boxed(), approved(shell.cluster.client()).boxed())
             .take_until(shutdown.stopping_token().cancelled_owned());
         applier(
             |remediation, shell| Box::pin(shell::reconcile(remediation, shell)),
@@ -83,6 +85,24 @@ impl Queue {
         .await;
         Ok(())
     }
+}
+
+/// The Remediation of each approval that is made. What the approval says is read anew before it is acted on.
+fn approved(
+    client: Client,
+) -> impl Stream<Item = Result<ObjectRef<Remediation>, watcher::Error>> + Send {
+    let api: Api<DeserializeGuard<RemediationApproval>> = Api::all(client);
+    watcher(api, watcher::Config::default())
+        .default_backoff()
+        .inspect_err(|error| tracing::warn!(%error, "the watch of RemediationApprovals"))
+        .applied_objects()
+        .filter_map(|seen| {
+            let named = seen.ok().and_then(|guard| guard.0.ok()).and_then(|approval| {
+                let namespace = approval.metadata.namespace.as_deref()?;
+                Some(ObjectRef::new(&approval.spec.remediation.name).within(namespace))
+            });
+            std::future::ready(named.map(Ok))
+        })
 }
 
 /// The event without objects that cannot be read: they wait for somebody who can.
@@ -105,7 +125,7 @@ fn readable(event: Event<DeserializeGuard<Remediation>>) -> Option<Event<Remedia
     }
 }
 
-/// Keeps counting the open Remediations of the closed loop, until the stop.
+/// Keeps counting the open Remediations of the closed loop, and those that wait for approval, until the stop.
 pub async fn count(
     store: Store<Remediation>,
     metrics: ControllerMetrics,
@@ -117,11 +137,12 @@ pub async fn count(
             _ = tick.tick() => {}
             () = shutdown.stopping() => return Ok(()),
         }
-        let open = store
-            .state()
-            .iter()
-            .filter(|r| r.spec.source == Source::ClosedLoop && r.is_open())
-            .count();
-        metrics.closed_loop.queue_depth.set(i64::try_from(open).unwrap_or(i64::MAX));
+        let all = store.state();
+        let count = |which: fn(&Remediation) -> bool| {
+            i64::try_from(all.iter().filter(|r| which(r)).count()).unwrap_or(i64::MAX)
+        };
+        let open = count(|r| r.spec.source == Source::ClosedLoop && r.is_open());
+        metrics.closed_loop.queue_depth.set(open);
+        metrics.orchestrator.awaiting.set(count(|r| r.phase() == Phase::AwaitingApproval));
     }
 }

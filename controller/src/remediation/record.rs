@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use smartops_common::action::Intent;
 use smartops_common::condition::{self, Setting};
 use smartops_common::remediation::{
@@ -13,6 +13,8 @@ use smartops_common::remediation::{
 
 use crate::target;
 
+/// The condition that says how the question of approval stands.
+pub const APPROVED: &str = "Approved";
 /// How long an attempt may be written after it was recorded.
 pub const ATTEMPT_LIMIT: SignedDuration = SignedDuration::from_secs(60);
 /// Attempts of one Remediation in all, conflicts included; the schema keeps no more.
@@ -31,11 +33,7 @@ pub fn begin(
         number,
         kind: AttemptKind::Apply,
         intent,
-        target: AttemptTarget {
-            uid: target::uid(live).to_owned(),
-            generation: target::generation(live),
-            resource_version: target::resource_version(live).to_owned(),
-        },
+        target: target_of(live),
         former: FormerState {
             replicas: target::replicas(live),
             template: target::template_digest(live),
@@ -52,6 +50,26 @@ pub fn begin(
     });
     status.phase = Phase::Executing;
     status.verification = None;
+}
+
+/// The object as it was read.
+pub fn target_of(live: &Deployment) -> AttemptTarget {
+    AttemptTarget {
+        uid: target::uid(live).to_owned(),
+        generation: target::generation(live),
+        resource_version: target::resource_version(live).to_owned(),
+    }
+}
+
+/// Says how the question of approval stands.
+pub fn decide(
+    status: &mut RemediationStatus,
+    approved: Option<bool>,
+    reason: &str,
+    message: String,
+    now: Timestamp,
+) {
+    set(&mut status.conditions, (APPROVED, approved), reason, message, now);
 }
 
 /// Notes that the open attempt is about to be sent.
@@ -147,12 +165,7 @@ pub fn finish(
 ) {
     let message = message.into();
     status.phase = phase;
-    let mut set = |type_, value, reason: &str, message: String| {
-        let setting =
-            Setting { type_, status: value, reason, message, observed_generation: Some(1) };
-        condition::set(&mut status.conditions, setting, now);
-    };
-    set("Complete", Some(true), reason, message.clone());
+    set(&mut status.conditions, ("Complete", Some(true)), reason, message.clone(), now);
     if let Some(verification) = &status.verification {
         let (value, word) = match verification.status {
             Some(VerificationStatus::Success) => (Some(true), "RolloutHealthy"),
@@ -160,7 +173,18 @@ pub fn finish(
             Some(VerificationStatus::Timeout) => (None, "TimedOut"),
             None => (None, "NotFinished"),
         };
-        set("Verified", value, word, verification.message.clone());
+        set(&mut status.conditions, ("Verified", value), word, verification.message.clone(), now);
     }
     status.outcome = Some(Outcome { reason: reason.to_owned(), message, finished_at: Time(now) });
+}
+
+fn set(
+    conditions: &mut Vec<Condition>,
+    (type_, status): (&str, Option<bool>),
+    reason: &str,
+    message: String,
+    now: Timestamp,
+) {
+    let setting = Setting { type_, status, reason, message, observed_generation: Some(1) };
+    condition::set(conditions, setting, now);
 }

@@ -2,12 +2,13 @@
 //! nothing. When a Remediation is looked at is `queue`'s.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::runtime::controller::Action;
-use smartops_common::remediation::{Phase, Remediation, RemediationStatus};
+use smartops_common::denial::{Denial, Rule};
+use smartops_common::remediation::{Remediation, RemediationStatus};
 use smartops_process::clock::Clock;
 use smartops_process::failpoint;
 use tracing::Instrument;
@@ -15,8 +16,9 @@ use tracing::Instrument;
 use crate::action::Write;
 use crate::cluster::Cluster;
 use crate::failure::Failure;
-use crate::remediation::machine::{self, Facts, Step, Written};
+use crate::remediation::machine::{self, Facts, Needs, Step, Written};
 use crate::remediation::record;
+use crate::remediation::refusals::Refusals;
 use crate::remediation::telling::Teller;
 use crate::{action, target};
 
@@ -40,18 +42,29 @@ pub struct Shell {
     pub cooldown: SignedDuration,
     /// What is told.
     pub teller: Teller,
+    /// Statuses that admission would not have.
+    pub refusals: Refusals,
 }
 
 /// When to look again after a step failed.
 #[expect(clippy::needless_pass_by_value, reason = "the signature is the library's")]
-pub fn retry_later(remediation: Arc<Remediation>, failure: &Failure, _: Arc<Shell>) -> Action {
-    if let Failure::Conflict(_) = failure {
-        // Somebody recorded something since: look at it at once.
-        return Action::requeue(AFTER_CONFLICT);
-    }
+pub fn retry_later(remediation: Arc<Remediation>, failure: &Failure, shell: Arc<Shell>) -> Action {
     let uid = remediation.metadata.uid.as_deref().unwrap_or_default();
-    tracing::warn!(uid, error = %failure, "a step failed and will be repeated");
-    Action::requeue(AFTER_FAILURE)
+    match failure {
+        // Somebody recorded something since: look at it at once.
+        Failure::Conflict(_) => Action::requeue(AFTER_CONFLICT),
+        Failure::Denied(denial) => {
+            let (is_first, pause) = shell.refusals.note(uid, Instant::now());
+            if is_first {
+                tracing::error!(uid, denial = %denial.message, "admission refuses the status: it is offered again");
+            }
+            Action::requeue(pause)
+        }
+        _ => {
+            tracing::warn!(uid, error = %failure, "a step failed and will be repeated");
+            Action::requeue(AFTER_FAILURE)
+        }
+    }
 }
 
 /// Takes a Remediation as far as it goes now.
@@ -132,19 +145,25 @@ impl Shell {
         remediation: &Remediation,
         live: Option<&Deployment>,
     ) -> Result<Step, Failure> {
-        let pods = match live {
-            Some(live) if remediation.phase() == Phase::Verifying => {
-                self.cluster.pods(namespace, live).await.map_err(|failure| {
+        let (mut pods, mut others, mut approvals) = (Ok(Vec::new()), Vec::new(), Vec::new());
+        let mut expiry = SignedDuration::ZERO;
+        match (machine::needs(remediation), live) {
+            (_, None) => {}
+            (Needs::Pods, Some(live)) => {
+                pods = self.cluster.pods(namespace, live).await.map_err(|failure| {
                     tracing::warn!(%failure, "the pods cannot be read: the rollout stays unverified");
-                })
+                });
             }
-            _ => Ok(Vec::new()),
-        };
-        let others = if matches!(remediation.phase(), Phase::Pending | Phase::Executing) {
-            self.cluster.remediations_of(namespace, &remediation.spec.target.uid).await?
-        } else {
-            Vec::new()
-        };
+            (Needs::Others { approvals: is_asked }, Some(_)) => {
+                others =
+                    self.cluster.remediations_of(namespace, &remediation.spec.target.uid).await?;
+                if is_asked {
+                    let uid = remediation.metadata.uid.as_deref().unwrap_or_default();
+                    expiry = self.cluster.approval_expiry().await?;
+                    approvals = self.cluster.approvals_of(namespace, uid).await?;
+                }
+            }
+        }
         let facts = Facts {
             live,
             pods: pods.as_deref().ok(),
@@ -152,6 +171,8 @@ impl Shell {
             now: self.clock.now(),
             leader: &self.leader,
             cooldown: self.cooldown,
+            approvals: &approvals,
+            expiry,
         };
         Ok(machine::step(remediation, facts))
     }
@@ -163,10 +184,11 @@ impl Shell {
         former: Remediation,
         status: RemediationStatus,
     ) -> Result<Remediation, Failure> {
-        let begins = status.phase == Phase::Executing && former.phase() != Phase::Executing;
+        let attempts = |status: &RemediationStatus| status.attempts.len();
+        let begins = attempts(&status) > former.status.as_ref().map_or(0, attempts);
         failpoint::hit(if begins { "before-intent" } else { "before-status" });
         let wanted = Remediation { status: Some(status), ..former.clone() };
-        let recorded = self.cluster.replace_status(namespace, &wanted).await?;
+        let recorded = self.store(namespace, &wanted).await?;
         failpoint::hit(if begins { "after-intent" } else { "after-status" });
         self.teller.tell(former.status.as_ref(), &recorded).await;
         Ok(recorded)
@@ -215,7 +237,20 @@ impl Shell {
         if let Some(status) = &mut marked.status {
             record::send(status, self.clock.now());
         }
-        self.cluster.replace_status(namespace, &marked).await
+        self.store(namespace, &marked).await
+    }
+
+    /// Stores a status. Where admission could not tell whether it is true, or saw the target move meanwhile, another
+    /// look is all it takes.
+    async fn store(&self, namespace: &str, wanted: &Remediation) -> Result<Remediation, Failure> {
+        match self.cluster.replace_status(namespace, wanted).await {
+            Ok(stored) => {
+                self.refusals.forget(wanted.metadata.uid.as_deref().unwrap_or_default());
+                Ok(stored)
+            }
+            Err(Failure::Denied(denial)) => Err(of_a_status(denial)),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Writes. `None` where the write got no answer: what became of it will be seen in the live object.
@@ -243,15 +278,20 @@ impl Shell {
         }
     }
 
-    /// A JSON Patch whose leading test failed is refused like any that cannot be applied: the object itself tells
-    /// which it was.
+    /// A JSON Patch whose leading test failed is refused like any that cannot be applied, and a write of an object that
+    /// moved like one of another attempt: the object itself tells which it was.
     async fn explain(
         &self,
         namespace: &str,
         before: &Deployment,
         failure: Failure,
     ) -> Result<Written, Failure> {
-        if let Failure::Rejected { code: 422, message } = &failure {
+        let message = match &failure {
+            Failure::Rejected { code: 422, message } => Some(message),
+            Failure::Denied(denial) if machine::is_transient(denial) => Some(&denial.message),
+            _ => None,
+        };
+        if let Some(message) = message {
             let live = self.cluster.deployment(namespace, target::name(before)).await?;
             let moved = live.is_some_and(|live| {
                 target::resource_version(&live) != target::resource_version(before)
@@ -261,6 +301,15 @@ impl Shell {
             }
         }
         Ok(Written::Failed(failure))
+    }
+}
+
+/// What a denied status means for what happens next.
+fn of_a_status(denial: Denial) -> Failure {
+    match denial.leading_rule() {
+        Some(Rule::Undecided) => Failure::Unavailable(denial.message),
+        _ if machine::is_transient(&denial) => Failure::Conflict(denial.message),
+        _ => Failure::Denied(denial),
     }
 }
 

@@ -4,12 +4,15 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use smartops_common::names;
 use smartops_common::remediation::{AttemptResult, Phase, Remediation, RemediationStatus};
 
 use crate::cluster::Cluster;
 use crate::metrics::ControllerMetrics;
+use crate::remediation::machine::reason;
+use crate::remediation::record::APPROVED;
 
 /// How long writing an Event may take.
 const EVENT_LIMIT: Duration = Duration::from_secs(5);
@@ -55,6 +58,7 @@ impl Teller {
             self.metrics.closed_loop.retries.inc();
         }
         self.tell_write(former, status, namespace, &remediation.spec.target.name);
+        self.tell_word(former, remediation, status, namespace).await;
         if status.phase.is_final() {
             self.tell_end(remediation, status, namespace).await;
         }
@@ -92,6 +96,25 @@ impl Teller {
             attempt = attempt.number,
             "written"
         );
+    }
+
+    /// That somebody is asked, and that somebody said yes; a no is the end and told as such.
+    async fn tell_word(
+        &self,
+        former: Option<&RemediationStatus>,
+        remediation: &Remediation,
+        status: &RemediationStatus,
+        namespace: &str,
+    ) {
+        let Some(word) = word(status).filter(|w| former.and_then(word) != Some(w)) else { return };
+        if status.phase.is_final() {
+            return;
+        }
+        let name = remediation.metadata.name.as_deref().unwrap_or_default();
+        tracing::info!(reason = %word.reason, "approval: {}", word.message);
+        let type_ = if word.status == "True" { EventType::Normal } else { EventType::Warning };
+        let note = format!("{name}: {}", word.message);
+        self.publish(remediation, (type_, &word.reason), &note, namespace).await;
     }
 
     async fn tell_end(
@@ -134,26 +157,29 @@ impl Teller {
             "audit: {}", outcome.message
         );
         if !spec.dry_run {
-            self.publish(remediation, status.phase, &outcome.message, namespace).await;
+            let type_ = match status.phase {
+                Phase::Succeeded => EventType::Normal,
+                _ => EventType::Warning,
+            };
+            let name = remediation.metadata.name.as_deref().unwrap_or_default();
+            let (reason, note) = (event_reason(status.phase, &outcome.reason), &outcome.message);
+            let note = format!("{name}: {note}");
+            self.publish(remediation, (type_, reason), &note, namespace).await;
         }
     }
 
     async fn publish(
         &self,
         remediation: &Remediation,
-        phase: Phase,
-        message: &str,
+        (type_, reason): (EventType, &str),
+        note: &str,
         namespace: &str,
     ) {
         let spec = &remediation.spec;
-        let name = remediation.metadata.name.as_deref().unwrap_or_default();
         let event = Event {
-            type_: match phase {
-                Phase::Succeeded => EventType::Normal,
-                _ => EventType::Warning,
-            },
-            reason: event_reason(phase).to_owned(),
-            note: Some(bounded(&format!("{name}: {message}"))),
+            type_,
+            reason: reason.to_owned(),
+            note: Some(bounded(note)),
             action: spec.action.type_.as_str().to_owned(),
             secondary: None,
         };
@@ -173,12 +199,20 @@ impl Teller {
     }
 }
 
-const fn event_reason(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Succeeded => "RemediationSucceeded",
-        Phase::Denied => "GuardrailRejected",
-        Phase::Skipped => "RemediationSkipped",
-        Phase::TimedOut => "RemediationTimedOut",
+/// How the question of approval stands.
+fn word(status: &RemediationStatus) -> Option<&Condition> {
+    status.conditions.iter().find(|condition| condition.type_ == APPROVED)
+}
+
+fn event_reason(phase: Phase, why: &str) -> &str {
+    match (phase, why) {
+        (_, reason::REJECTED_BY_APPROVER | reason::APPROVAL_EXPIRED | reason::APPROVAL_STALE) => {
+            why
+        }
+        (Phase::Succeeded, _) => "RemediationSucceeded",
+        (Phase::Denied, _) => "GuardrailRejected",
+        (Phase::Skipped, _) => "RemediationSkipped",
+        (Phase::TimedOut, _) => "RemediationTimedOut",
         _ => "RemediationFailed",
     }
 }

@@ -6,7 +6,7 @@ use smartops_common::denial::{Denial, Rule};
 use smartops_common::remediation::{Attempt, AttemptResult, Phase, Remediation, RemediationStatus};
 
 use super::{
-    Facts, Step, TURN_POLL, Written, age_key, has_begun, others_of, reason, retry_or_fail,
+    Facts, Step, TURN_POLL, Written, age_key, fail_unless_retried, has_begun, others_of, reason,
 };
 use crate::failure::Failure;
 use crate::remediation::record;
@@ -19,10 +19,7 @@ pub(super) fn executing(
     live: &Deployment,
     facts: Facts<'_>,
 ) -> Step {
-    let Some(attempt) = status.attempts.last().filter(|a| a.result.is_none()).cloned() else {
-        status.phase = Phase::Pending;
-        return Step::Record(Box::new(status));
-    };
+    let Some(attempt) = status.attempts.last().cloned() else { return Step::Done };
     let is_real = !remediation.spec.dry_run;
     if let Some(seen) = status.attempts.iter().position(|a| is_real && is_seen(a, live)) {
         let result = if seen + 1 == status.attempts.len() {
@@ -40,14 +37,15 @@ pub(super) fn executing(
     } else if facts.now >= attempt.deadline.0 {
         let words = "its deadline passed before it was written";
         record::settle(&mut status, AttemptResult::Expired, Some(words));
-        retry_or_fail(&mut status, reason::UNAVAILABLE, words, facts.now);
+        fail_unless_retried(&mut status, reason::UNAVAILABLE, words, facts.now);
     } else if target::generation(live) == attempt.target.generation
         && target::resource_version(live) != attempt.target.resource_version
     {
         // Only its status moved, as it does all the time: the same attempt, on condition of what is there now.
         record::rebase(&mut status, live);
     } else if target::resource_version(live) != attempt.target.resource_version {
-        conflict(&mut status, "the target moved after it was read");
+        let words = "the target moved after it was read";
+        record::settle(&mut status, AttemptResult::Conflict, Some(words));
     } else if is_real && action::is_unchanged(&attempt.intent, live) {
         written(remediation, &mut status, AttemptResult::Unchanged, live, facts.now);
     } else {
@@ -57,7 +55,10 @@ pub(super) fn executing(
         match rivals.min_by_key(|o| age_key(o)) {
             None => return Step::Write,
             Some(rival) if age_key(rival) > age_key(remediation) => return Step::Wait(TURN_POLL),
-            Some(_) => conflict(&mut status, "another Remediation of this target began first"),
+            Some(_) => {
+                let words = "another Remediation of this target began first";
+                record::settle(&mut status, AttemptResult::Conflict, Some(words));
+            }
         }
     }
     Step::Record(Box::new(status))
@@ -69,15 +70,10 @@ fn is_seen(attempt: &Attempt, live: &Deployment) -> bool {
         && action::is_applied(&attempt.intent, live)
 }
 
-/// Whether the webhook could not decide, or has not yet seen the change before: no guardrail's refusal, and gone in a
-/// moment.
-fn is_transient(denial: &Denial) -> bool {
+/// Whether the webhook could not decide, has not yet seen the change before, or saw the object move: no guardrail's
+/// refusal, and gone in a moment.
+pub fn is_transient(denial: &Denial) -> bool {
     denial.leading_rule() == Some(Rule::Undecided) || denial.retry_after_seconds == Some(1)
-}
-
-fn conflict(status: &mut RemediationStatus, words: &str) {
-    record::settle(status, AttemptResult::Conflict, Some(words));
-    status.phase = Phase::Pending;
 }
 
 /// The status once the open attempt was judged and written.
@@ -102,7 +98,7 @@ pub fn after_write(
         Written::Expired => {
             let words = "its deadline passed before it was written";
             record::settle(&mut status, AttemptResult::Expired, Some(words));
-            retry_or_fail(&mut status, reason::UNAVAILABLE, words, now);
+            fail_unless_retried(&mut status, reason::UNAVAILABLE, words, now);
         }
         Written::Failed(failure) => failed(&mut status, failure, now),
     }
@@ -141,7 +137,7 @@ fn failed(status: &mut RemediationStatus, failure: Failure, now: Timestamp) {
     match failure {
         Failure::Denied(denial) if is_transient(&denial) => {
             record::settle(status, AttemptResult::Denied, words);
-            retry_or_fail(status, reason::UNAVAILABLE, &message, now);
+            fail_unless_retried(status, reason::UNAVAILABLE, &message, now);
         }
         Failure::Denied(denial) => {
             end(AttemptResult::Denied, Phase::Denied, reason::GUARDRAIL);
@@ -157,7 +153,7 @@ fn failed(status: &mut RemediationStatus, failure: Failure, now: Timestamp) {
         Failure::Rejected { .. } => end(AttemptResult::Failed, Phase::Failed, reason::MALFORMED),
         Failure::Unavailable(_) => {
             record::settle(status, AttemptResult::Failed, words);
-            retry_or_fail(status, reason::UNAVAILABLE, &message, now);
+            fail_unless_retried(status, reason::UNAVAILABLE, &message, now);
         }
     }
 }

@@ -10,6 +10,8 @@ use smartops_common::signal::SignalKind;
 use super::*;
 use crate::fixture::{at, deployment, edited, remediation, restarted};
 
+mod approvals;
+
 const ME: &str = "controller/1";
 
 fn facts<'a>(live: Option<&'a Deployment>, others: &'a [Remediation], now: i64) -> Facts<'a> {
@@ -20,6 +22,8 @@ fn facts<'a>(live: Option<&'a Deployment>, others: &'a [Remediation], now: i64) 
         now: at(now),
         leader: ME,
         cooldown: SignedDuration::from_secs(300),
+        approvals: &[],
+        expiry: SignedDuration::from_secs(900),
     }
 }
 
@@ -199,6 +203,56 @@ fn one_at_a_time_what_has_begun_then_root_causes_then_the_oldest() {
 }
 
 #[test]
+fn whoever_waits_for_its_next_try_holds_nobody_up_and_goes_on_afterwards() {
+    let live = deployment(3);
+    let failed = after(&begun(&remediation("a", Action::scale_by(1)), &live), unavailable(), 10);
+    let broken = broken(4);
+    let unhealthy = verifying(Action::scale_by(1), &broken);
+    let unhealthy = recorded(&unhealthy, step(&unhealthy, facts(Some(&broken), &[], 10)));
+    let other = remediation("b", Action::restart());
+    for waiting in [failed, unhealthy] {
+        let others = std::slice::from_ref(&waiting);
+        let next = recorded(&other, step(&other, facts(Some(&live), others, 11)));
+        assert_eq!(next.phase(), Phase::Executing);
+        // Once its pause is over it is the older again, and yet waits for what has begun meanwhile.
+        assert_eq!(step(&other, facts(Some(&live), others, 16)), Step::Wait(TURN_POLL));
+        let begun = std::slice::from_ref(&next);
+        assert_eq!(step(&waiting, facts(Some(&live), begun, 16)), Step::Wait(TURN_POLL));
+        let again = recorded(
+            &waiting,
+            step(&waiting, facts(Some(&live), std::slice::from_ref(&other), 16)),
+        );
+        assert_eq!((again.phase(), last(&again).number), (Phase::Executing, 2));
+    }
+}
+
+#[test]
+fn no_step_goes_back_a_phase() {
+    let table = [
+        begun(&remediation("a", Action::scale_by(1)), &deployment(3)),
+        after(&begun(&remediation("a", Action::scale_by(1)), &deployment(3)), unavailable(), 11),
+        verifying(Action::scale_by(1), &scaled(4)),
+        verifying(Action::scale_by(1), &broken(4)),
+        approvals::awaiting(Action::scale_by(1)),
+    ];
+    let worlds = [deployment(3), scaled(4), scaled(2), broken(4)];
+    for r in &table {
+        for live in &worlds {
+            for now in [12, 30, 70, 80, 1000] {
+                let Step::Record(status) = step(r, facts(Some(live), &[], now)) else { continue };
+                let is_further = status.attempts.len() > r.status.as_ref().unwrap().attempts.len();
+                assert!(
+                    status.phase >= r.phase() || (status.phase == Phase::Executing && is_further),
+                    "{:?} to {:?}",
+                    r.phase(),
+                    status.phase
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn of_two_that_began_at_the_same_moment_the_later_steps_back() {
     let live = deployment(3);
     let older = begun(&remediation("a", Action::scale_by(1)), &live);
@@ -206,7 +260,12 @@ fn of_two_that_began_at_the_same_moment_the_later_steps_back() {
     let both = [older.clone(), younger.clone()];
     assert_eq!(step(&older, facts(Some(&live), &both, 11)), Step::Wait(TURN_POLL));
     let back = recorded(&younger, step(&younger, facts(Some(&live), &both, 11)));
-    assert_eq!((back.phase(), last(&back).result), (Phase::Pending, Some(AttemptResult::Conflict)));
+    assert_eq!(
+        (back.phase(), last(&back).result),
+        (Phase::Executing, Some(AttemptResult::Conflict))
+    );
+    let waits = step(&back, facts(Some(&live), std::slice::from_ref(&older), 11));
+    assert_eq!(waits, Step::Wait(TURN_POLL));
     assert_eq!(step(&older, facts(Some(&live), &[back], 11)), Step::Write);
 }
 
@@ -262,7 +321,7 @@ fn an_object_that_moved_otherwise_is_read_and_decided_anew_with_the_same_values(
     let again = recorded(&r, step(&r, facts(Some(&moved), &[], 12)));
     assert_eq!(
         (again.phase(), last(&again).result),
-        (Phase::Pending, Some(AttemptResult::Conflict))
+        (Phase::Executing, Some(AttemptResult::Conflict))
     );
     let again = recorded(&again, step(&again, facts(Some(&moved), &[], 12)));
     let attempt = last(&again);
@@ -275,9 +334,9 @@ fn a_target_that_moves_before_every_attempt_is_given_up() {
     let mut r = remediation("a", Action::scale_by(1));
     for n in 0..MOST_ATTEMPTS {
         r = recorded(&r, step(&r, facts(Some(&deployment(3)), &[], 10)));
-        assert_eq!(r.phase(), Phase::Executing, "attempt {n}");
+        assert_eq!((r.phase(), last(&r).result), (Phase::Executing, None), "attempt {n}");
         r = recorded(&r, step(&r, facts(Some(&scaled(2)), &[], 10)));
-        assert_eq!(r.phase(), Phase::Pending, "attempt {n}");
+        assert_eq!(last(&r).result, Some(AttemptResult::Conflict), "attempt {n}");
     }
     let ended = recorded(&r, step(&r, facts(Some(&deployment(3)), &[], 10)));
     assert_eq!((ended.phase(), reason_of(&ended)), (Phase::Failed, reason::CONTENDED));
@@ -319,8 +378,10 @@ fn a_webhook_that_could_not_decide_is_asked_again_and_a_guardrail_is_not() {
     };
     let r = begun(&remediation("a", Action::restart()), &deployment(3));
     for (denial, phase) in [
-        (denial(Rule::Undecided, Some(1)), Phase::Pending),
-        (denial(Rule::Cooldown, Some(1)), Phase::Pending),
+        (denial(Rule::Undecided, Some(1)), Phase::Executing),
+        (denial(Rule::Cooldown, Some(1)), Phase::Executing),
+        (denial(Rule::Warrant, Some(1)), Phase::Executing),
+        (denial(Rule::Warrant, None), Phase::Denied),
         (denial(Rule::Cooldown, Some(87)), Phase::Denied),
         (denial(Rule::Paths, None), Phase::Denied),
     ] {
@@ -366,7 +427,7 @@ fn an_attempt_past_its_deadline_is_not_written() {
     let expired = recorded(&r, step(&r, facts(Some(&live), &[], late)));
     assert_eq!(
         (expired.phase(), last(&expired).result),
-        (Phase::Pending, Some(AttemptResult::Expired))
+        (Phase::Executing, Some(AttemptResult::Expired))
     );
 }
 
@@ -402,7 +463,7 @@ fn what_comes_of_the_write_decides_the_phase() {
     let table = [
         (Written::Committed(Box::new(scaled(4))), Phase::Verifying, AttemptResult::Written),
         (Written::Unchanged(Box::new(deployment(3))), Phase::Verifying, AttemptResult::Unchanged),
-        (Written::Expired, Phase::Pending, AttemptResult::Expired),
+        (Written::Expired, Phase::Executing, AttemptResult::Expired),
         (Written::Failed(Failure::Denied(denial)), Phase::Denied, AttemptResult::Denied),
         (Written::Failed(Failure::NotFound(words())), Phase::Failed, AttemptResult::Failed),
         (
@@ -415,7 +476,7 @@ fn what_comes_of_the_write_decides_the_phase() {
             Phase::Failed,
             AttemptResult::Failed,
         ),
-        (unavailable(), Phase::Pending, AttemptResult::Failed),
+        (unavailable(), Phase::Executing, AttemptResult::Failed),
     ];
     for (outcome, phase, result) in table {
         let next = after(&r, outcome.clone(), 11);
@@ -496,9 +557,11 @@ fn a_failed_rollout_is_repeated_for_a_scale_and_final_for_a_restart() {
     let live = broken(4);
     let scale = verifying(Action::scale_by(1), &live);
     let scale = recorded(&scale, step(&scale, facts(Some(&live), &[], 20)));
-    assert_eq!(scale.phase(), Phase::Pending);
+    let verdict = scale.status.as_ref().unwrap().verification.as_ref().unwrap().status;
+    assert_eq!((scale.phase(), verdict), (Phase::Verifying, Some(VerificationStatus::Failed)));
     assert_eq!(step(&scale, facts(Some(&live), &[], 20)), Step::Wait(Duration::from_secs(5)));
     let again = recorded(&scale, step(&scale, facts(Some(&live), &[], 25)));
+    assert_eq!(again.phase(), Phase::Executing, "in the very update that adds the attempt");
     assert_eq!(last(&again).intent.replicas, Some(4), "the step is not added twice");
     let found = recorded(&again, step(&again, facts(Some(&live), &[], 25)));
     let results: Vec<_> =

@@ -9,7 +9,7 @@ use smartops_common::remediation::{
     Attempt, Phase, Remediation, RemediationStatus, VerificationStatus,
 };
 
-use super::{Facts, Step, reason, retry_or_fail};
+use super::{Facts, Step, fail_unless_retried, reason};
 use crate::remediation::record;
 use crate::target;
 use crate::verify::rollout::{self, Assessment};
@@ -24,8 +24,7 @@ pub(super) fn verifying(
     let (Some(attempt), Some(verification)) =
         (status.attempts.last().cloned(), status.verification.clone())
     else {
-        status.phase = Phase::Pending;
-        return Step::Record(Box::new(status));
+        return Step::Done;
     };
     let now = facts.now;
     // A retry finds the pods its predecessor made: the change began with the first attempt.
@@ -58,10 +57,13 @@ pub(super) fn verifying(
         Assessment::Failed(reason, words) => {
             let verdict = VerificationStatus::Failed;
             record::end_verification(&mut status, verdict, &words, observed, now);
-            if remediation.spec.action.type_ == ActionType::Restart {
+            let is_final = remediation.spec.action.type_ == ActionType::Restart
+                // What was approved has been written: there is nothing left of it to repeat.
+                || remediation.spec.require_approval;
+            if is_final {
                 record::finish(&mut status, Phase::Failed, reason, words, now);
             } else {
-                retry_or_fail(&mut status, reason, &words, now);
+                fail_unless_retried(&mut status, reason, &words, now);
             }
         }
         Assessment::Progressing(words) if elapsed >= limit => {

@@ -1,4 +1,5 @@
-//! Before an attempt: whose turn it is, what is left alone and why, and the pause before a repeat.
+//! Before an attempt, the first or a further one: whose turn it is, what is left alone and why, and the pause before a
+//! repeat.
 
 use std::time::Duration;
 
@@ -10,15 +11,15 @@ use smartops_common::remediation::{
 use smartops_common::signal::SignalKind;
 
 use super::{
-    AgeKey, BACKOFF, Facts, Step, TURN_POLL, UNSEEN_LIMIT, age_key, give_up_phase, has_begun,
-    others_of, reason, tries,
+    AgeKey, BACKOFF, Facts, Step, TURN_POLL, UNSEEN_LIMIT, age_key, awaiting, give_up_phase,
+    has_begun, others_of, reason, tries,
 };
 use crate::remediation::record::{self, MOST_ATTEMPTS};
 use crate::verify::rollout::{self, Assessment};
 use crate::{action, target};
 
-/// Begin, wait, or do not begin at all.
-pub(super) fn pending(
+/// Begin, ask for approval, wait, or do not begin at all.
+pub(super) fn beginning(
     remediation: &Remediation,
     mut status: RemediationStatus,
     live: &Deployment,
@@ -27,22 +28,20 @@ pub(super) fn pending(
     if let Some(pause) = backoff_left(&status, facts.now) {
         return Step::Wait(pause);
     }
-    if !is_its_turn(remediation, facts.others) {
-        return Step::Wait(TURN_POLL);
-    }
-    match refusal(remediation, &status, live, facts) {
-        Refusal::None => {}
-        Refusal::NotYet => return Step::Wait(TURN_POLL),
-        Refusal::For(reason, message) => {
-            let phase = give_up_phase(&status);
-            record::finish(&mut status, phase, reason, message, facts.now);
-            return Step::Record(Box::new(status));
-        }
+    if let Some(step) = obstacle(remediation, &status, live, facts) {
+        return step;
     }
     if status.attempts.len() >= MOST_ATTEMPTS {
         let message = format!("the target moved before each of {MOST_ATTEMPTS} attempts");
         record::finish(&mut status, Phase::Failed, reason::CONTENDED, message, facts.now);
         return Step::Record(Box::new(status));
+    }
+    if remediation.spec.require_approval {
+        return if status.attempts.is_empty() {
+            awaiting::propose(remediation, status, live, facts)
+        } else {
+            awaiting::repeat(remediation, status, live, facts)
+        };
     }
     let first = status.attempts.first().map(|a| a.intent.clone());
     match action::plan(&remediation.spec.action, first.as_ref(), live, facts.now) {
@@ -55,6 +54,28 @@ pub(super) fn pending(
         }
     }
     Step::Record(Box::new(status))
+}
+
+/// What stands in the way of an attempt now: others whose turn it is, or a reason to leave the target alone.
+pub(super) fn obstacle(
+    remediation: &Remediation,
+    status: &RemediationStatus,
+    live: &Deployment,
+    facts: Facts<'_>,
+) -> Option<Step> {
+    if !is_its_turn(remediation, facts) {
+        return Some(Step::Wait(TURN_POLL));
+    }
+    match refusal(remediation, status, live, facts) {
+        Refusal::None => None,
+        Refusal::NotYet => Some(Step::Wait(TURN_POLL)),
+        Refusal::For(reason, message) => {
+            let mut status = status.clone();
+            let phase = give_up_phase(&status);
+            record::finish(&mut status, phase, reason, message, facts.now);
+            Some(Step::Record(Box::new(status)))
+        }
+    }
 }
 
 enum Refusal {
@@ -145,12 +166,20 @@ fn backoff_left(status: &RemediationStatus, now: Timestamp) -> Option<Duration> 
 }
 
 /// One at a time: whatever has begun goes first, then root causes before anomalies, then the oldest. A dry run
-/// changes nothing and neither waits nor is waited for.
-fn is_its_turn(remediation: &Remediation, others: &[Remediation]) -> bool {
+/// changes nothing and neither waits nor is waited for, and nobody waits for one that waits itself.
+fn is_its_turn(remediation: &Remediation, facts: Facts<'_>) -> bool {
+    let goes_first = |o: &Remediation| {
+        has_begun(o) || (!is_waiting(o, facts.now) && turn_key(o) < turn_key(remediation))
+    };
     remediation.spec.dry_run
-        || others_of(remediation, others)
-            .filter(|o| o.is_open() && !o.spec.dry_run)
-            .all(|o| !has_begun(o) && turn_key(remediation) < turn_key(o))
+        || !others_of(remediation, facts.others)
+            .any(|o| o.is_open() && !o.spec.dry_run && goes_first(o))
+}
+
+/// Whether it waits for somebody's word, or for the pause before its next try.
+fn is_waiting(remediation: &Remediation, now: Timestamp) -> bool {
+    remediation.phase() == Phase::AwaitingApproval
+        || remediation.status.as_ref().is_some_and(|status| backoff_left(status, now).is_some())
 }
 
 fn turn_key(r: &Remediation) -> (bool, AgeKey<'_>) {
