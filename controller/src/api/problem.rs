@@ -255,9 +255,12 @@ impl IntoResponse for Problem {
 
 #[cfg(test)]
 mod tests {
+    use smartops_common::action::Action;
     use smartops_common::denial::Cause;
+    use smartops_common::remediation::RemediationStatus;
 
     use super::*;
+    use crate::fixture::remediation;
 
     fn denial(rule: Rule, retry_after_seconds: Option<u32>) -> Denial {
         Denial {
@@ -298,6 +301,20 @@ mod tests {
         let response = Problem::denied(&denial(Rule::Cooldown, Some(87))).into_response();
         assert_eq!(response.headers()[header::RETRY_AFTER], "87");
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+    }
+
+    #[test]
+    fn whoever_finds_a_target_busy_is_told_what_ends_that() {
+        let mut open = remediation("a", Action::restart());
+        for (phase, next) in [
+            (Phase::Executing, "wait until that Remediation has ended"),
+            (Phase::AwaitingApproval, "approved or rejected"),
+        ] {
+            open.status = Some(RemediationStatus { phase, ..RemediationStatus::default() });
+            let problem = Problem::busy(&open);
+            assert_eq!(problem.status.as_u16(), 409);
+            assert!(problem.members["next"].as_str().unwrap().contains(next), "{phase:?}");
+        }
     }
 
     #[test]

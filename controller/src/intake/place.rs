@@ -208,6 +208,9 @@ mod tests {
         let open = std::slice::from_ref(&open);
         assert_eq!(place(&order("api/restart", None, false), open, at(9)), Place::Busy(&open[0]));
         assert_eq!(place(&order("api/restart", None, true), open, at(9)), Place::New(1));
+        let waiting = [stored(&order("api/scale", None, false), 1, Phase::AwaitingApproval)];
+        let placed = place(&order("api/restart", None, false), &waiting, at(9));
+        assert_eq!(placed, Place::Busy(&waiting[0]));
         assert_eq!(place(&order("api/restart", None, false), &[trial], at(9)), Place::New(1));
         let mut elsewhere = order("api/restart", None, false);
         elsewhere.target.uid = "u-2".into();

@@ -114,11 +114,13 @@ pub enum Needs {
 
 /// What the next step of a Remediation has to know besides its target.
 pub fn needs(remediation: &Remediation) -> Needs {
-    if remediation.status.as_ref().is_some_and(is_watching) {
-        Needs::Pods
-    } else {
-        Needs::Others { approvals: remediation.spec.require_approval }
+    let status = remediation.status.as_ref();
+    if status.is_some_and(is_watching) {
+        return Needs::Pods;
     }
+    // An open attempt rests on what was said before it was opened; the write itself is judged by what is said then.
+    let approvals = remediation.spec.require_approval && !status.is_some_and(is_trying);
+    Needs::Others { approvals }
 }
 
 /// What is to be done next.

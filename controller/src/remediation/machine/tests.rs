@@ -227,6 +227,30 @@ fn whoever_waits_for_its_next_try_holds_nobody_up_and_goes_on_afterwards() {
 }
 
 #[test]
+fn a_step_reads_only_what_it_decides_by() {
+    let waiting = approvals::awaiting(Action::scale_by(1));
+    let mut tried = begun(&remediation("a", Action::scale_by(1)), &deployment(3));
+    let mut watching = verifying(Action::scale_by(1), &scaled(4));
+    let mut failed = after(&tried, unavailable(), 11);
+    let mut unhealthy = {
+        let live = broken(4);
+        let r = verifying(Action::scale_by(1), &live);
+        recorded(&r, step(&r, facts(Some(&live), &[], 20)))
+    };
+    assert_eq!(needs(&remediation("a", Action::restart())), Needs::Others { approvals: false });
+    for (r, expected) in [
+        (&mut tried, Needs::Others { approvals: false }),
+        (&mut watching, Needs::Pods),
+        (&mut failed, Needs::Others { approvals: true }),
+        (&mut unhealthy, Needs::Others { approvals: true }),
+        (&mut waiting.clone(), Needs::Others { approvals: true }),
+    ] {
+        r.spec.require_approval = true;
+        assert_eq!(needs(r), expected, "{:?}", r.status);
+    }
+}
+
+#[test]
 fn no_step_goes_back_a_phase() {
     let table = [
         begun(&remediation("a", Action::scale_by(1)), &deployment(3)),
