@@ -16,6 +16,10 @@ pub const DEPLOYMENT_PREFIX: &str = "smartops-";
 pub const CONTROLLER_SERVICE_ACCOUNT: &str = "smartops-orchestrator";
 /// The webhook's ServiceAccount, in [`SYSTEM_NAMESPACE`].
 pub const WEBHOOK_SERVICE_ACCOUNT: &str = "smartops-webhook";
+/// The ClusterRole for whoever approves Remediations; bound to nobody by the installation.
+pub const APPROVER_ROLE: &str = "smartops-approver";
+/// The ClusterRole for whoever looks at SmartOps' own objects; bound to nobody by the installation.
+pub const VIEWER_ROLE: &str = "smartops-viewer";
 /// The fieldManager of every write the controller makes.
 pub const CONTROLLER_FIELD_MANAGER: &str = "smartops-controller";
 /// The fieldManager of every write the webhook makes.

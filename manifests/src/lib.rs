@@ -9,3 +9,4 @@ pub mod output;
 pub mod rbac;
 pub mod registration;
 pub mod render;
+pub mod roles;

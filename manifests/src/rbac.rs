@@ -11,6 +11,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Serialize;
 use smartops_common::names;
 
+use crate::roles;
+
 /// Where a grant holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -77,6 +79,7 @@ const REGISTRATIONS: &[&str] =
 pub fn grants() -> Vec<Grant> {
     let mut grants = controller_grants();
     grants.extend(webhook_grants());
+    grants.extend(approval_grants());
     grants.extend(upkeep_grants());
     grants.extend(history_grants());
     grants
@@ -208,7 +211,7 @@ fn webhook_grants() -> Vec<Grant> {
             &["events"],
             &[],
             &["create"],
-            "tell on the object that somebody broke the glass",
+            "tell on the object that somebody broke the glass, or that automation tried to write what is SmartOps' own",
         ),
         grant(Cluster, "", &["namespaces"], &[], READ, "match policies by namespace"),
         grant(
@@ -258,6 +261,57 @@ fn webhook_grants() -> Vec<Grant> {
             &[],
             &["get"],
             "read the owner of what is written",
+        ),
+    ]
+}
+
+/// What approvals and warrants ask of both programs.
+fn approval_grants() -> Vec<Grant> {
+    use Program::{Controller, Webhook};
+    let grant = |program, group, resources, verbs, reason| Grant {
+        program,
+        scope: Scope::Cluster,
+        group,
+        resources,
+        names: &[],
+        verbs,
+        reason,
+    };
+    vec![
+        grant(
+            Controller,
+            names::GROUP,
+            &["remediationapprovals"],
+            READ,
+            "see who approved what waits for it; nothing of SmartOps' writes one",
+        ),
+        grant(
+            Controller,
+            names::GROUP,
+            &["smartopsconfigs"],
+            READ,
+            "know for how long an approval counts",
+        ),
+        grant(
+            Webhook,
+            names::GROUP,
+            &["remediations"],
+            &["get", "list"],
+            "find the attempt that warrants a write, and what an approval is about, as they are at that moment",
+        ),
+        grant(
+            Webhook,
+            names::GROUP,
+            &["remediationapprovals"],
+            &["list"],
+            "find who approved an attempt that needs it",
+        ),
+        grant(
+            Webhook,
+            "authorization.k8s.io",
+            &["subjectaccessreviews"],
+            &["create"],
+            "let somebody ask by a Remediation only for what he may do himself",
         ),
     ]
 }
@@ -363,7 +417,8 @@ fn history_grants() -> Vec<Grant> {
     ]
 }
 
-/// The objects of `manifests/rbac.yaml`, as JSON values in the order in which they can be applied.
+/// The objects of `manifests/rbac.yaml`, as JSON values in the order in which they can be applied: the programs' rights,
+/// then roles for people that are bound to nobody.
 pub fn objects(target_namespaces: &[&str]) -> Result<Vec<serde_json::Value>, serde_json::Error> {
     let mut objects = vec![serde_json::to_value(system_namespace())?];
     for program in Program::ALL {
@@ -398,6 +453,9 @@ pub fn objects(target_namespaces: &[&str]) -> Result<Vec<serde_json::Value>, ser
                 }
             }
         }
+    }
+    for role in roles::for_people() {
+        objects.push(serde_json::to_value(role)?);
     }
     Ok(objects)
 }
@@ -466,7 +524,7 @@ fn service_account(program: Program) -> ServiceAccount {
     }
 }
 
-fn cluster_role(name: &str, rules: Vec<PolicyRule>) -> ClusterRole {
+pub(crate) fn cluster_role(name: &str, rules: Vec<PolicyRule>) -> ClusterRole {
     ClusterRole { metadata: metadata(name, None), rules: Some(rules), ..ClusterRole::default() }
 }
 
@@ -509,7 +567,7 @@ mod tests {
 
     /// The contract's verbs, and those of the Kubernetes kinds that authenticate and tell: everything outside
     /// SmartOps' own group.
-    const CONTROLLER: [(&str, &str, &str, &str); 20] = [
+    const CONTROLLER: [(&str, &str, &str, &str); 27] = [
         ("target-namespaces", "apps", "deployments", "get"),
         ("target-namespaces", "apps", "deployments", "list"),
         ("target-namespaces", "apps", "deployments", "watch"),
@@ -530,12 +588,19 @@ mod tests {
         ("cluster", "smartops.dev", "remediations", "watch"),
         ("cluster", "", "namespaces", "get"),
         ("cluster", "authentication.k8s.io", "tokenreviews", "create"),
+        ("cluster", "authorization.k8s.io", "subjectaccessreviews", "create"),
+        ("cluster", "smartops.dev", "remediationapprovals", "get"),
+        ("cluster", "smartops.dev", "remediationapprovals", "list"),
+        ("cluster", "smartops.dev", "remediationapprovals", "watch"),
+        ("cluster", "smartops.dev", "smartopsconfigs", "get"),
+        ("cluster", "smartops.dev", "smartopsconfigs", "list"),
+        ("cluster", "smartops.dev", "smartopsconfigs", "watch"),
     ];
 
     #[test]
     fn the_controller_holds_exactly_the_contracts_verbs_and_the_extras_listed_here() {
         let mut held = Vec::new();
-        for grant in controller_grants() {
+        for grant in grants().into_iter().filter(|grant| grant.program == Program::Controller) {
             let scope = serde_json::to_value(grant.scope).unwrap();
             for resource in grant.resources {
                 for verb in grant.verbs {
@@ -544,10 +609,8 @@ mod tests {
                 }
             }
         }
-        let last = ("cluster", "authorization.k8s.io", "subjectaccessreviews", "create");
         let expected: Vec<_> = CONTROLLER
             .into_iter()
-            .chain([last])
             .map(|(scope, group, resource, verb)| (scope.to_owned(), group, resource, verb))
             .collect();
         assert_eq!(held, expected);

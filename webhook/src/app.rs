@@ -27,17 +27,17 @@ use tokio::sync::{oneshot, watch};
 
 use crate::admission::http;
 use crate::args::Args;
-use crate::break_glass::{self, Alarm};
 use crate::exceptions;
 use crate::history::Histories;
 use crate::ledger::Book;
 use crate::live::Live;
 use crate::metrics::WebhookMetrics;
-use crate::policy_admission::{self, Checker};
+use crate::own::{self, Checker, Reads};
 use crate::registration::{Inputs, Registrar};
 use crate::review::Reviewer;
 use crate::snapshot::Board;
 use crate::status::Writer;
+use crate::told::{self, Alarm};
 use crate::workload::{Watchable, Workload};
 
 /// Connections of reviews at once: the API server pools a few for each of its instances.
@@ -105,17 +105,18 @@ impl Program {
         self.registrations(inputs);
         self.statuses(&board, &histories, leading);
 
-        let checker = Checker::new(Arc::clone(&board), self.webhook_metrics.clone());
         let live = Live::new(self.client.clone(), self.webhook_metrics.clone());
         let alarm = self.alarm();
         let metrics = self.webhook_metrics.clone();
+        let reads = Reads::new(live.clone(), self.client.clone());
+        let checker =
+            Checker::new(Arc::clone(&board), reads, alarm.clone(), self.webhook_metrics.clone());
         let reviewer = Reviewer::new(board, histories, live, alarm, metrics);
         let options = Options {
             tls: Some(Arc::new(resolver.server_config()?)),
             max_connections: MAX_CONNECTIONS,
         };
-        let router =
-            http::router(Arc::new(reviewer)).merge(policy_admission::router(Arc::new(checker)));
+        let router = http::router(Arc::new(reviewer)).merge(own::router(Arc::new(checker)));
         self.tasks.spawn("webhook", listener.serve(router, options, self.shutdown.clone()));
 
         let (drain, grace) = (args.common.drain(), args.common.grace());
@@ -243,9 +244,9 @@ impl Program {
         }
     }
 
-    /// What is told of broken glasses.
+    /// What is told on objects themselves.
     fn alarm(&mut self) -> Alarm {
-        let (alarm, events) = break_glass::alarm(&self.webhook_metrics);
+        let (alarm, events) = told::alarm(&self.webhook_metrics);
         self.tasks.spawn("events", events.run(self.client.clone(), self.shutdown.clone()));
         alarm
     }

@@ -15,12 +15,13 @@ pub mod judge_command;
 pub mod ledger;
 pub mod live;
 pub mod metrics;
-pub mod policy_admission;
+pub mod own;
 pub mod registration;
 pub mod relatives;
 pub mod review;
 pub mod snapshot;
 pub mod status;
+pub mod told;
 pub mod workload;
 
 #[cfg(test)]

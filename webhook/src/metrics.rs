@@ -3,7 +3,7 @@
 use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge};
 use smartops_process::metrics::{Error, Metrics};
 
-use crate::{policy_admission, registration};
+use crate::{own, registration};
 
 /// Upper bounds of the decision's duration, in seconds: most decisions take well under a millisecond.
 const BUCKETS: [f64; 15] = [
@@ -36,11 +36,13 @@ pub struct WebhookMetrics {
     pub ledger_writes: IntCounterVec,
     /// Decisions left out of a policy's status because there was no place for them.
     pub dropped_decisions: IntCounter,
-    /// Policies and configurations checked before they were written.
-    pub policy_checks: IntCounterVec,
+    /// Objects of SmartOps' own kinds checked before they were written.
+    pub own_checks: IntCounterVec,
+    /// Writes by automation of what is SmartOps' own.
+    pub own_object_attempts: IntCounterVec,
     /// Writes that passed because the glass was broken.
     pub break_glass: IntCounterVec,
-    /// Events about that which were not written.
+    /// Events about that, or about writes by automation of what is SmartOps' own, which were not written.
     pub dropped_events: IntCounter,
     /// Registrations written, and why.
     pub registration_writes: IntCounterVec,
@@ -107,9 +109,14 @@ impl WebhookMetrics {
             )?,
             dropped_events: metrics.counter(
                 "smartops_webhook_dropped_events_total",
-                "Events about a broken glass that were not written.",
+                "Events about a broken glass, or about automation at SmartOps' own objects, that were not written.",
             )?,
-            policy_checks: policy_admission::counter(metrics)?,
+            own_checks: own::counter(metrics)?,
+            own_object_attempts: metrics.counters(
+                "smartops_webhook_own_object_attempts_total",
+                "Writes by automation of what is SmartOps' own: its kinds, its namespace, its rights.",
+                &["resource", "operation", "decision"],
+            )?,
             registration_writes: registration::counter(metrics)?,
         })
     }

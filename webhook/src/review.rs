@@ -20,7 +20,6 @@ use tokio::time::{Instant, timeout_at};
 use crate::admission::envelope::{self, Envelope};
 use crate::admission::reply::Answer;
 use crate::admission::{Audience, Half};
-use crate::break_glass::Alarm;
 use crate::decisions::{self, Decision};
 use crate::gathered::{Gathered, Sources};
 use crate::history::Histories;
@@ -28,6 +27,7 @@ use crate::live::Live;
 use crate::metrics::WebhookMetrics;
 use crate::relatives;
 use crate::snapshot::{Board, Snapshot};
+use crate::told::Alarm;
 
 /// Reviews under way at once; what is beyond waits for its turn.
 const MAX_IN_FLIGHT: usize = 256;

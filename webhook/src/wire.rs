@@ -34,13 +34,12 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
 use crate::admission::http::{BODY_LIMIT, router};
-use crate::break_glass;
-
 use crate::history::Histories;
 use crate::live::Live;
 use crate::metrics::WebhookMetrics;
 use crate::review::Reviewer;
 use crate::snapshot::Board;
+use crate::told;
 use crate::workload::Workload;
 
 const PATHS: [&str; 4] = [
@@ -116,7 +115,7 @@ async fn start_with(
     }
     histories.observe(Event::<Workload>::InitDone);
     let live = Live::new(client, metrics.clone());
-    let (alarm, _events) = break_glass::alarm(&metrics);
+    let (alarm, _events) = told::alarm(&metrics);
     let reviewer = Reviewer::new(fill(&metrics), histories, live, alarm, metrics);
     let names = Names::new(["127.0.0.1"]).unwrap();
     let bundle = issue::all(&names, Clock.now()).unwrap();

@@ -111,7 +111,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// The time the caller waits, less the margin: the API server writes it as `?timeout=10s`.
-fn time(query: Option<&str>) -> Duration {
+pub(crate) fn time(query: Option<&str>) -> Duration {
     let asked = query
         .into_iter()
         .flat_map(|query| query.split('&'))

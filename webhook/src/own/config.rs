@@ -1,4 +1,5 @@
-//! A written SmartOpsConfig: whom it may call automation, and what it leaves unguarded.
+//! A written SmartOpsConfig: whom it may call automation, who may break the glass or approve, and what it leaves
+//! unguarded.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +8,7 @@ use smartops_common::names;
 use smartops_guard::policy::Flaw;
 use smartops_guard::registration::{Reach, registrations};
 
-use super::Checked;
+use super::answer::{Checked, flaw};
 
 /// Groups that hold more than automation: naming one would bind the cluster itself.
 const GROUPS_OF_ALL: [&str; 6] = [
@@ -25,7 +26,7 @@ pub(super) fn check(_name: &str, spec: &str) -> Checked {
         Ok(spec) => spec,
         Err(error) => {
             let flaw = flaw("spec", format!("cannot be read: {error}"));
-            return Checked { flaws: vec![flaw], warnings: Vec::new() };
+            return vec![flaw].into();
         }
     };
     let mut flaws = Vec::new();
@@ -44,7 +45,10 @@ pub(super) fn check(_name: &str, spec: &str) -> Checked {
     each(&accounts, &field("serviceAccounts"), &mut flaws, user);
     let excluded = &spec.guarded.exclude_namespaces;
     each(excluded, "spec.guarded.excludeNamespaces", &mut flaws, |_| None);
-    glass(&spec, &mut flaws);
+    let glass = (spec.break_glass.groups.as_slice(), "spec.breakGlass.groups");
+    few_people(&spec, glass, "break the glass", &mut flaws);
+    let approval = (spec.approval.groups.as_slice(), "spec.approval.groups");
+    few_people(&spec, approval, "approve", &mut flaws);
     if let Err(too_much) = registrations(&spec, &[], &Reach::Service, None) {
         flaws.push(too_much);
     }
@@ -57,29 +61,30 @@ pub(super) fn check(_name: &str, spec: &str) -> Checked {
             format!("{name} is guarded: when the webhook is down, people cannot repair it there")
         })
         .collect();
-    Checked { flaws, warnings }
+    Checked { flaws, warnings, retry_after: None }
 }
 
-/// Whoever may break the glass is a group of few people: never everybody, never automation.
-fn glass(spec: &SmartOpsConfigSpec, flaws: &mut Vec<Flaw>) {
+/// Whoever may break the glass, or approve, is a group of few people: never everybody, never automation.
+fn few_people(
+    spec: &SmartOpsConfigSpec,
+    (groups, field): (&[String], &str),
+    deed: &str,
+    flaws: &mut Vec<Flaw>,
+) {
     let refuse = |group: &str| {
         let is_everybody = group != "system:masters" && GROUPS_OF_ALL.contains(&group);
         let of_accounts = group.strip_prefix("system:serviceaccounts:").is_some();
         if is_everybody || of_accounts {
             Some(format!(
-                "{group:?} holds more than the few people who may break the glass; name a group of theirs"
+                "{group:?} holds more than the few people who may {deed}; name a group of theirs"
             ))
         } else if spec.automation.groups.iter().any(|automation| automation == group) {
-            Some(format!("{group:?} is automation, which never breaks the glass"))
+            Some(format!("{group:?} is automation, which may never {deed}"))
         } else {
             None
         }
     };
-    each(&spec.break_glass.groups, "spec.breakGlass.groups", flaws, refuse);
-}
-
-fn flaw(field: impl Into<String>, reason: impl Into<String>) -> Flaw {
-    Flaw { field: field.into(), reason: reason.into() }
+    each(groups, field, flaws, refuse);
 }
 
 /// Every entry of a list: not empty, not there twice, and not what `refuse` gives a reason against.

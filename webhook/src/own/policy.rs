@@ -6,7 +6,7 @@ use smartops_guard::policy::{
 };
 use smartops_guard::rules::RulesSpec;
 
-use super::Checked;
+use super::answer::Checked;
 
 /// Kinds that keep pods running, of which a restart can be told.
 const WORKLOADS: [(&str, &str); 5] = [
@@ -52,12 +52,12 @@ pub(super) fn check(name: &str, spec: &str) -> Checked {
         Err(error) => {
             let flaw =
                 Flaw { field: "spec".to_owned(), reason: format!("cannot be read: {error}") };
-            return Checked { flaws: vec![flaw], warnings: Vec::new() };
+            return vec![flaw].into();
         }
     };
     match compile(name, &spec) {
-        Ok(policy) => Checked { flaws: Vec::new(), warnings: warnings(&spec, &policy) },
-        Err(error) => Checked { flaws: error.flaws, warnings: Vec::new() },
+        Ok(policy) => Checked { warnings: warnings(&spec, &policy), ..Checked::default() },
+        Err(error) => error.flaws.into(),
     }
 }
 

@@ -1,22 +1,31 @@
+mod remedies;
+
 use k8s_openapi::api::core::v1::Namespace;
+use kube::Client;
 use serde_json::json;
 use smartops_common::config::{SmartOpsConfig, SmartOpsConfigSpec};
+use smartops_common::denial::Rule;
 use smartops_process::metrics::Metrics;
 use smartops_process::watch::Event;
 
 use super::*;
+use crate::live::Live;
+use crate::live::tests::soon;
 use crate::snapshot::Stored;
+use crate::told;
 
 const PEOPLE: &str = "operator";
 const AUTOMATION: &str = "system:serviceaccount:smartops-system:smartops-orchestrator";
 
-fn checker() -> Checker {
+/// A checker under this configuration that reads through this client.
+fn checker(config: &Value, client: Client) -> Checker {
     let metrics = WebhookMetrics::new(&Metrics::new("webhook").unwrap()).unwrap();
     let board = Board::new(metrics.clone());
     board.config(Event::Init);
     board.policy(Event::<Stored>::Init);
     board.namespace(Event::<Namespace>::Init);
-    board.config(Event::InitApply(SmartOpsConfig::new("default", SmartOpsConfigSpec::default())));
+    let config: SmartOpsConfigSpec = serde_json::from_value(config.clone()).unwrap();
+    board.config(Event::InitApply(SmartOpsConfig::new("default", config)));
     board.config(Event::InitDone);
     for policy in smartops_guard::policy::shipped() {
         board.policy(Event::InitApply(policy.into()));
@@ -33,7 +42,9 @@ fn checker() -> Checker {
     }
     board.policy(Event::<Stored>::InitDone);
     board.namespace(Event::<Namespace>::InitDone);
-    Checker::new(board, metrics)
+    let (alarm, _events) = told::alarm(&metrics);
+    let reads = Reads::new(Live::new(client.clone(), metrics.clone()), client);
+    Checker::new(board, reads, alarm, metrics)
 }
 
 fn review(user: &str, resource: &str, old: Option<&Value>, new: &Value) -> Answer {
@@ -46,7 +57,12 @@ fn review(user: &str, resource: &str, old: Option<&Value>, new: &Value) -> Answe
         "object": object(new), "oldObject": old.map(object),
     }})
     .to_string();
-    checker().review(&Envelope::read(body.as_bytes()).unwrap())
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let checker = checker(&json!({}), remedies::api(Vec::new()));
+        let envelope = Envelope::read(body.as_bytes()).unwrap();
+        checker.review(&envelope, Half::Validating, soon()).await
+    })
 }
 
 fn policy(rules: &Value) -> Value {
@@ -230,7 +246,10 @@ fn a_way_around_the_rules_that_stays_open_is_warned_about_and_a_closed_one_is_no
     let restarts = json!({"cooldown": {"restartSeconds": 60}});
     let all = ["CREATE", "UPDATE", "DELETE"];
     let word = |warnings: Vec<String>, word: &str| {
-        assert!(warnings.iter().all(|w| w.chars().count() <= LONGEST_WARNING), "{warnings:?}");
+        assert!(
+            warnings.iter().all(|w| w.chars().count() <= answer::LONGEST_WARNING),
+            "{warnings:?}"
+        );
         warnings.iter().any(|w| w.contains(word))
     };
     let pods_end = "deleting pods is not judged";
@@ -340,23 +359,36 @@ fn an_expired_exception_may_be_edited_in_its_metadata_and_in_nothing_else() {
 }
 
 #[test]
-fn whoever_breaks_the_glass_is_named_by_a_group_of_few_people() {
-    let review = |groups: Value| {
-        let spec = json!({"breakGlass": {"groups": groups}, "automation": {"groups": ["bots"]}});
-        review(PEOPLE, "smartopsconfigs", None, &spec)
-    };
-    for (groups, place) in [
-        (json!(["system:authenticated"]), 0),
-        (json!(["oncall", "system:serviceaccounts"]), 1),
-        (json!(["system:serviceaccounts:shop"]), 0),
-        (json!(["bots"]), 0),
-        (json!([""]), 0),
-        (json!(["oncall", "oncall"]), 1),
-    ] {
-        let expected = format!("spec.breakGlass.groups[{place}]");
-        assert_eq!(fields(&review(groups.clone())), [expected], "{groups}");
+fn whoever_breaks_the_glass_or_approves_is_named_by_a_group_of_few_people() {
+    for member in ["breakGlass", "approval"] {
+        let review = |groups: Value| {
+            let spec = json!({member: {"groups": groups}, "automation": {"groups": ["bots"]}});
+            review(PEOPLE, "smartopsconfigs", None, &spec)
+        };
+        for (groups, place) in [
+            (json!(["system:authenticated"]), 0),
+            (json!(["oncall", "system:serviceaccounts"]), 1),
+            (json!(["system:serviceaccounts:shop"]), 0),
+            (json!(["bots"]), 0),
+            (json!([""]), 0),
+            (json!(["oncall", "oncall"]), 1),
+        ] {
+            let expected = format!("spec.{member}.groups[{place}]");
+            assert_eq!(fields(&review(groups.clone())), [expected], "{groups}");
+        }
+        for groups in [json!(["oncall"]), json!(["oncall", "system:masters"]), json!([])] {
+            assert_eq!(review(groups.clone()), Answer::allowed(), "{groups}");
+        }
     }
-    for groups in [json!(["oncall"]), json!(["oncall", "system:masters"]), json!([])] {
-        assert_eq!(review(groups.clone()), Answer::allowed(), "{groups}");
-    }
+}
+
+#[test]
+fn a_ledger_is_written_by_the_webhook_alone_and_may_be_labelled_by_others() {
+    let (empty, kept) = (json!({"kept": 0}), json!({"kept": 1}));
+    let webhook = "system:serviceaccount:smartops-system:smartops-webhook";
+    assert_eq!(review(webhook, "changeledgers", Some(&empty), &kept).denial, None);
+    assert_eq!(fields(&review(PEOPLE, "changeledgers", Some(&empty), &kept)), ["spec"]);
+    assert_eq!(fields(&review(PEOPLE, "changeledgers", None, &kept)), ["spec"]);
+    assert_eq!(review(PEOPLE, "changeledgers", Some(&kept), &kept).denial, None);
+    assert!(review(AUTOMATION, "changeledgers", Some(&kept), &kept).denial.is_some());
 }

@@ -8,7 +8,7 @@ use smartops_guard::Subject;
 use smartops_guard::exception::{Exception, GuardrailExceptionSpec};
 use smartops_guard::policy::Flaw;
 
-use super::Checked;
+use super::answer::Checked;
 use crate::admission::envelope::Request;
 use crate::snapshot::Snapshot;
 
@@ -50,7 +50,7 @@ pub(super) fn check(
             }
         }
     };
-    Checked { flaws, warnings: Vec::new() }
+    flaws.into()
 }
 
 /// That what has expired stays so.

@@ -1,0 +1,125 @@
+//! What a check of SmartOps' own objects reads from the API server, under the review's deadline: one object, or what
+//! somebody is allowed. What cannot be read in time leaves the review undecided.
+
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
+};
+use kube::api::PostParams;
+use kube::{Api, Client};
+use smartops_common::names;
+use smartops_common::remediation::Remediation;
+use smartops_process::client::{Error, deadline};
+use tokio::time::Instant;
+
+use super::remediation::Deed;
+use super::target::Target;
+use crate::admission::envelope::UserInfo;
+use crate::live::{Live, resource};
+
+/// Reads from the API server.
+#[derive(Clone)]
+pub struct Reads {
+    live: Live,
+    client: Client,
+}
+
+impl std::fmt::Debug for Reads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reads").finish_non_exhaustive()
+    }
+}
+
+impl Reads {
+    /// Reads objects as reviews do, and asks for rights through this client.
+    pub fn new(live: Live, client: Client) -> Self {
+        Self { live, client }
+    }
+
+    /// The Deployment of this name as it is now; `None` where there is none.
+    pub(super) async fn target(
+        &self,
+        namespace: &str,
+        name: &str,
+        until: Instant,
+    ) -> Result<Option<Target>, String> {
+        let deployments = resource("apps", "v1", "Deployment", "deployments");
+        let text = self.live.text(&deployments, namespace, name, until).await;
+        let text = text.map_err(|error| unread("the target", &error))?;
+        let read = text.map(|text| serde_json::from_str(&text)).transpose();
+        read.map_err(|error| format!("the target cannot be read: {error}"))
+    }
+
+    /// The Remediation of this name as it is now; `None` where there is none.
+    pub(super) async fn remediation(
+        &self,
+        namespace: &str,
+        name: &str,
+        until: Instant,
+    ) -> Result<Option<Remediation>, String> {
+        let remediations = resource(names::GROUP, "v1alpha1", "Remediation", "remediations");
+        let text = self.live.text(&remediations, namespace, name, until).await;
+        let text = text.map_err(|error| unread("the Remediation", &error))?;
+        let read = text.map(|text| serde_json::from_str(&text)).transpose();
+        read.map_err(|error| format!("the Remediation cannot be read: {error}"))
+    }
+
+    /// Whether somebody may do this himself.
+    pub(super) async fn may(
+        &self,
+        user: &UserInfo<'_>,
+        deed: &Deed,
+        until: Instant,
+    ) -> Result<bool, String> {
+        let review = asked(user, deed);
+        let api: Api<SubjectAccessReview> = Api::all(self.client.clone());
+        let params = PostParams::default();
+        let left = until.saturating_duration_since(Instant::now());
+        let answer = deadline("asking what the writer may do", left, api.create(&params, &review));
+        let answer = answer.await.map_err(|error| unread("what the writer may do", &error))?;
+        Ok(answer.status.is_some_and(|status| status.allowed && !status.denied.unwrap_or_default()))
+    }
+}
+
+fn asked(user: &UserInfo<'_>, deed: &Deed) -> SubjectAccessReview {
+    SubjectAccessReview {
+        spec: SubjectAccessReviewSpec {
+            user: Some(user.username.to_string()),
+            groups: Some(user.groups.iter().map(ToString::to_string).collect()),
+            resource_attributes: Some(ResourceAttributes {
+                group: Some("apps".to_owned()),
+                resource: Some("deployments".to_owned()),
+                subresource: deed.subresource.map(str::to_owned),
+                verb: Some("patch".to_owned()),
+                namespace: Some(deed.namespace.clone()),
+                name: Some(deed.name.clone()),
+                ..ResourceAttributes::default()
+            }),
+            ..SubjectAccessReviewSpec::default()
+        },
+        ..SubjectAccessReview::default()
+    }
+}
+
+fn unread(what: &str, error: &Error) -> String {
+    format!("{what} could not be read: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_asked_for_the_writer_with_his_groups_and_for_exactly_that_object() {
+        let user = r#"{"username": "alice", "groups": ["team"]}"#;
+        let user: UserInfo<'_> = serde_json::from_str(user).unwrap();
+        let (namespace, name) = ("shop".to_owned(), "web".to_owned());
+        let spec = asked(&user, &Deed { subresource: Some("scale"), namespace, name }).spec;
+        assert_eq!(spec.user.as_deref(), Some("alice"));
+        assert_eq!(spec.groups, Some(vec!["team".to_owned()]));
+        let what = spec.resource_attributes.unwrap();
+        let said =
+            [what.verb, what.group, what.resource, what.subresource, what.namespace, what.name];
+        let expected = ["patch", "apps", "deployments", "scale", "shop", "web"];
+        assert_eq!(said.map(Option::unwrap), expected);
+    }
+}

@@ -1,0 +1,229 @@
+//! What the controller says became of a Remediation: each attempt on record has to be true when it is recorded, because
+//! it is the warrant by which it may be written afterwards. What never changes and which phase follows which is the
+//! schema's.
+
+use jiff::{SignedDuration, Timestamp};
+use smartops_common::action::{ActionType, Intent};
+use smartops_common::config::Approval;
+use smartops_common::remediation::{
+    Attempt, AttemptKind, AttemptResult, AttemptTarget, FormerState, Proposal, Remediation,
+    intent_hash,
+};
+use smartops_guard::policy::Flaw;
+
+use super::answer::{Checked, flaw};
+use super::target::Target;
+
+/// How far the controller's clock may be from this one.
+const SKEW: SignedDuration = SignedDuration::from_secs(60);
+/// The longest an attempt may be open.
+const LONGEST: SignedDuration = SignedDuration::from_mins(10);
+
+/// That only the controller writes what became of a Remediation.
+pub(super) fn not_the_controllers() -> Flaw {
+    flaw(
+        "status",
+        "is the record of what the controller did, and written by it alone; to have it end, delete the Remediation, or \
+         reject it with a RemediationApproval while it waits for one",
+    )
+}
+
+/// What is wrong with it whatever the target is now.
+pub(super) fn flaws(
+    old: &Remediation,
+    new: &Remediation,
+    approval: &Approval,
+    now: Timestamp,
+) -> Vec<Flaw> {
+    let (before, after) = (attempts(old), attempts(new));
+    let mut flaws = Vec::new();
+    if after.len() > before.len() + 1 {
+        let reason =
+            format!("has {} more; record one attempt at a time", after.len() - before.len());
+        flaws.push(flaw("status.attempts", reason));
+    } else if after.len() > before.len()
+        && let Some(added) = after.last()
+    {
+        flaws.extend(added_attempt(new, after, added, now));
+    }
+    if let Some(proposal) = proposal(new).filter(|new| proposal(old) != Some(new)) {
+        flaws.extend(proposed(new, proposal, approval, now));
+    }
+    flaws
+}
+
+/// The attempt that has to be compared with the target: one that is added, or depends on another version than before.
+pub(super) fn to_compare<'a>(old: &Remediation, new: &'a Remediation) -> Option<&'a Attempt> {
+    let (before, last) = (attempts(old), attempts(new).last()?);
+    let was = before.get(attempts(new).len() - 1);
+    was.is_none_or(|was| was.target != last.target).then_some(last)
+}
+
+/// Whether an attempt is true of the target.
+pub(super) fn compared(attempt: &Attempt, target: Option<&Target>) -> Checked {
+    let Some(target) = target else {
+        let reason = "the target is gone; read it again";
+        return moved(vec![flaw(field(attempt, "target.uid"), reason)]);
+    };
+    let AttemptTarget { uid, generation, resource_version } = &attempt.target;
+    let live = &target.metadata;
+    let differs = |part: &str, said: &str, is: &str| {
+        let reason = format!("says {said} and the target has {is}; read it again and plan anew");
+        (said != is).then(|| flaw(field(attempt, part), reason))
+    };
+    let versions = [
+        differs("target.uid", uid, &live.uid),
+        differs("target.generation", &generation.to_string(), &live.generation.to_string()),
+        differs("target.resourceVersion", resource_version, &live.resource_version),
+    ];
+    let versions: Vec<Flaw> = versions.into_iter().flatten().collect();
+    if !versions.is_empty() {
+        return moved(versions);
+    }
+    let FormerState { replicas, template } = &attempt.former;
+    let live = &target.spec;
+    let digest = live.template.to_string();
+    let said = template.as_deref().unwrap_or(&digest);
+    let former = [
+        differs("former.replicas", &replicas.to_string(), &live.replicas.to_string()),
+        differs("former.template", said, &digest),
+    ];
+    former.into_iter().flatten().collect::<Vec<Flaw>>().into()
+}
+
+/// The target moved between the controller's look and this one.
+fn moved(flaws: Vec<Flaw>) -> Checked {
+    Checked { flaws, retry_after: Some(1), ..Checked::default() }
+}
+
+/// What is wrong with an attempt by itself and beside the others.
+fn added_attempt(
+    remediation: &Remediation,
+    all: &[Attempt],
+    added: &Attempt,
+    now: Timestamp,
+) -> Vec<Flaw> {
+    let mut flaws = Vec::new();
+    let mut refuse = |part: &str, reason: String| flaws.push(flaw(field(added, part), reason));
+    if usize::try_from(added.number) != Ok(all.len()) {
+        refuse("number", format!("is {} and has to be {}", added.number, all.len()));
+    }
+    let uid = &remediation.spec.target.uid;
+    if added.target.uid != *uid {
+        refuse(
+            "target.uid",
+            format!("is {:?} and the Remediation is for {uid:?}", added.target.uid),
+        );
+    }
+    if added.result.is_some() || added.sent_at.is_some() || added.written_at.is_some() {
+        refuse("result", "is there already; record an attempt before it is sent".to_owned());
+    }
+    if added.leader.is_empty() {
+        refuse("leader", "is empty; name the process that owns the attempt".to_owned());
+    }
+    let (started, deadline) = (added.started_at.0, added.deadline.0);
+    if started.duration_since(now).abs() > SKEW {
+        let skew = SKEW.as_secs();
+        refuse(
+            "startedAt",
+            format!(
+                "is {started} and it is {now}; at most {skew} s may lie between, set the clock"
+            ),
+        );
+    }
+    let open = deadline.duration_since(started);
+    if open.is_negative() || open > LONGEST {
+        let longest = LONGEST.as_mins();
+        refuse(
+            "deadline",
+            format!("is {deadline}; it lies after startedAt, {started}, by at most {longest} min"),
+        );
+    }
+    let reason = match added.kind {
+        AttemptKind::Apply => (added.intent.type_ != remediation.spec.action.type_).then(|| {
+            format!("is a {} and a {} was asked for", added.intent.type_, remediation.spec.action.type_)
+        }),
+        AttemptKind::Undo => undone(all).map_or_else(
+            || Some("undoes nothing: no attempt before it was written".to_owned()),
+            |attempt| {
+                let restores = restores(attempt, &added.intent);
+                let former = attempt.former.replicas;
+                (!restores).then(|| {
+                    format!("does not restore what was before attempt {}: {former} replicas and that pod template", attempt.number)
+                })
+            },
+        ),
+    };
+    if let Some(reason) = reason {
+        refuse("intent", reason);
+    }
+    flaws
+}
+
+/// The attempt an undo at the end is of: the last one that was written to apply the remedy.
+fn undone(all: &[Attempt]) -> Option<&Attempt> {
+    let (_, before) = all.split_last()?;
+    before
+        .iter()
+        .rfind(|a| a.kind == AttemptKind::Apply && a.result == Some(AttemptResult::Written))
+}
+
+/// Whether an intent is to bring back what was before an attempt. What a patch comes to shows when it is written.
+fn restores(attempt: &Attempt, intent: &Intent) -> bool {
+    let Intent { type_, replicas, restarted_at, patch } = intent;
+    let same_type = *type_ == attempt.intent.type_ && restarted_at.is_none();
+    same_type
+        && match type_ {
+            ActionType::Scale => *replicas == Some(attempt.former.replicas) && patch.is_none(),
+            ActionType::Patch => {
+                patch.is_some() && replicas.is_none() && attempt.former.template.is_some()
+            }
+            // A restart leaves nothing to be restored.
+            ActionType::Restart => false,
+        }
+}
+
+/// What is wrong with what waits for approval.
+fn proposed(
+    remediation: &Remediation,
+    proposal: &Proposal,
+    approval: &Approval,
+    now: Timestamp,
+) -> Vec<Flaw> {
+    let mut flaws = Vec::new();
+    let uid = remediation.metadata.uid.as_deref().unwrap_or_default();
+    let expected = intent_hash(uid, &proposal.target, &proposal.intent);
+    if proposal.hash != expected {
+        let reason = format!("is not the digest of this intent and target, {expected}");
+        flaws.push(flaw("status.proposal.hash", reason));
+    }
+    let target = &remediation.spec.target.uid;
+    if proposal.target.uid != *target {
+        let reason = format!("is {:?} and the Remediation is for {target:?}", proposal.target.uid);
+        flaws.push(flaw("status.proposal.target.uid", reason));
+    }
+    let (expires, seconds) = (proposal.expires_at.0, approval.expiry_seconds);
+    let left = expires.duration_since(now);
+    if left.is_negative() || left > SignedDuration::from_secs(seconds.into()) + SKEW {
+        let reason = format!(
+            "is {expires} and it is {now}; a proposal waits for {seconds} s, by spec.approval.expirySeconds of the SmartOpsConfig"
+        );
+        flaws.push(flaw("status.proposal.expiresAt", reason));
+    }
+    flaws
+}
+
+fn attempts(remediation: &Remediation) -> &[Attempt] {
+    remediation.status.as_ref().map_or(&[], |status| &status.attempts)
+}
+
+fn proposal(remediation: &Remediation) -> Option<&Proposal> {
+    remediation.status.as_ref()?.proposal.as_ref()
+}
+
+fn field(attempt: &Attempt, part: &str) -> String {
+    format!("status.attempts[{}].{part}", attempt.number.saturating_sub(1))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+use serde_json::{Value, json};
+
+use super::super::remediation::tests::remediation;
+use super::*;
+
+fn now() -> Timestamp {
+    "2026-11-21T10:00:00Z".parse().unwrap()
+}
+
+/// An attempt to scale web from 3 to 5, with these members.
+fn attempt(members: &Value) -> Value {
+    let mut attempt = json!({
+        "number": 1, "kind": "Apply", "intent": {"type": "scale", "replicas": 5},
+        "target": {"uid": "u-1", "generation": 3, "resourceVersion": "7"},
+        "former": {"replicas": 3, "template": template().to_string()}, "leader": "pod/1",
+        "startedAt": "2026-11-21T10:00:00Z", "deadline": "2026-11-21T10:01:00Z",
+    });
+    for (key, value) in members.as_object().unwrap() {
+        attempt[key] = value.clone();
+    }
+    attempt
+}
+
+fn with(attempts: &[Value]) -> Remediation {
+    let mut remediation = remediation(&json!({}));
+    let status = json!({"phase": "Executing", "attempts": attempts});
+    remediation.status = Some(serde_json::from_value(status).unwrap());
+    remediation
+}
+
+fn waiting(proposal: &Value) -> Remediation {
+    let mut remediation = remediation(&json!({}));
+    let status = json!({"phase": "AwaitingApproval", "proposal": proposal});
+    remediation.status = Some(serde_json::from_value(status).unwrap());
+    remediation
+}
+
+fn told(old: &Remediation, new: &Remediation) -> Vec<String> {
+    let flaws = flaws(old, new, &Approval::default(), now());
+    flaws.into_iter().map(|flaw| flaw.field).collect()
+}
+
+fn template() -> smartops_change::TemplateDigest {
+    serde_json::from_value(json!({"spec": {"containers": [{"name": "web", "image": "web:1"}]}}))
+        .unwrap()
+}
+
+/// The target as the attempt says it is, with these members in its metadata and its spec.
+fn target(metadata: &Value, spec: &Value) -> Target {
+    let mut live = json!({
+        "metadata": {"uid": "u-1", "generation": 3, "resourceVersion": "7", "name": "web"},
+        "spec": {"replicas": 3, "paused": false,
+                 "template": {"spec": {"containers": [{"name": "web", "image": "web:1"}]}}},
+    });
+    for (part, members) in [("metadata", metadata), ("spec", spec)] {
+        for (key, value) in members.as_object().unwrap() {
+            live[part][key] = value.clone();
+        }
+    }
+    serde_json::from_value(live).unwrap()
+}
+
+#[test]
+fn an_attempt_is_recorded_before_it_is_sent_and_is_what_was_asked_for() {
+    let none = remediation(&json!({}));
+    let uid = json!({"uid": "u-2", "generation": 3, "resourceVersion": "7"});
+    for (members, part) in [
+        (json!({}), None),
+        (json!({"number": 2}), Some("number")),
+        (json!({"number": 0}), Some("number")),
+        (json!({"target": uid}), Some("target.uid")),
+        (json!({"result": "Written"}), Some("result")),
+        (json!({"sentAt": "2026-11-21T10:00:00Z"}), Some("result")),
+        (json!({"writtenAt": "2026-11-21T10:00:00Z"}), Some("result")),
+        (json!({"leader": ""}), Some("leader")),
+        (json!({"intent": {"type": "restart", "restartedAt": "x"}}), Some("intent")),
+        (json!({"startedAt": "2026-11-21T09:58:59Z"}), Some("startedAt")),
+        (json!({"startedAt": "2026-11-21T09:59:00Z"}), None),
+        (json!({"startedAt": "2026-11-21T10:01:00Z"}), None),
+        (
+            json!({"startedAt": "2026-11-21T10:01:01Z", "deadline": "2026-11-21T10:02:00Z"}),
+            Some("startedAt"),
+        ),
+        (json!({"deadline": "2026-11-21T10:10:00Z"}), None),
+        (json!({"deadline": "2026-11-21T10:10:01Z"}), Some("deadline")),
+        (json!({"deadline": "2026-11-21T09:59:59Z"}), Some("deadline")),
+    ] {
+        let attempt = attempt(&members);
+        let number = attempt["number"].as_u64().unwrap().saturating_sub(1);
+        let expected: Vec<String> =
+            part.into_iter().map(|part| format!("status.attempts[{number}].{part}")).collect();
+        assert_eq!(told(&none, &with(&[attempt])), expected, "{members}");
+    }
+}
+
+#[test]
+fn one_attempt_is_recorded_at_a_time() {
+    let none = remediation(&json!({}));
+    let (first, second) = (attempt(&json!({"result": "Conflict"})), attempt(&json!({"number": 2})));
+    let both = with(&[first.clone(), second]);
+    assert_eq!(told(&none, &both), ["status.attempts"]);
+    assert_eq!(told(&with(&[first]), &both), [] as [&str; 0]);
+    assert_eq!(told(&both, &both), [] as [&str; 0]);
+}
+
+#[test]
+fn an_undo_brings_back_what_was_before_the_last_write_and_nothing_else() {
+    let undo = |intent: Value| attempt(&json!({"number": 2, "kind": "Undo", "intent": intent}));
+    let back = json!({"type": "scale", "replicas": 3});
+    let written = |members: Value| {
+        let mut attempt = attempt(&members);
+        attempt["result"] = json!("Written");
+        attempt
+    };
+    let restart = json!({"type": "restart", "restartedAt": "x"});
+    let patch = json!({"type": "patch", "patch": {"format": "json", "body": "[]"}});
+    let nothing = attempt(&json!({"result": "Unchanged"}));
+    let no_template = written(json!({"intent": patch, "former": {"replicas": 3}}));
+    for (before, intent, is_good) in [
+        (written(json!({})), back.clone(), true),
+        (written(json!({})), json!({"type": "scale", "replicas": 4}), false),
+        (written(json!({})), json!({"type": "scale", "replicas": 3, "restartedAt": "x"}), false),
+        (written(json!({})), restart.clone(), false),
+        (written(json!({"intent": restart})), restart.clone(), false),
+        (written(json!({"intent": patch})), patch.clone(), true),
+        (written(json!({"intent": patch})), back.clone(), false),
+        (no_template, patch.clone(), false),
+        (nothing, back.clone(), false),
+        (written(json!({"kind": "Undo"})), back.clone(), false),
+    ] {
+        let (old, new) = (with(std::slice::from_ref(&before)), with(&[before, undo(intent)]));
+        let expected = if is_good { vec![] } else { vec!["status.attempts[1].intent"] };
+        assert_eq!(told(&old, &new), expected, "{new:?}");
+    }
+}
+
+#[test]
+fn what_is_added_or_rebased_is_compared_with_the_target_and_what_is_only_settled_is_not() {
+    let (open, settled) = (attempt(&json!({})), attempt(&json!({"result": "Written"})));
+    let rebased = json!({"uid": "u-1", "generation": 3, "resourceVersion": "8"});
+    let rebased = attempt(&json!({"target": rebased}));
+    let second = attempt(&json!({"number": 2}));
+    for (before, after, number) in [
+        (vec![], vec![open.clone()], Some(1)),
+        (vec![open.clone()], vec![rebased], Some(1)),
+        (vec![settled.clone()], vec![settled.clone(), second.clone()], Some(2)),
+        (vec![open.clone()], vec![settled.clone()], None),
+        (vec![open.clone()], vec![open], None),
+        (vec![], vec![], None),
+    ] {
+        let (old, new) = (with(&before), with(&after));
+        assert_eq!(to_compare(&old, &new).map(|attempt| attempt.number), number, "{after:?}");
+    }
+}
+
+#[test]
+fn an_attempt_that_is_not_true_of_the_target_is_refused_and_one_that_only_moved_may_be_read_again()
+{
+    let nothing = json!({});
+    let other = json!({"template": {"spec": {"containers": [{"name": "web", "image": "web:2"}]}}});
+    let reordered =
+        json!({"template": {"spec": {"containers": [{"image": "web:1", "name": "web"}]}}});
+    for (metadata, spec, part, retry) in [
+        (nothing.clone(), nothing.clone(), None, None),
+        (nothing.clone(), reordered, None, None),
+        (json!({"resourceVersion": "8"}), nothing.clone(), Some("target.resourceVersion"), Some(1)),
+        (json!({"generation": 4}), nothing.clone(), Some("target.generation"), Some(1)),
+        (json!({"uid": "u-2"}), nothing.clone(), Some("target.uid"), Some(1)),
+        (nothing.clone(), json!({"replicas": 4}), Some("former.replicas"), None),
+        (nothing.clone(), other, Some("former.template"), None),
+    ] {
+        let attempt: Attempt = serde_json::from_value(attempt(&nothing)).unwrap();
+        let checked = compared(&attempt, Some(&target(&metadata, &spec)));
+        let fields: Vec<&str> = checked.flaws.iter().map(|flaw| flaw.field.as_str()).collect();
+        let expected: Vec<String> =
+            part.into_iter().map(|part| format!("status.attempts[0].{part}")).collect();
+        assert_eq!(fields, expected, "{metadata} {spec}");
+        assert_eq!(checked.retry_after, retry, "{metadata} {spec}");
+    }
+    let gone: Attempt = serde_json::from_value(attempt(&nothing)).unwrap();
+    assert_eq!(compared(&gone, None).retry_after, Some(1));
+}
+
+#[test]
+fn the_template_before_need_not_be_told_and_replicas_default_to_one() {
+    let attempt = attempt(&json!({"former": {"replicas": 1}}));
+    let attempt: Attempt = serde_json::from_value(attempt).unwrap();
+    let mut live = target(&json!({}), &json!({}));
+    live.spec = serde_json::from_value(json!({"template": {}})).unwrap();
+    assert_eq!(compared(&attempt, Some(&live)), Checked::default());
+}
+
+#[test]
+fn a_proposal_names_the_digest_of_itself_and_waits_no_longer_than_is_configured() {
+    let target = |uid: &str| json!({"uid": uid, "generation": 3, "resourceVersion": "7"});
+    let intent = json!({"type": "scale", "replicas": 5});
+    let hash = |uid: &str| {
+        let target = serde_json::from_value(target(uid)).unwrap();
+        let intent = serde_json::from_value(intent.clone()).unwrap();
+        intent_hash("r-1", &target, &intent)
+    };
+    let proposal = |members: Value| {
+        let mut proposal = json!({
+            "intent": intent, "target": target("u-1"), "hash": hash("u-1"),
+            "proposedAt": "2026-11-21T10:00:00Z", "expiresAt": "2026-11-21T10:15:00Z",
+        });
+        for (key, value) in members.as_object().unwrap() {
+            proposal[key] = value.clone();
+        }
+        waiting(&proposal)
+    };
+    let none = remediation(&json!({}));
+    for (members, part) in [
+        (json!({}), None),
+        (json!({"intent": {"type": "scale", "replicas": 6}}), Some("hash")),
+        (json!({"hash": "0"}), Some("hash")),
+        (json!({"target": target("u-2"), "hash": hash("u-2")}), Some("target.uid")),
+        (json!({"expiresAt": "2026-11-21T10:16:00Z"}), None),
+        (json!({"expiresAt": "2026-11-21T10:16:01Z"}), Some("expiresAt")),
+        (json!({"expiresAt": "2026-11-21T09:59:59Z"}), Some("expiresAt")),
+    ] {
+        let new = proposal(members.clone());
+        let expected: Vec<String> =
+            part.into_iter().map(|part| format!("status.proposal.{part}")).collect();
+        assert_eq!(told(&none, &new), expected, "{members}");
+        // What stands there already is not checked again: it may have expired since.
+        assert_eq!(told(&new, &new), [] as [&str; 0], "{members}");
+    }
+}
