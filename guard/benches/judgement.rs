@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -14,7 +15,9 @@ use smartops_change::{Change, Operation, Request, Resource, TemplateDigest};
 use smartops_common::config::SmartOpsConfigSpec;
 use smartops_guard::history::{Recent, Record, Rolled};
 use smartops_guard::policy::{CompiledPolicy, GuardrailPolicySpec, Index, compile};
-use smartops_guard::{Facts, Judgement, Related, Revisions, Subject, Watched, Whole, judge};
+use smartops_guard::{
+    Approvals, Facts, Judgement, Related, Revisions, Subject, Warrants, Watched, Whole, judge,
+};
 
 /// The recorded review, as `cargo xtask record` stores it.
 const RECORDED: &str =
@@ -194,6 +197,10 @@ fn judged(text: &str, index: &Index) -> Option<Judgement> {
         related: Related::NotAsked,
         whole: Whole::NotAsked,
         exceptions: &[],
+        dry_run: false,
+        warrants: Warrants::NotAsked,
+        approvals: Approvals::NotAsked,
+        approval_expiry: SignedDuration::ZERO,
     };
     let now = jiff::Timestamp::UNIX_EPOCH;
     Some(judge(&change, &subject, &facts, now))

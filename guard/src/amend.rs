@@ -124,13 +124,19 @@ fn binding<'p>(
     let mut found = change.replicas().zip(change.replicas_pointer().map(str::to_owned));
     let mut needs = Needs::default();
     for policy in facts.policies.iter().map(|a| &a.policy).filter(|p| p.mode() == Mode::Enforce) {
-        let Some(rule) = &policy.rules().replicas else { continue };
+        let wants_a_warrant = policy.rules().want_a_warrant();
+        let rule = policy.rules().replicas.as_ref();
+        if rule.is_none() && !wants_a_warrant {
+            continue;
+        }
         match policy.fit(change, subject, facts.related, inputs) {
             Fit::No => continue,
             Fit::Needs => {
                 needs.related = true;
                 continue;
             }
+            // What was announced is written as it was announced, or not at all.
+            Fit::Yes { .. } if wants_a_warrant => return Ok((Vec::new(), None)),
             Fit::Yes { reach, .. } => match Lifting::of(policy, reach, case, &[Rule::Replicas]) {
                 Ok(lifting) if lifting.lift(Rule::Replicas).is_some() => continue,
                 Ok(_) => {}
@@ -146,7 +152,7 @@ fn binding<'p>(
             // A Scale has its own, found already.
             found = found.or_else(|| number.map(|number| (number, path.pointer())));
         }
-        binding.push(Binding { policy, rule });
+        binding.extend(rule.map(|rule| Binding { policy, rule }));
     }
     needs.or_ok().map(|()| (binding, found))
 }

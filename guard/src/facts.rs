@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use smartops_common::approval::RemediationApproval;
+use smartops_common::remediation::Remediation;
 
 use crate::exception::Exception;
 use crate::history::{NamespaceRecord, Record};
@@ -30,6 +32,37 @@ pub struct Facts<'a> {
     pub whole: Whole<'a>,
     /// The exceptions of the change's namespace.
     pub exceptions: &'a [Arc<Exception>],
+    /// Whether nothing will be stored, whatever the verdict.
+    pub dry_run: bool,
+    /// What may have announced the write.
+    pub warrants: Warrants<'a>,
+    /// What was decided about that.
+    pub approvals: Approvals<'a>,
+    /// How long an approval counts.
+    pub approval_expiry: SignedDuration,
+}
+
+/// The Remediations that may have announced a write, as a live list told: never as a watch did, for a warrant that has
+/// ended must not be found, and one that was just recorded must be.
+#[derive(Debug, Clone, Copy)]
+pub enum Warrants<'a> {
+    /// Not asked for yet; rules about warrants ask where the write could have one.
+    NotAsked,
+    /// Those of the namespace, for the object under review, that are Executing; others beside them do no harm.
+    Known(&'a [Remediation]),
+    /// Asked for, and not to be had in time.
+    Unavailable,
+}
+
+/// The approvals of the Remediations that may have announced a write, as a live list told.
+#[derive(Debug, Clone, Copy)]
+pub enum Approvals<'a> {
+    /// Not asked for yet; asked for where a write needs one.
+    NotAsked,
+    /// As listed, in any order; others beside them do no harm.
+    Known(&'a [RemediationApproval]),
+    /// Asked for, and not to be had in time.
+    Unavailable,
 }
 
 /// The whole object that a subresource is of, as its JSON text.

@@ -315,17 +315,17 @@ mod tests {
         let image = sample::pods(r#"{"name":"web","image":"shop:2"}"#);
         insta::assert_snapshot!(
             message(&Write::update("", &sample::pods(sample::CONTAINER), &image), &sample::automation()),
-            @"SmartOps denies UPDATE of deployments.apps smartops-dev/web by system:serviceaccount:smartops-system:smartops-orchestrator: policy smartops-automation, rule images: spec.template.spec.containers[web].image changed (shop:1 → shop:2): images may not change here; deploy the image the way people do; also smartops-automation/paths at spec.template.spec.containers[web].image"
+            @"SmartOps denies UPDATE of deployments.apps smartops-dev/web by system:serviceaccount:agents:bot: policy smartops-automation, rule images: spec.template.spec.containers[web].image changed (shop:1 → shop:2): images may not change here; deploy the image the way people do; also smartops-automation/paths at spec.template.spec.containers[web].image"
         );
         insta::assert_snapshot!(
             message(&Write::of(Operation::Delete, "apps", "deployments"), &sample::automation()),
-            @"SmartOps denies DELETE of deployments.apps smartops-dev/web by system:serviceaccount:smartops-system:smartops-orchestrator: rule unnamed: automation may do only what a policy names, and none names DELETE of deployments.apps (smartops-automation names UPDATE of deployments.apps, deployments.apps/scale); leave it to a person or ask an operator for a policy"
+            @"SmartOps denies DELETE of deployments.apps smartops-dev/web by system:serviceaccount:agents:bot: rule unnamed: automation may do only what a policy names, and none names DELETE of deployments.apps (smartops-automation names UPDATE of deployments.apps, deployments.apps/scale); leave it to a person or ask an operator for a policy"
         );
         let record =
             Record { rolled: Rolled::At("2026-01-01T11:59:27Z".parse().unwrap()), ..sample::QUIET };
         let policies = sample::shipped_policies();
         let facts = Facts { watched: Watched::Seen(&record), ..sample::facts(&policies) };
         let verdict = sample::verdict_with(&sample::restart(), &sample::automation(), &facts);
-        insta::assert_snapshot!(verdict.denial().unwrap().message, @"SmartOps denies UPDATE of deployments.apps smartops-dev/web by system:serviceaccount:smartops-system:smartops-orchestrator: policy smartops-automation, rule cooldown: the pod template last changed (restarted) 33 s ago and may change again after 120 s; retry in 87 s");
+        insta::assert_snapshot!(verdict.denial().unwrap().message, @"SmartOps denies UPDATE of deployments.apps smartops-dev/web by system:serviceaccount:agents:bot: policy smartops-automation, rule cooldown: the pod template last changed (restarted) 33 s ago and may change again after 120 s; retry in 87 s");
     }
 }

@@ -26,6 +26,7 @@ pub enum Judgement {
 
 /// What a judgement lacks. Given it, or told that it is not to be had, the judgement asks for it no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a read of its own")]
 pub struct Needs {
     /// When the object's revisions were made, as [`Facts::revisions`](crate::Facts).
     pub revisions: bool,
@@ -33,19 +34,29 @@ pub struct Needs {
     pub related: bool,
     /// The whole object that the subresource is of, as [`Facts::whole`](crate::Facts).
     pub whole: bool,
+    /// What may have announced the write, as [`Facts::warrants`](crate::Facts).
+    pub warrants: bool,
+    /// What was decided about that, as [`Facts::approvals`](crate::Facts).
+    pub approvals: bool,
 }
 
 impl Needs {
-    pub(crate) const REVISIONS: Self = Self { revisions: true, related: false, whole: false };
-    pub(crate) const RELATED: Self = Self { revisions: false, related: true, whole: false };
-    pub(crate) const WHOLE: Self = Self { revisions: false, related: false, whole: true };
+    const NOTHING: Self =
+        Self { revisions: false, related: false, whole: false, warrants: false, approvals: false };
+    pub(crate) const REVISIONS: Self = Self { revisions: true, ..Self::NOTHING };
+    pub(crate) const RELATED: Self = Self { related: true, ..Self::NOTHING };
+    pub(crate) const WHOLE: Self = Self { whole: true, ..Self::NOTHING };
+    pub(crate) const WARRANTS: Self = Self { warrants: true, ..Self::NOTHING };
+    pub(crate) const APPROVALS: Self = Self { approvals: true, ..Self::NOTHING };
 
     /// Takes over what a rule lacks.
     pub(crate) fn also(&mut self, judged: Result<(), Self>) {
-        if let Err(Self { revisions, related, whole }) = judged {
+        if let Err(Self { revisions, related, whole, warrants, approvals }) = judged {
             self.revisions |= revisions;
             self.related |= related;
             self.whole |= whole;
+            self.warrants |= warrants;
+            self.approvals |= approvals;
         }
     }
 
@@ -83,7 +94,8 @@ pub fn judge(
             needs.related |= fit == Fit::Needs;
             continue;
         };
-        is_named |= applied.is_certain && policy.names(subject, fit);
+        let says_what = !policy.rules().are_only_a_condition();
+        is_named |= applied.is_certain && says_what && policy.names(subject, fit);
         let mut found = Vec::new();
         needs.also(policy.rules().judge(&case, reach, policy.number(change), &mut found));
         let lifting = match lifting(policy, reach, &case, &found) {
@@ -156,8 +168,9 @@ fn leaving(what: &str, selector: &str) -> Finding {
 fn unnamed(change: &Change<'_>, subject: &Subject, policies: &[Applied]) -> Finding {
     let named: Vec<String> = policies
         .iter()
-        .filter(|a| a.policy.is_written_for(subject))
-        .map(|a| format!("{} names {}", a.policy.name(), a.policy.named()))
+        .map(|applied| &applied.policy)
+        .filter(|policy| policy.is_written_for(subject) && !policy.rules().are_only_a_condition())
+        .map(|policy| format!("{} names {}", policy.name(), policy.named()))
         .collect::<std::collections::BTreeSet<_>>()
         .into_iter()
         .take(4)

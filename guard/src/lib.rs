@@ -22,6 +22,7 @@ pub mod rules;
 mod skim;
 mod subject;
 mod verdict;
+mod warrant;
 
 #[cfg(test)]
 mod properties;
@@ -30,7 +31,9 @@ mod sample;
 
 pub use self::amend::{Amendment, PatchOp, amend};
 pub use self::break_glass::{BreakGlass, SHORTEST_REASON};
-pub use self::facts::{Facts, Related, RelatedObject, Relation, Revisions, Watched, Whole};
+pub use self::facts::{
+    Approvals, Facts, Related, RelatedObject, Relation, Revisions, Warrants, Watched, Whole,
+};
 pub use self::judge::{Judgement, Needs, judge};
 pub use self::subject::Subject;
 pub use self::verdict::{Decision, Effect, Outcome, Verdict};

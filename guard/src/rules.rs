@@ -11,6 +11,7 @@ pub mod paths;
 mod readings;
 pub mod replicas;
 pub mod resources;
+pub mod warrant;
 
 use jiff::Timestamp;
 use kube_derive::KubeSchema;
@@ -28,12 +29,14 @@ use self::paths::{Paths, PathsSpec};
 pub(crate) use self::readings::Readings;
 use self::replicas::{OnViolation, Replicas, ReplicasSpec};
 use self::resources::{Resources, ResourcesSpec};
+use self::warrant::{WarrantSpec, Warranted};
 use crate::cel::Inputs;
 use crate::facts::Facts;
 use crate::findings::Finding;
 use crate::judge::Needs;
 use crate::policy::{Flaw, Reach};
 use crate::subject::Subject;
+use crate::warrant::restores_what_was;
 
 /// What the writes a policy means may not do. A rule that is absent binds nothing.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Default)]
@@ -69,10 +72,13 @@ pub struct RulesSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub custom: Vec<CustomSpec>,
+    /// That every write has to be announced by a Remediation, and approved where that is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warrant: Option<WarrantSpec>,
 }
 
 impl RulesSpec {
-    /// Which rules there are.
+    /// Which rules there are to be lifted; of a warrant nothing is lifted.
     pub(crate) fn given(&self) -> Vec<Rule> {
         let all = [
             (Rule::Images, self.images.is_some()),
@@ -101,9 +107,11 @@ pub(crate) struct Rules {
     freeze: Freeze,
     budget: Option<Budget>,
     custom: Custom,
+    warrant: Option<Warranted>,
     /// Nothing of the policy but its match can be read: whatever it matches is undecided.
     is_blind: bool,
     binds_something: bool,
+    is_only_a_condition: bool,
 }
 
 /// What a rule looks at.
@@ -130,8 +138,11 @@ impl Rules {
             freeze: Freeze::compile(&spec.freeze, flaws),
             budget: spec.budget.as_ref().map(|s| Budget::compile(s, flaws)),
             custom: Custom::compile(&spec.custom, flaws),
+            warrant: spec.warrant.as_ref().map(|s| Warranted::compile(s, flaws)),
             is_blind: false,
             binds_something: *spec != RulesSpec::default(),
+            is_only_a_condition: spec.warrant.is_some()
+                && RulesSpec { warrant: None, ..spec.clone() } == RulesSpec::default(),
         }
     }
 
@@ -144,6 +155,17 @@ impl Rules {
     /// Whether there is any rule.
     pub(crate) fn bind_something(&self) -> bool {
         self.binds_something
+    }
+
+    /// Whether writes need a warrant; then nothing of them is changed.
+    pub(crate) fn want_a_warrant(&self) -> bool {
+        self.warrant.is_some()
+    }
+
+    /// Whether there is a rule about warrants and no other: that says on which condition something may be written, and
+    /// not what.
+    pub(crate) fn are_only_a_condition(&self) -> bool {
+        self.is_only_a_condition
     }
 
     /// Whether numbers are changed instead of refused.
@@ -199,6 +221,24 @@ impl Rules {
         if reach == Reach::Scale {
             needs.also(self.custom.judge_scale(case, number, found));
         }
+        needs.also(self.judge_pace(case, reach, number, found));
+        if let Some(rule) = &self.warrant {
+            needs.also(rule.judge(case, found));
+        }
+        needs.or_ok()
+    }
+
+    /// The rules that hold up what comes too soon or goes too far at once. An undo that brings back what was is held to
+    /// the bounds alone.
+    fn judge_pace(
+        &self,
+        case: &Case<'_>,
+        reach: Reach,
+        number: Option<&NumberPath>,
+        found: &mut Vec<Finding>,
+    ) -> Result<(), Needs> {
+        let before = found.len();
+        let mut needs = Needs::default();
         if let Some(rule) = &self.replicas {
             needs.also(rule.judge(case, reach, number, found));
         }
@@ -208,7 +248,15 @@ impl Rules {
         if let Some(rule) = &self.budget {
             needs.also(rule.judge(case, found));
         }
-        needs.or_ok()
+        needs.or_ok()?;
+        let refuses = found.iter().skip(before).any(|finding| finding.refuses);
+        if refuses && restores_what_was(case)? {
+            found.truncate(before);
+            if let Some(rule) = &self.replicas {
+                rule.without_step().judge(case, reach, number, found)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use smartops_change::{Change, Operation, Request, Resource, TemplateDigest};
 use smartops_common::config::SmartOpsConfigSpec;
 
-use crate::facts::{Facts, Related, RelatedObject, Relation, Revisions, Watched, Whole};
+use crate::facts::{
+    Approvals, Facts, Related, RelatedObject, Relation, Revisions, Warrants, Watched, Whole,
+};
 use smartops_common::denial::Rule;
 
 use crate::history::{Recent, Record, Rolled};
@@ -102,8 +104,13 @@ pub(crate) fn person() -> Subject {
     subject("alice", &["system:authenticated"])
 }
 
-/// The controller, which is automation without being named.
+/// An agent.
 pub(crate) fn automation() -> Subject {
+    subject("system:serviceaccount:agents:bot", &[]).as_automation()
+}
+
+/// The controller, which is automation without being named.
+pub(crate) fn controller() -> Subject {
     subject("system:serviceaccount:smartops-system:smartops-orchestrator", &[])
 }
 
@@ -155,7 +162,7 @@ static QUIET_PARENT: LazyLock<[RelatedObject; 1]> = LazyLock::new(|| {
     }]
 });
 
-/// Facts about a workload that never changed.
+/// Facts about a workload that never changed, and of which nothing was announced.
 pub(crate) fn facts(policies: &[Applied]) -> Facts<'_> {
     Facts {
         policies,
@@ -166,6 +173,10 @@ pub(crate) fn facts(policies: &[Applied]) -> Facts<'_> {
         related: Related::Known { objects: &*QUIET_PARENT, newest_pod: None },
         whole: Whole::NotAsked,
         exceptions: &[],
+        dry_run: false,
+        warrants: Warrants::Known(&[]),
+        approvals: Approvals::Known(&[]),
+        approval_expiry: SignedDuration::from_secs(900),
     }
 }
 

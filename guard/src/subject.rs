@@ -11,6 +11,7 @@ pub struct Subject {
     is_automation: bool,
     is_control_plane: bool,
     may_break_glass: bool,
+    pod: Option<String>,
 }
 
 impl Subject {
@@ -24,6 +25,7 @@ impl Subject {
             is_automation,
             is_control_plane,
             may_break_glass: config.may_break_glass(username, groups),
+            pod: None,
         }
     }
 
@@ -33,6 +35,13 @@ impl Subject {
     pub fn as_automation(mut self) -> Self {
         self.is_automation = true;
         self.may_break_glass = false;
+        self
+    }
+
+    /// The same, acting from this pod, as the API server found it bound to the token.
+    #[must_use]
+    pub fn in_pod(mut self, pod: Option<&str>) -> Self {
+        self.pod = pod.map(str::to_owned);
         self
     }
 
@@ -49,6 +58,18 @@ impl Subject {
     /// Whether the configuration says that this is automation: it may do only what a policy names.
     pub fn is_automation(&self) -> bool {
         self.is_automation
+    }
+
+    /// The pod its token is bound to, where it is to one.
+    pub fn pod(&self) -> Option<&str> {
+        self.pod.as_deref()
+    }
+
+    /// Whether this is the controller, the only one whose writes a Remediation announces.
+    pub fn is_controller(&self) -> bool {
+        let account = names::CONTROLLER_SERVICE_ACCOUNT;
+        let prefix = names::service_account_prefix(names::SYSTEM_NAMESPACE);
+        self.username.strip_prefix(&prefix) == Some(account)
     }
 
     /// Whether the configuration lets it past every policy for a reason it gives; automation never.

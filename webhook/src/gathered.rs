@@ -1,10 +1,12 @@
-//! What was read for one review because its judgement lacked it: relatives, revisions, the whole object. Each is read
-//! at most once; what could not be read in time is as much an answer as what was.
+//! What was read for one review because its judgement lacked it: relatives, revisions, the whole object, what may have
+//! announced it and who approved that. Each is read at most once; what could not be read in time is as much an answer as what was.
 
 use jiff::Timestamp;
 use smartops_change::{Change, Resource};
+use smartops_common::approval::RemediationApproval;
+use smartops_common::remediation::Remediation;
 use smartops_guard::history::WorkloadKind;
-use smartops_guard::{Needs, Related, Relation, Revisions, Whole};
+use smartops_guard::{Approvals, Needs, Related, Relation, Revisions, Warrants, Whole};
 use smartops_process::client::Error;
 use tokio::time::Instant;
 
@@ -18,6 +20,8 @@ pub struct Gathered {
     relatives: Part<Relatives>,
     revisions: Part<Vec<Timestamp>>,
     whole: Part<String>,
+    warrants: Part<Vec<Remediation>>,
+    approvals: Part<Vec<RemediationApproval>>,
 }
 
 /// One thing to be read.
@@ -62,6 +66,36 @@ impl Gathered {
             let read = self.read_revisions(change, live, until).await;
             self.revisions = Part::of("revisions", from, read);
         }
+        if needs.warrants && self.warrants.is_due() {
+            let read = match (change.namespace(), change.old()) {
+                (Some(namespace), Some(old)) => live.executing(namespace, &old.uid, until).await,
+                _ => Ok(None),
+            };
+            self.warrants = Part::of("remediations", from, read);
+        }
+        if needs.approvals && self.approvals.is_due() {
+            let read = self.read_approvals(change, live, until).await;
+            self.approvals = Part::of("approvals", from, read);
+        }
+    }
+
+    /// Every approval of what may have announced the write.
+    async fn read_approvals(
+        &self,
+        change: &Change<'_>,
+        live: &Live,
+        until: Instant,
+    ) -> Result<Option<Vec<RemediationApproval>>, Error> {
+        let namespace = change.namespace().unwrap_or_default();
+        let mut approvals = Vec::new();
+        for remediation in self.warrants.get().into_iter().flatten() {
+            let uid = remediation.metadata.uid.as_deref().unwrap_or_default();
+            match live.approvals(namespace, uid, until).await? {
+                Some(more) => approvals.extend(more),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(approvals))
     }
 
     /// When the revisions were made of the workload under review, or of the relative whose past matters.
@@ -120,6 +154,24 @@ impl Gathered {
             Part::NotAsked => Whole::NotAsked,
             Part::Read(text) => Whole::Known(text),
             Part::Unavailable => Whole::Unavailable,
+        }
+    }
+
+    /// As the judgement takes it.
+    pub fn warrants(&self) -> Warrants<'_> {
+        match &self.warrants {
+            Part::NotAsked => Warrants::NotAsked,
+            Part::Read(remediations) => Warrants::Known(remediations),
+            Part::Unavailable => Warrants::Unavailable,
+        }
+    }
+
+    /// As the judgement takes it.
+    pub fn approvals(&self) -> Approvals<'_> {
+        match &self.approvals {
+            Part::NotAsked => Approvals::NotAsked,
+            Part::Read(approvals) => Approvals::Known(approvals),
+            Part::Unavailable => Approvals::Unavailable,
         }
     }
 }
@@ -203,6 +255,47 @@ mod tests {
             };
             assert_eq!(listed, expected, "{}", resource.resource);
         }
+    }
+
+    #[tokio::test]
+    async fn approvals_are_read_of_what_may_have_announced_the_write_and_once_each() {
+        let own = |plural: &str| format!("/apis/smartops.dev/v1alpha1/namespaces/shop/{plural}");
+        let remediation = json!({
+            "metadata": {"name": "r", "namespace": "shop", "uid": "r1"},
+            "spec": {
+                "target": {"kind": "Deployment", "name": "web", "uid": "d"},
+                "action": {"type": "restart"}, "cause": "c", "source": "user",
+            },
+        });
+        let server = Server::default()
+            .list(&own("remediations"), vec![remediation])
+            .list(&own("remediationapprovals"), vec![]);
+        let metrics = WebhookMetrics::new(&Metrics::new("webhook").unwrap()).unwrap();
+        let (live, histories) = (server.live(), Histories::new(metrics));
+        let scale = r#"{"metadata":{"name":"web","uid":"d"},"spec":{"replicas":3}}"#;
+        let resource = Resource {
+            group: "apps",
+            version: "v1",
+            resource: "deployments",
+            subresource: "scale",
+        };
+        let (operation, namespace, name) = (Operation::Update, Some("shop"), "web");
+        let (old, new) = (Some(scale), Some(scale));
+        let change = Change::read(Request { operation, resource, namespace, name, old, new });
+        let change = change.unwrap();
+        let from = Sources { live: &live, histories: &histories, until: soon(), uid: "u" };
+        let mut gathered = Gathered::default();
+        assert!(matches!(gathered.warrants(), Warrants::NotAsked));
+        let warrants = Needs { warrants: true, ..Needs::default() };
+        gathered.gather(&change, warrants, from).await;
+        assert!(matches!(gathered.warrants(), Warrants::Known([_])));
+        let both = Needs { approvals: true, ..warrants };
+        gathered.gather(&change, both, from).await;
+        gathered.gather(&change, both, from).await;
+        assert!(matches!(gathered.approvals(), Approvals::Known([])));
+        let asked = server.asked();
+        assert_eq!(asked.len(), 2, "{asked:?}");
+        assert!(asked[1].contains("spec.remediation.uid%3Dr1"), "{asked:?}");
     }
 
     #[test]

@@ -44,8 +44,8 @@ pub struct JudgeArgs {
     /// stream of documents.
     #[arg(short, long = "file", required = true, value_name = "PATH")]
     pub files: Vec<PathBuf>,
-    /// Files or folders with GuardrailPolicies; GuardrailExceptions, SmartOpsConfig and Namespaces in them are used as
-    /// well, and workloads for the labels of what a Scale, a pod or an autoscaler belongs to.
+    /// Files or folders with GuardrailPolicies; GuardrailExceptions, SmartOpsConfig, Namespaces, Remediations with
+    /// their approvals in them are used as well, and workloads for the labels of what a Scale, a pod or an autoscaler belongs to.
     #[arg(short, long, required = true, value_name = "PATH")]
     pub policies: Vec<PathBuf>,
     /// The SmartOpsConfig, where it is not among the policies; the default one when there is none.
@@ -136,6 +136,8 @@ fn judge_all(args: &JudgeArgs) -> Result<Vec<Judged>, Vec<String>> {
     let exceptions = exceptions(&given, now, &mut problems);
     let judge = Judge {
         exceptions,
+        remediations: of_kind(&given, "Remediation", &mut problems),
+        approvals: of_kind(&given, "RemediationApproval", &mut problems),
         index: Index::build(&policies, known, &config),
         config,
         namespaces: namespaces.keys().cloned().collect(),

@@ -1,5 +1,5 @@
 //! What a review reads from the API server because no watch can answer it: an object's metadata as it is now, when a
-//! workload's revisions and its pods were made. Everything is read under the review's deadline; what is too much to be
+//! workload's revisions and its pods were made, what announces a write and who approved it. Everything is read under the review's deadline; what is too much to be
 //! read in it is not to be had, and never taken for nothing.
 
 use std::time::Duration;
@@ -7,8 +7,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::{GetParams, ListParams, ObjectMeta};
-use kube::core::{ApiResource, DynamicObject, Request, Selector};
+use kube::core::{ApiResource, DynamicObject, NamespaceResourceScope, Request, Selector};
 use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use smartops_common::approval::RemediationApproval;
+use smartops_common::remediation::{Phase, Remediation};
 use smartops_guard::history::WorkloadKind;
 use smartops_process::client::{Error, deadline};
 use tokio::time::Instant;
@@ -21,6 +24,8 @@ const LONGEST: Duration = Duration::from_secs(5);
 const PAGE: u32 = 500;
 /// Pages read at most.
 const PAGES: usize = 10;
+/// Remediations that may be Executing on one object; the controller has one at a time.
+const MOST_EXECUTING: u32 = 8;
 
 /// Reads from the API server. Cheap to clone.
 #[derive(Clone)]
@@ -192,6 +197,53 @@ impl Live {
             }
         }
         Ok(None)
+    }
+
+    /// The Remediations of a namespace that are Executing on the object of this uid, as etcd has them now; `None` where
+    /// they are more than are looked at.
+    pub async fn executing(
+        &self,
+        namespace: &str,
+        target: &str,
+        until: Instant,
+    ) -> Result<Option<Vec<Remediation>>, Error> {
+        let fields = format!("spec.target.uid={target},status.phase={}", Phase::Executing.as_str());
+        self.listed(namespace, "remediations", &fields, MOST_EXECUTING, until).await
+    }
+
+    /// The approvals of the Remediation of this uid, as etcd has them now; `None` where they are more than are looked
+    /// at.
+    pub async fn approvals(
+        &self,
+        namespace: &str,
+        remediation: &str,
+        until: Instant,
+    ) -> Result<Option<Vec<RemediationApproval>>, Error> {
+        let fields = format!("spec.remediation.uid={remediation}");
+        self.listed(namespace, "approvals", &fields, PAGE, until).await
+    }
+
+    /// The objects of one of SmartOps' own kinds that these fields select; `None` where they are more than `most`.
+    async fn listed<K>(
+        &self,
+        namespace: &str,
+        what: &str,
+        fields: &str,
+        most: u32,
+        until: Instant,
+    ) -> Result<Option<Vec<K>>, Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
+        let params = ListParams::default().fields(fields).limit(most);
+        let page = deadline("listing what was announced", left(until), api.list(&params)).await;
+        let page = self.count(what, page)?;
+        let is_all = page.metadata.continue_.is_none_or(|more| more.is_empty());
+        Ok(is_all.then_some(page.items))
     }
 
     fn api(&self, resource: &ApiResource, namespace: &str) -> Api<DynamicObject> {

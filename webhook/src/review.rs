@@ -6,9 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;
 use smartops_change::{Change, Operation, Request, Resource};
+use smartops_common::config::SmartOpsConfigSpec;
 use smartops_guard::history::Record;
 use smartops_guard::{
     Amendment, BreakGlass, Facts, Judgement, Needs, Outcome, Subject, Watched, amend, judge,
@@ -25,6 +26,7 @@ use crate::gathered::{Gathered, Sources};
 use crate::history::Histories;
 use crate::live::Live;
 use crate::metrics::WebhookMetrics;
+use crate::own::reach;
 use crate::relatives;
 use crate::snapshot::{Board, Snapshot};
 use crate::told::Alarm;
@@ -45,6 +47,18 @@ pub struct Asked {
     pub started: Instant,
     /// When its answer must be on the way.
     pub deadline: Instant,
+}
+
+impl Asked {
+    /// Who asks. Whoever automation's registration picked is automation.
+    fn subject(&self, config: &SmartOpsConfigSpec, request: &envelope::Request<'_>) -> Subject {
+        let user = &request.user_info;
+        let subject = Subject::new(config, &user.username, &user.groups).in_pod(user.pod());
+        match self.audience {
+            Audience::Automation => subject.as_automation(),
+            Audience::People => subject,
+        }
+    }
 }
 
 /// Answers reviews.
@@ -108,6 +122,9 @@ impl Reviewer {
         if let (Some(broken), Ok(request)) = (&reviewed.broken, &envelope.request) {
             self.alarm.ring(&envelope.uid, request, broken);
         }
+        if let (true, Ok(request)) = (reviewed.automation, &envelope.request) {
+            self.alarm.attempted(&envelope.uid, request, asked.half, &reviewed.answer);
+        }
         if !self.board.recent().note(&decision, Clock.now()) {
             self.metrics.dropped_decisions.inc();
         }
@@ -122,9 +139,14 @@ impl Reviewer {
         let Some(snapshot) = self.board.snapshot() else {
             return Reviewed::undecided("policies and configuration have not been read yet");
         };
+        // No policy names what is SmartOps' own, so none is asked.
+        let subject = asked.subject(&snapshot.config, request);
+        if let Some(answer) = reach::refusal(request, &subject) {
+            return Reviewed { answer, automation: true, ..Reviewed::default() };
+        }
         let mut gathered = Gathered::default();
         // What is lacking may show one after the other: a pass more than there are things to be read.
-        for _ in 0..4 {
+        for _ in 0..6 {
             let needs = match self.pass(request, asked, &snapshot, &gathered) {
                 Pass::Done(reviewed) => return reviewed,
                 Pass::Needs(needs) => needs,
@@ -168,12 +190,7 @@ impl Reviewer {
             Ok(change) => change,
             Err(problem) => return Pass::Done(Reviewed::undecided(&problem)),
         };
-        let user = &request.user_info;
-        let subject = Subject::new(&snapshot.config, &user.username, &user.groups);
-        let subject = match asked.audience {
-            Audience::Automation => subject.as_automation(),
-            Audience::People => subject,
-        };
+        let subject = asked.subject(&snapshot.config, request);
         let past = self.past(&change);
         let namespace = change.namespace().map(|name| self.histories.namespace(name));
         let known = relatives::known(&change, &self.histories);
@@ -191,6 +208,12 @@ impl Reviewer {
             related: gathered.related(known.as_ref()),
             whole: gathered.whole(),
             exceptions: &exceptions,
+            dry_run: request.is_dry_run(),
+            warrants: gathered.warrants(),
+            approvals: gathered.approvals(),
+            approval_expiry: SignedDuration::from_secs(
+                snapshot.config.approval.expiry_seconds.into(),
+            ),
         };
         let judged = match asked.half {
             Half::Mutating => amend(&change, &subject, &facts, now).map(amended),

@@ -206,25 +206,64 @@ async fn a_person_may_scale_within_the_range_and_not_beyond_it() {
 
 #[tokio::test]
 async fn who_is_automation_is_told_by_the_user_and_by_automations_path() {
-    let server = start(full_board).await;
     let controller = "system:serviceaccount:smartops-system:smartops-orchestrator";
+    let client = api(vec![(REMEDIATIONS, announcing(6))]);
+    let server = start_with(full_board, Vec::new(), client).await;
     for path in [path::VALIDATE_PEOPLE, path::VALIDATE_AUTOMATION] {
-        let allowed = server.review(path, &review(controller, 3, 5)).await;
-        assert_eq!(allowed["allowed"], true, "{allowed}");
         let denied = server.review(path, &review(controller, 3, 6)).await;
-        assert_eq!(denied["allowed"], false, "a step of three is one too many");
+        let causes = denied.pointer("/status/details/causes").unwrap().as_array().unwrap();
+        assert_eq!(causes.len(), 1, "a step of three is one too many, though announced: {denied}");
+        let agent = server.review(path, &review("system:serviceaccount:agents:bot", 3, 6)).await;
+        assert_eq!(agent["allowed"], path == path::VALIDATE_PEOPLE, "{agent}");
     }
     // The API server has called somebody automation whom the configuration does not (any more) name.
     let denied = server.review(path::VALIDATE_AUTOMATION, &review("alice", 3, 6)).await;
     assert_eq!(denied["allowed"], false, "{denied}");
 }
 
+const REMEDIATIONS: &str = "/apis/smartops.dev/v1alpha1/namespaces/shop/remediations";
+
+/// The Remediation of which an open attempt announces this number for the object that is reviewed.
+fn announcing(replicas: i64) -> Value {
+    let ends = Clock.now().checked_add(SignedDuration::from_secs(30)).unwrap();
+    let attempt = json!({
+        "number": 1, "kind": "Apply", "intent": {"type": "scale", "replicas": replicas},
+        "target": {"uid": "d1", "generation": 2, "resourceVersion": "5"},
+        "former": {"replicas": 3}, "leader": "orchestrator-1/1",
+        "startedAt": Clock.now(), "deadline": ends,
+    });
+    let remediation = json!({
+        "metadata": {"name": "r", "namespace": "shop", "uid": "r"},
+        "spec": {"target": {"kind": "Deployment", "name": "web", "uid": "d1"},
+            "action": {"type": "scale", "scale": {"replicas": replicas}}, "cause": "api/scale", "source": "user"},
+        "status": {"phase": "Executing", "attempts": [attempt]},
+    });
+    json!({"metadata": {}, "items": [remediation]})
+}
+
+#[tokio::test]
+async fn what_the_controller_announced_is_looked_up_live_and_no_other_write_of_its_passes() {
+    let controller = "system:serviceaccount:smartops-system:smartops-orchestrator";
+    let nothing = json!({"metadata": {}, "items": []});
+    for (client, denied_by) in [
+        (api(vec![(REMEDIATIONS, announcing(5))]), None),
+        (api(vec![(REMEDIATIONS, announcing(4))]), Some("smartops-controller/warrant")),
+        (api(vec![(REMEDIATIONS, nothing)]), Some("smartops-controller/warrant")),
+        (api(Vec::new()), Some("smartops-controller/undecided")),
+    ] {
+        let server = start_with(full_board, Vec::new(), client).await;
+        let response = server.review(path::VALIDATE_AUTOMATION, &review(controller, 3, 5)).await;
+        assert_eq!(response["allowed"], denied_by.is_none(), "{response}");
+        let reason = response.pointer("/status/details/causes/0/reason").and_then(Value::as_str);
+        assert_eq!(reason, denied_by);
+    }
+}
+
 #[tokio::test]
 async fn a_restart_from_before_the_watch_is_dated_by_its_replica_sets_and_not_known_is_denied() {
     const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/shop/deployments/web";
     const REPLICA_SETS: &str = "/apis/apps/v1/namespaces/shop/replicasets";
-    let controller = "system:serviceaccount:smartops-system:smartops-orchestrator";
-    let mut restart = review(controller, 3, 3);
+    let mut restart = review("system:serviceaccount:agents:bot", 3, 3);
     let deployment = restart["request"]["oldObject"].clone();
     restart["request"]["object"]["spec"]["template"]["metadata"] =
         json!({"annotations": {"kubectl.kubernetes.io/restartedAt": "2026-11-21T10:00:00Z"}});

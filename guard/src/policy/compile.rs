@@ -11,7 +11,7 @@ use super::kind::{GuardrailPolicySpec, Match, Mode};
 use super::selector::Selector;
 use super::unjudged::unjudged;
 use crate::rules::custom::Conditions;
-use crate::rules::{Rules, RulesSpec};
+use crate::rules::{Rules, RulesSpec, warrant};
 
 /// A policy that was checked, with its patterns and selectors ready to be asked.
 #[derive(Debug, Clone)]
@@ -75,6 +75,7 @@ pub fn compile(name: &str, spec: &GuardrailPolicySpec) -> Result<CompiledPolicy,
     let policy = assemble(name, spec, &mut flaws);
     if flaws.is_empty() {
         unjudged(spec, &policy.coverage, &mut flaws);
+        warrant::check_subjects(spec, &mut flaws);
     }
     if flaws.is_empty() { Ok(policy) } else { Err(CompileError { policy: name.to_owned(), flaws }) }
 }

@@ -1,5 +1,8 @@
 //! The policies every installation starts with.
 
+use smartops_common::config::ServiceAccount;
+use smartops_common::names;
+
 use super::allowance::ExceptionsSpec;
 use super::kind::{
     GuardrailPolicy, GuardrailPolicySpec, KindMatch, Match, Mode, NamespaceMatch, OperationName,
@@ -10,6 +13,7 @@ use crate::rules::cooldown::CooldownSpec;
 use crate::rules::images::{ImageRule, ImagesSpec};
 use crate::rules::paths::PathsSpec;
 use crate::rules::replicas::{OnViolation, ReplicasSpec};
+use crate::rules::warrant::WarrantSpec;
 
 /// What automation may change.
 const SAFELIST: [&str; 4] = [
@@ -36,12 +40,13 @@ const FORBIDDEN: [&str; 13] = [
     "spec.template.spec.hostAliases",
 ];
 
-/// `smartops-automation`, which says all that automation may do, and `smartops-baseline`, which holds for everybody
-/// in the guarded namespaces.
+/// `smartops-automation`, which says all that automation may do, `smartops-baseline`, which holds for everybody in the
+/// guarded namespaces, and `smartops-controller`, by which SmartOps' own controller writes only what it announced.
 pub fn shipped() -> Vec<GuardrailPolicy> {
     vec![
         GuardrailPolicy::new("smartops-automation", automation()),
         GuardrailPolicy::new("smartops-baseline", baseline()),
+        GuardrailPolicy::new("smartops-controller", controller()),
     ]
 }
 
@@ -99,6 +104,35 @@ fn baseline() -> GuardrailPolicySpec {
         mode: Mode::Enforce,
         rules: RulesSpec {
             replicas: Some(ReplicasSpec { min: Some(1), max: Some(10), ..ReplicasSpec::default() }),
+            ..RulesSpec::default()
+        },
+        exceptions: ExceptionsSpec::default(),
+    }
+}
+
+fn controller() -> GuardrailPolicySpec {
+    let controller = ServiceAccount {
+        namespace: names::SYSTEM_NAMESPACE.to_owned(),
+        name: names::CONTROLLER_SERVICE_ACCOUNT.to_owned(),
+    };
+    GuardrailPolicySpec {
+        match_: Match {
+            kinds: vec![kind("apps", "deployments"), kind("apps", "deployments/scale")],
+            operations: vec![OperationName::Update],
+            namespaces: None,
+            subjects: Some(SubjectMatch {
+                include: Some(SubjectSet {
+                    service_accounts: vec![controller],
+                    ..SubjectSet::default()
+                }),
+                exclude: None,
+            }),
+            objects: None,
+            conditions: Vec::new(),
+        },
+        mode: Mode::Enforce,
+        rules: RulesSpec {
+            warrant: Some(WarrantSpec { required: true, approval: false }),
             ..RulesSpec::default()
         },
         exceptions: ExceptionsSpec::default(),

@@ -139,11 +139,14 @@ impl Subjects {
         self.exclude.as_ref().is_some_and(|set| set.holds(subject))
     }
 
-    /// Whether only automation can be meant.
+    /// Whether only automation can be meant; the controller always is.
     fn are_automation(&self) -> bool {
-        self.include
-            .as_ref()
-            .is_some_and(|set| set.automation && set.users.is_empty() && set.groups.is_empty())
+        let account = names::CONTROLLER_SERVICE_ACCOUNT;
+        let controller = names::service_account_user(names::SYSTEM_NAMESPACE, account);
+        self.include.as_ref().is_some_and(|set| {
+            let is_given = set.automation || !set.users.is_empty();
+            is_given && set.groups.is_empty() && set.users.iter().all(|user| *user == controller)
+        })
     }
 }
 
@@ -322,6 +325,32 @@ mod tests {
         let change = scale.change();
         policy.fit(&change, subject, Related::NotAsked, &Inputs::new(&change, subject)) != Fit::No
     }
+
+    #[test]
+    fn a_policy_for_the_controller_or_for_automation_means_no_people_and_any_other_may() {
+        for (include, means_people) in [
+            (r#"{"automation":true}"#, false),
+            (CONTROLLER, false),
+            (r#"{"serviceAccounts":[{"namespace":"a","name":"x"}]}"#, true),
+            (r#"{"automation":true,"users":["alice"]}"#, true),
+            (r#"{"automation":true,"groups":["ops"]}"#, true),
+            ("{}", true),
+        ] {
+            let mut spec = sample::baseline();
+            let include = serde_json::from_str(include).unwrap();
+            spec.match_.subjects = Some(SubjectMatch { include: Some(include), exclude: None });
+            let policy = compile("p", &spec).unwrap();
+            assert_eq!(
+                policy.means_people(),
+                means_people,
+                "{include:?}",
+                include = spec.match_.subjects
+            );
+        }
+    }
+
+    const CONTROLLER: &str =
+        r#"{"serviceAccounts":[{"namespace":"smartops-system","name":"smartops-orchestrator"}]}"#;
 
     #[test]
     fn each_way_of_naming_a_subject_holds_and_exclusion_beats_inclusion() {

@@ -106,6 +106,11 @@ impl Replicas {
         self.on_violation
     }
 
+    /// The same bounds, and any way to them.
+    pub(crate) fn without_step(self) -> Self {
+        Self { step: i64::MAX, window: None, ..self }
+    }
+
     /// Whether the step holds over a while.
     pub(crate) fn has_window(&self) -> bool {
         self.window.is_some()

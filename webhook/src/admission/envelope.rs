@@ -99,6 +99,24 @@ pub struct UserInfo<'a> {
     /// Its groups.
     #[serde(borrow, default)]
     pub groups: Vec<Cow<'a, str>>,
+    /// What else the API server found out about it.
+    #[serde(borrow, default)]
+    pub extra: Option<Extra<'a>>,
+}
+
+/// What is read of what else the API server found out about a user.
+#[derive(Debug, Default, Deserialize)]
+pub struct Extra<'a> {
+    /// The pod that a ServiceAccount's token is bound to.
+    #[serde(borrow, default, rename = "authentication.kubernetes.io/pod-name")]
+    pod_name: Vec<Cow<'a, str>>,
+}
+
+impl UserInfo<'_> {
+    /// The pod that its token is bound to, where it is to one.
+    pub fn pod(&self) -> Option<&str> {
+        self.extra.as_ref()?.pod_name.first().map(AsRef::as_ref)
+    }
 }
 
 /// The name alone, for a request that does not carry it beside its object.
@@ -196,6 +214,22 @@ mod tests {
         assert_eq!(request.object.unwrap().get(), r#"{"a": 1}"#);
         assert!(request.old_object.is_none());
         assert!(!request.is_dry_run());
+    }
+
+    #[test]
+    fn the_pod_of_a_bound_token_is_read_and_nobody_else_has_one() {
+        let pod = |extra: &str| {
+            let user = format!(r#""userInfo":{{"username":"a","extra":{extra}}}"#);
+            let request = GOOD.replace(r#""userInfo":{"username":"a","groups":["g"]}"#, &user);
+            let body = body("admission.k8s.io/v1", "AdmissionReview", &request);
+            let request = Envelope::read(body.as_bytes()).unwrap().request.unwrap();
+            request.user_info.pod().map(str::to_owned)
+        };
+        let bound = r#"{"authentication.kubernetes.io/pod-name":["web-1"],"other/key":["x"]}"#;
+        assert_eq!(pod(bound).as_deref(), Some("web-1"));
+        for extra in ["null", "{}", r#"{"other/key":["x"]}"#] {
+            assert_eq!(pod(extra), None, "{extra}");
+        }
     }
 
     #[test]

@@ -5,18 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 use smartops_change::{Operation, TemplateDigest};
+use smartops_common::approval::RemediationApproval;
 use smartops_common::config::SmartOpsConfigSpec;
 use smartops_common::denial::Cause;
+use smartops_common::remediation::Remediation;
 use smartops_guard::exception::Exception;
 use smartops_guard::history::{NamespaceRecord, Recent, Record, Rolled};
 use smartops_guard::policy::Index;
 use smartops_guard::{
-    Amendment, Decision, Facts, Judgement, Needs, Outcome, PatchOp, Related, Revisions, Subject,
-    Verdict, Watched, Whole, amend, judge,
+    Amendment, Approvals, Decision, Facts, Judgement, Needs, Outcome, PatchOp, Related, Revisions, Subject,
+    Verdict, Warrants, Watched, Whole, amend, judge,
 };
 
 use super::documents::Document;
@@ -32,6 +34,10 @@ pub(super) struct Judge {
     pub(super) namespaces: BTreeSet<String>,
     /// By namespace.
     pub(super) exceptions: BTreeMap<String, Vec<Arc<Exception>>>,
+    /// What may have announced a write.
+    pub(super) remediations: Vec<Remediation>,
+    /// What was decided about that.
+    pub(super) approvals: Vec<RemediationApproval>,
     /// Objects whose labels are known.
     pub(super) given: Vec<Document>,
     pub(super) now: Timestamp,
@@ -129,7 +135,8 @@ impl Judge {
         let request = envelope.request.as_ref().map_err(Clone::clone)?;
         let change = review::read(request)?;
         let subject =
-            Subject::new(&self.config, &request.user_info.username, &request.user_info.groups);
+            Subject::new(&self.config, &request.user_info.username, &request.user_info.groups)
+                .in_pod(request.user_info.pod());
         let generation = change.old().and_then(|old| old.generation).unwrap_or_default();
         let changed = |at: Option<Timestamp>| at.map_or(Rolled::Never, Rolled::At);
         let record = Record {
@@ -157,6 +164,10 @@ impl Judge {
             related: Related::NotAsked,
             whole: Whole::NotAsked,
             exceptions,
+            dry_run: request.is_dry_run(),
+            warrants: Warrants::NotAsked,
+            approvals: Approvals::NotAsked,
+            approval_expiry: SignedDuration::from_secs(self.config.approval.expiry_seconds.into()),
         };
         let whole = kin::whole(&change, &self.given);
         if let Some(name) = change.namespace()
@@ -165,7 +176,7 @@ impl Judge {
             unknown.push(format!("the labels of namespace {name} (--namespaces)"));
         }
         // What is lacking may show one after the other: a pass more than there are things to be known.
-        for _ in 0..4 {
+        for _ in 0..6 {
             match judge(&At { change: &change, subject: &subject, facts }) {
                 Ok(judged) => return Ok(judged),
                 Err(needs) => {
@@ -177,6 +188,18 @@ impl Judge {
                         facts.whole = whole.as_deref().map_or(Whole::Unavailable, Whole::Known);
                         if whole.is_none() {
                             unknown.push("the object that is scaled (--policies)".to_owned());
+                        }
+                    }
+                    if needs.warrants {
+                        facts.warrants = Warrants::Known(&self.remediations);
+                        if self.remediations.is_empty() {
+                            unknown.push("the Remediation that announces it (--policies)".to_owned());
+                        }
+                    }
+                    if needs.approvals {
+                        facts.approvals = Approvals::Known(&self.approvals);
+                        if self.approvals.is_empty() {
+                            unknown.push("who approved it (--policies)".to_owned());
                         }
                     }
                     if needs.revisions {

@@ -134,3 +134,44 @@ async fn what_is_forbidden_is_an_error_and_not_nothing() {
     let read = read.pods("shop", "mine", Selector::default(), soon()).await;
     assert_eq!(read.unwrap_err().code(), Some(403));
 }
+
+#[tokio::test]
+async fn what_announces_a_write_is_asked_of_etcd_by_its_target_and_phase_and_never_cut_short() {
+    let path = "/apis/smartops.dev/v1alpha1/namespaces/shop/remediations";
+    let remediation = json!({
+        "metadata": {"name": "r", "namespace": "shop", "uid": "r"},
+        "spec": {
+            "target": {"kind": "Deployment", "name": "web", "uid": "u"},
+            "action": {"type": "restart"}, "cause": "c", "source": "user",
+        },
+        "status": {"phase": "Executing"},
+    });
+    for (count, expected) in [(0, Some(0)), (1, Some(1)), (8, Some(8)), (9, None)] {
+        let server = Server::default().list(path, vec![remediation.clone(); count]);
+        let read = server.live().executing("shop", "u", soon()).await.unwrap();
+        assert_eq!(read.map(|read| read.len()), expected);
+        let asked = server.asked();
+        assert_eq!(asked.len(), 1);
+        // No resourceVersion: the list is of now.
+        let selected = "fieldSelector=spec.target.uid%3Du%2Cstatus.phase%3DExecuting";
+        assert!(asked[0].contains(selected) && !asked[0].contains("resourceVersion"), "{asked:?}");
+    }
+    let unreadable = Server::default().list(path, vec![json!({"metadata": {"name": "r"}})]);
+    assert!(unreadable.live().executing("shop", "u", soon()).await.is_err());
+}
+
+#[tokio::test]
+async fn approvals_are_asked_for_by_the_uid_of_what_they_approve() {
+    let path = "/apis/smartops.dev/v1alpha1/namespaces/shop/remediationapprovals";
+    let approval = json!({
+        "metadata": {"name": "a", "namespace": "shop"},
+        "spec": {
+            "remediation": {"name": "r", "uid": "r"}, "intentHash": "0", "decision": "Approve",
+            "approver": "carol",
+        },
+    });
+    let server = Server::default().list(path, vec![approval]);
+    let read = server.live().approvals("shop", "r", soon()).await.unwrap().unwrap();
+    assert_eq!(read[0].spec.approver, "carol");
+    assert!(server.asked()[0].contains("fieldSelector=spec.remediation.uid%3Dr"));
+}

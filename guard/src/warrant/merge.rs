@@ -1,0 +1,203 @@
+//! A strategic merge patch of a Deployment, carried out as the API server does: objects merge, null removes, lists whose
+//! items have a merge key merge by it, all other lists are replaced. Directives (`$patch` and the like) are refused: what
+//! they announce is not a value.
+
+use serde_json::{Map, Value};
+
+/// The lists of a Deployment that merge, and by which key.
+const KEYS: [(&str, &str); 14] = [
+    ("containers", "name"),
+    ("initContainers", "name"),
+    ("ephemeralContainers", "name"),
+    ("volumes", "name"),
+    ("env", "name"),
+    ("imagePullSecrets", "name"),
+    ("resourceClaims", "name"),
+    ("schedulingGates", "name"),
+    ("ports", "containerPort"),
+    ("volumeMounts", "mountPath"),
+    ("volumeDevices", "devicePath"),
+    ("hostAliases", "ip"),
+    ("topologySpreadConstraints", "topologyKey"),
+    ("ownerReferences", "uid"),
+];
+
+/// The one list of texts that merges.
+const MERGING_TEXTS: &str = "finalizers";
+
+/// Merges a patch into an object.
+pub(super) fn merge(
+    object: &mut Map<String, Value>,
+    patch: &Map<String, Value>,
+) -> Result<(), String> {
+    for (key, wanted) in patch {
+        if key.starts_with('$') {
+            return Err(format!(
+                "the patch it announces has the directive {key}, of which no warrant can be given; write the values themselves"
+            ));
+        }
+        match (object.get_mut(key), wanted) {
+            (_, Value::Null) => {
+                object.remove(key);
+            }
+            (Some(Value::Object(found)), Value::Object(wanted)) => merge(found, wanted)?,
+            (Some(Value::Array(found)), Value::Array(wanted)) if key == MERGING_TEXTS => {
+                found.extend(wanted.iter().cloned());
+                let mut seen = Vec::new();
+                found.retain(|text| {
+                    let is_new = !seen.contains(text);
+                    seen.push(text.clone());
+                    is_new
+                });
+            }
+            (Some(Value::Array(found)), Value::Array(wanted)) if merge_key(key).is_some() => {
+                let by = merge_key(key).unwrap_or_default();
+                *found = merged(key, by, found, wanted)?;
+            }
+            (_, wanted) => {
+                without_directives(wanted)?;
+                object.insert(key.clone(), wanted.clone());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn merge_key(list: &str) -> Option<&'static str> {
+    KEYS.iter().find(|(name, _)| *name == list).map(|(_, key)| *key)
+}
+
+/// What comes anew is taken as it is, so it may hold no directive either.
+fn without_directives(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Object(object) => merge(&mut Map::new(), object),
+        Value::Array(items) => items.iter().try_for_each(without_directives),
+        _ => Ok(()),
+    }
+}
+
+/// A list merged by the key of its items. Those the patch names come in its order, the others in theirs; where nothing
+/// says which of two is first, it is the one that the patch names.
+fn merged(list: &str, by: &str, found: &[Value], wanted: &[Value]) -> Result<Vec<Value>, String> {
+    let id = |item: &Value| {
+        item.get(by).cloned().ok_or_else(|| format!("an item of {list} has no {by} to merge by"))
+    };
+    let mut items: Vec<(Value, Value)> = Vec::with_capacity(found.len() + wanted.len());
+    for item in found {
+        items.push((id(item)?, item.clone()));
+    }
+    for item in wanted {
+        let key = id(item)?;
+        let patch = item.as_object().ok_or_else(|| format!("an item of {list} is no object"))?;
+        match items.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, Value::Object(known))) => merge(known, patch)?,
+            Some(_) => return Err(format!("an item of {list} is no object")),
+            None => {
+                without_directives(item)?;
+                items.push((key, item.clone()));
+            }
+        }
+    }
+    let formerly: Vec<Value> = found.iter().map(id).collect::<Result<_, _>>()?;
+    let named: Vec<Value> = wanted.iter().map(id).collect::<Result<_, _>>()?;
+    let place = |among: &[Value], key: &Value| among.iter().position(|known| known == key);
+    let (mut patched, others): (Vec<_>, Vec<_>) =
+        items.into_iter().partition(|(key, _)| named.contains(key));
+    patched.sort_by_key(|(key, _)| place(&named, key));
+    let (mut patched, mut others) = (patched.into_iter().peekable(), others.into_iter().peekable());
+    let mut ordered = Vec::new();
+    loop {
+        let other_is_first = match (others.peek(), patched.peek()) {
+            (None, None) => return Ok(ordered),
+            (Some(_), None) => true,
+            (None, Some(_)) => false,
+            (Some((other, _)), Some((patched, _))) => {
+                let (other, patched) = (place(&formerly, other), place(&formerly, patched));
+                other.zip(patched).is_some_and(|(other, patched)| other < patched)
+            }
+        };
+        let next = if other_is_first { others.next() } else { patched.next() };
+        ordered.extend(next.map(|(_, item)| item));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn merge(object: Value, patch: Value) -> Result<Value, String> {
+        let (Value::Object(mut object), Value::Object(patch)) = (object, patch) else {
+            panic!("two objects")
+        };
+        super::merge(&mut object, &patch).map(|()| Value::Object(object))
+    }
+
+    #[test]
+    fn objects_merge_null_removes_and_lists_merge_by_their_key_or_are_replaced() {
+        for (object, patch, expected) in [
+            (
+                json!({"a": {"b": 1, "c": 2}}),
+                json!({"a": {"b": 3}}),
+                json!({"a": {"b": 3, "c": 2}}),
+            ),
+            (json!({"a": 1, "b": 2}), json!({"a": null, "c": null}), json!({"b": 2})),
+            (json!({"a": 1}), json!({"a": {"b": 2}}), json!({"a": {"b": 2}})),
+            (json!({"args": ["a", "b"]}), json!({"args": ["c"]}), json!({"args": ["c"]})),
+            (
+                json!({"containers": [{"name": "web", "image": "a"}, {"name": "log"}]}),
+                json!({"containers": [{"name": "web", "image": "b"}]}),
+                json!({"containers": [{"name": "web", "image": "b"}, {"name": "log"}]}),
+            ),
+            (
+                json!({"ports": [{"containerPort": 80}]}),
+                json!({"ports": [{"containerPort": 80, "name": "http"}]}),
+                json!({"ports": [{"containerPort": 80, "name": "http"}]}),
+            ),
+            (
+                json!({"finalizers": ["a", "b"]}),
+                json!({"finalizers": ["c", "a"]}),
+                json!({"finalizers": ["a", "b", "c"]}),
+            ),
+            (json!({}), json!({"env": [{"name": "A"}]}), json!({"env": [{"name": "A"}]})),
+        ] {
+            assert_eq!(merge(object, patch.clone()), Ok(expected), "{patch}");
+        }
+    }
+
+    #[test]
+    fn a_merged_list_keeps_the_order_of_the_patch_and_puts_what_is_new_first() {
+        let list = |names: &[&str]| {
+            let items: Vec<Value> = names.iter().map(|name| json!({"name": name})).collect();
+            json!({"env": items})
+        };
+        for (found, patch, expected) in [
+            (&["a", "b"][..], &["c"][..], &["c", "a", "b"][..]),
+            (&["a", "b"], &["b"], &["a", "b"]),
+            (&["a", "b"], &["b", "a"], &["b", "a"]),
+            (&["a", "b", "c"], &["c", "a"], &["b", "c", "a"]),
+            (&["a", "b"], &["b", "c"], &["a", "b", "c"]),
+        ] {
+            let merged = merge(list(found), list(patch)).unwrap();
+            assert_eq!(merged, list(expected), "{found:?} {patch:?}");
+        }
+    }
+
+    #[test]
+    fn directives_and_items_without_a_key_are_refused_wherever_they_stand() {
+        let object = json!({"spec": {"env": [{"name": "A"}], "strategy": {"type": "Recreate"}}});
+        for patch in [
+            json!({"$patch": "replace"}),
+            json!({"spec": {"env": [{"name": "A", "$patch": "delete"}]}}),
+            json!({"spec": {"env": [{"name": "B", "$patch": "delete"}]}}),
+            json!({"spec": {"$setElementOrder/env": [{"name": "A"}]}}),
+            json!({"spec": {"strategy": {"$retainKeys": ["type"]}}}),
+            json!({"spec": {"fresh": [{"deep": {"$patch": "replace"}}]}}),
+            json!({"spec": {"env": [{"value": "x"}]}}),
+            json!({"spec": {"env": ["A"]}}),
+        ] {
+            assert!(merge(object.clone(), patch.clone()).is_err(), "{patch}");
+        }
+    }
+}
