@@ -227,6 +227,33 @@ mod tests {
     }
 
     #[test]
+    fn what_needs_a_warrant_is_never_clamped() {
+        let controller = |warrant: bool| {
+            let mut spec = sample::baseline();
+            let include = r#"{"automation":true}"#;
+            spec.match_.subjects = Some(crate::policy::SubjectMatch {
+                include: Some(serde_json::from_str(include).unwrap()),
+                exclude: None,
+            });
+            let rules = r#"{"replicas":{"max":10,"onViolation":"Clamp"}}"#;
+            spec.rules = serde_json::from_str(rules).unwrap();
+            let rule = crate::rules::warrant::WarrantSpec { required: true, approval: false };
+            spec.rules.warrant = warrant.then_some(rule);
+            sample::applied("p", &spec)
+        };
+        let another = policy("another", 10, OnViolation::Clamp);
+        for (warrant, expected) in [(false, &[10][..]), (true, &[])] {
+            let policies = [another.clone(), controller(warrant)];
+            let write = sample::scale(3, 50);
+            let facts = sample::facts(&policies);
+            let subject = sample::controller();
+            let amended = amend(&write.change(), &subject, &facts, sample::now()).unwrap();
+            let values: Vec<i64> = amended.ops.iter().map(|op| op.value).collect();
+            assert_eq!(values, expected);
+        }
+    }
+
+    #[test]
     fn on_the_object_the_number_alone_is_patched() {
         let old = sample::deployment(r#"{"replicas":3}"#);
         let new = sample::deployment(r#"{"replicas":30}"#);
