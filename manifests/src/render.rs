@@ -89,6 +89,7 @@ fn to_value(object: &impl Serialize) -> Result<Value> {
 
 #[cfg(test)]
 mod tests {
+    use smartops_common::approval::{Decision, RemediationApproval};
     use smartops_common::remediation::Remediation;
     use smartops_guard::exception::{Exception, GuardrailException};
     use smartops_guard::policy::{GuardrailPolicy, compile};
@@ -123,5 +124,10 @@ mod tests {
         let cause = smartops_common::remediation::cause_label(&remediation.spec.cause);
         assert_eq!(labels[names::label::CAUSE], cause);
         assert_eq!(labels[names::label::TARGET_UID], remediation.spec.target.uid);
+        let approval: RemediationApproval =
+            serde_saphyr::from_str(include_str!("../../docs/examples/remediationapproval.yaml"))
+                .unwrap();
+        assert_eq!(approval.spec.decision, Decision::Approve);
+        assert!(approval.spec.approver.is_empty());
     }
 }
