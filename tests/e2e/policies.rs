@@ -129,13 +129,17 @@ fn automation_neither_deletes_a_policy_nor_the_configuration_nor_touches_what_wa
     let own = "smartops-system";
     let entry = json!({"apiVersion": "smartops.dev/v1alpha1", "kind": "ChangeLedger",
         "metadata": {"name": "meddled", "namespace": own}, "spec": {}});
-    scene.allowed("operator", &["apply", "-n", own, "-f", &scene.file(&entry)?])?;
+    let file = scene.file(&entry)?;
+    let create = ["create", "-n", own, "-f", &file];
+    scene.denied("operator", &create, &["written by it alone"])?;
+    scene.allowed("webhook", &create)?;
     let gp = format!("gp/{}", scene.name());
     let edit = ["--type=merge", "-p", r#"{"spec":{"omitted":7}}"#];
+    let forget = [&["patch", "changeledger/meddled", "-n", own], &edit[..]].concat();
     let attempts: [&[&str]; 5] = [
         &["delete", &gp],
         &["delete", "smartopsconfig/default"],
-        &[&["patch", "changeledger/meddled", "-n", own], &edit[..]].concat(),
+        &forget,
         &["delete", "changeledger/meddled", "-n", own],
         &["annotate", &gp, "note=meddled"],
     ];
@@ -144,7 +148,13 @@ fn automation_neither_deletes_a_policy_nor_the_configuration_nor_touches_what_wa
         scene.denied("meddler", attempt, &["rule unnamed"])?;
         let agent = ["--as=system:serviceaccount:smartops-dev:agent", "--as-group=system:masters"];
         scene.denied("admin", &[attempt, &agent].concat(), &["rule unnamed"])?;
-        scene.allowed("operator", &[attempt, &["--dry-run=server"]].concat())?;
+        let trial = [attempt, &["--dry-run=server"]].concat();
+        // What was observed is written by nobody but the webhook.
+        if attempt == forget {
+            scene.denied("operator", &trial, &["written by it alone"])?;
+        } else {
+            scene.allowed("operator", &trial)?;
+        }
     }
     scene.allowed("operator", &["delete", "changeledger/meddled", "-n", own])?;
     scene.allowed("operator", &["delete", &gp])?;

@@ -221,6 +221,40 @@ async fn who_is_automation_is_told_by_the_user_and_by_automations_path() {
     assert_eq!(denied["allowed"], false, "{denied}");
 }
 
+/// The shipped policies, and one that names SmartOps' own kinds and a secret for automation.
+fn generous_board(metrics: &WebhookMetrics) -> Arc<Board> {
+    let board = full_board(metrics);
+    let kinds = [("smartops.dev", "guardrailpolicies"), ("", "secrets")];
+    let kinds = kinds.map(|(group, resource)| json!({"group": group, "resource": resource}));
+    let spec = json!({
+        "match": {"kinds": kinds, "operations": ["UPDATE", "DELETE"],
+            "subjects": {"include": {"automation": true}}},
+        "rules": {},
+    });
+    let policy = json!({"metadata": {"name": "generous"}, "spec": spec});
+    board.policy(Event::Apply(serde_json::from_value(policy).unwrap()));
+    board
+}
+
+#[tokio::test]
+async fn no_policy_gives_automation_what_is_smartops_own_and_what_is_not_passes() {
+    let server = start(generous_board).await;
+    for (group, resource, namespace, passes) in [
+        ("smartops.dev", "guardrailpolicies", "", false),
+        ("", "secrets", "smartops-system", false),
+        ("", "secrets", "shop", true),
+    ] {
+        let mut review = review("system:serviceaccount:agents:bot", 3, 3);
+        review["request"]["resource"] =
+            json!({"group": group, "version": "v1", "resource": resource});
+        review["request"]["namespace"] = json!(namespace);
+        for path in [path::MUTATE_AUTOMATION, path::VALIDATE_AUTOMATION] {
+            let response = server.review(path, &review).await;
+            assert_eq!(response["allowed"], passes, "{path} {resource} {namespace}: {response}");
+        }
+    }
+}
+
 const REMEDIATIONS: &str = "/apis/smartops.dev/v1alpha1/namespaces/shop/remediations";
 
 /// The Remediation of which an open attempt announces this number for the object that is reviewed.
