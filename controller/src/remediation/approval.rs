@@ -51,11 +51,16 @@ pub fn request(remediation: &Remediation, live: &Deployment, proposal: &Proposal
         "waits for approval until {}: {}. Approve or reject it with `kubectl create -f` of a RemediationApproval here, \
          spec {{remediation: {{name: {name}, uid: {uid}}}, intentHash: {}, decision: Approve or Reject, reason: …}}, as \
          a member of a group in SmartOpsConfig spec.approval.groups and neither {}, who asked for it, nor whoever made it",
-        proposal.expires_at.0,
+        in_seconds(proposal.expires_at.0),
         would_do(live, &proposal.intent),
         proposal.hash,
         spec.requested_by,
     )
+}
+
+/// A moment as the status stores it.
+pub fn in_seconds(moment: Timestamp) -> String {
+    moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// What would be written, in words. A patch is long and stands in the status: here is only where.
@@ -120,7 +125,7 @@ mod tests {
             intent,
             target: record::target_of(live),
             proposed_at: Time(at(10)),
-            expires_at: Time(at(910)),
+            expires_at: Time(at(910) + SignedDuration::from_millis(7)),
         }
     }
 

@@ -191,7 +191,7 @@ pub fn unreadable(
         record::finish(&mut status, phase, reason::FORBIDDEN, message, now);
         return Some(status);
     }
-    if let Some(end) = awaiting::expired(&status, now) {
+    if let Some(end) = overdue(remediation, now) {
         return Some(end);
     }
     let attempt = status.attempts.last()?;
@@ -208,6 +208,11 @@ pub fn unreadable(
     record::settle(&mut status, AttemptResult::Expired, Some(&message));
     record::finish(&mut status, Phase::TimedOut, reason::UNAVAILABLE, message, now);
     Some(status)
+}
+
+/// The end of a Remediation that nobody approved in time.
+pub fn overdue(remediation: &Remediation, now: Timestamp) -> Option<RemediationStatus> {
+    remediation.status.as_ref().and_then(|status| awaiting::expired(status, now))
 }
 
 /// The end where there were enough attempts. Where not, the phase stays: it never goes back, and a further attempt is

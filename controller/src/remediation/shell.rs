@@ -109,7 +109,15 @@ impl Shell {
                     return Ok(Action::await_change());
                 }
             };
-            match self.next(namespace, &remediation, live.as_ref()).await? {
+            let next = match self.next(namespace, &remediation, live.as_ref()).await {
+                Ok(next) => next,
+                // Whatever cannot be read: nobody waits for an approval longer than was said.
+                Err(failure) => match machine::overdue(&remediation, self.clock.now()) {
+                    Some(status) => Step::Record(Box::new(status)),
+                    None => return Err(failure),
+                },
+            };
+            match next {
                 Step::Done => return Ok(Action::await_change()),
                 Step::Wait(pause) => return Ok(Action::requeue(pause)),
                 Step::Record(status) => {

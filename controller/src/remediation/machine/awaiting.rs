@@ -121,7 +121,7 @@ pub(super) fn expired(status: &RemediationStatus, now: Timestamp) -> Option<Reme
     }
     let message = format!(
         "nobody approved or rejected it before {}: ask again with a new Remediation",
-        proposal.expires_at.0
+        approval::in_seconds(proposal.expires_at.0)
     );
     let mut status = status.clone();
     let reason = reason::APPROVAL_EXPIRED;
