@@ -1,6 +1,7 @@
 //! `smartops-demo`: the whole idea on a real control plane, told as a story. Every step says who asks what, shows the
 //! command or the request, and what came back; a step that comes out otherwise than expected fails the run.
 
+mod approvals;
 mod automation;
 mod people;
 mod signals;
@@ -81,6 +82,7 @@ fn tell(story: &mut Story, cluster: &mut Cluster) -> Result<()> {
     story.chapter("Signals, remedied by the controller", |story| signals::tell(story, cluster))?;
     story
         .chapter("Requests to the controller's API", |story| automation::by_api(story, cluster))?;
+    story.chapter("Two people for one scale", |story| approvals::tell(story, cluster))?;
     story.chapter("Automation with kubectl: no way around", |story| {
         automation::by_kubectl(story, cluster)
     })?;
