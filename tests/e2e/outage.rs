@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
 use smartops_tests::programs::{self, Program};
 use smartops_tests::sample;
 use smartops_tests::wait::{Seen, eventually};
 
 use crate::support::{Namespace, own};
+
+const A_WHILE: Duration = Duration::from_mins(1);
 
 #[test]
 fn a_dead_webhook_holds_guarded_writes_and_no_others_and_its_return_lets_them_through() -> Result<()>
@@ -44,6 +47,62 @@ fn a_dead_webhook_holds_guarded_writes_and_no_others_and_its_return_lets_them_th
     }
     let above = guarded.run("developer", &["scale", "deployment/portal", "--replicas=11"])?;
     ensure!(above.errors.contains("denied the request"), "{}", above.text());
+    cluster.stop()
+}
+
+#[test]
+fn nobody_is_locked_out_of_what_a_cluster_is_repaired_with_while_the_webhook_is_dead() -> Result<()>
+{
+    let cluster = own("locked-out")?;
+    let admin = cluster.kubectl("admin");
+    let guarded = Namespace::create(&cluster, "guarded")?;
+    sample::roll_out(&cluster.kubectl("developer"), &guarded.name, "portal", 2)?;
+    let nodes = admin.get(&["nodes"])?;
+    let node = nodes["items"][0]["metadata"]["name"].as_str().context("no node")?.to_owned();
+    let renewed = || -> Result<Value> {
+        let lease = admin.get(&["-n", "kube-node-lease", "lease", &node])?;
+        Ok(lease["spec"]["renewTime"].clone())
+    };
+    Program::Webhook.kill(&cluster)?;
+    let before = renewed()?;
+
+    for namespace in ["kube-system", "smartops-system"] {
+        let mut object = sample::deployment(namespace, "helper", 1);
+        // Ours admits restricted pods only.
+        let pod = &mut object["spec"]["template"]["spec"];
+        pod["securityContext"] =
+            json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
+        pod["containers"][0]["securityContext"] =
+            json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
+        admin.apply_all(&[object])?;
+        sample::wait_rolled_out(&admin, namespace, "helper")?;
+        let writes: [&[&str]; 4] = [
+            &["scale", "deployment/helper", "--replicas=50"],
+            &["set", "image", "deployment/helper", "helper=elsewhere.example.com/helper:latest"],
+            &["create", "configmap", "notes", "--from-literal=a=b"],
+            &["delete", "deployment/helper"],
+        ];
+        for write in writes {
+            let write = [&["-n", namespace], write].concat();
+            admin.run(&write)?.ok().with_context(|| format!("{write:?}"))?;
+        }
+    }
+    for write in [
+        &["cordon", &node][..],
+        &["label", "node", &node, "repaired=yes"],
+        &["uncordon", &node],
+        &["-n", "kube-node-lease", "annotate", "lease", &node, "seen=yes"],
+        &["-n", &guarded.name, "delete", "pods", "--all", "--wait=false"],
+    ] {
+        admin.run(write)?.ok().with_context(|| format!("{write:?}"))?;
+    }
+    eventually(A_WHILE, "the kubelet goes on renewing its lease", || {
+        let now = renewed()?;
+        Ok(Seen::when(now != before, now.to_string()))
+    })?;
+    sample::wait_rolled_out(&admin, &guarded.name, "portal")?;
+    // A namespace ends with all that is in it, our own kinds included.
+    admin.run(&["delete", "namespace", &guarded.name, "--timeout=60s"])?.ok()?;
     cluster.stop()
 }
 

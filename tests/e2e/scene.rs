@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
+use smartops_tests::cluster::Cluster;
 use smartops_tests::http::{Answer, Client};
 use smartops_tests::kubectl::Outcome;
 use smartops_tests::sample;
@@ -32,9 +33,19 @@ pub(crate) fn post(path: &str, body: &Value) -> Result<Answer> {
 }
 
 impl Scene {
-    /// In a new namespace.
+    /// In a new namespace of the shared cluster.
     pub(crate) fn new(prefix: &str) -> Result<Self> {
-        Ok(Self { namespace: Namespace::create(shared()?, prefix)? })
+        Self::on(shared()?, prefix)
+    }
+
+    /// In a new namespace of this cluster.
+    pub(crate) fn on(cluster: &'static Cluster, prefix: &str) -> Result<Self> {
+        Ok(Self { namespace: Namespace::create(cluster, prefix)? })
+    }
+
+    /// The cluster around it.
+    pub(crate) const fn cluster(&self) -> &'static Cluster {
+        self.namespace.cluster
     }
 
     /// The namespace's name.

@@ -9,7 +9,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use anyhow::{Context as _, Result, anyhow};
 use smartops_tests::cluster::{Cluster, Lifetime};
 use smartops_tests::kubectl::{Kubectl, Outcome};
-use smartops_tests::{identities, install, places, process};
+use smartops_tests::process::{self, Signal};
+use smartops_tests::{identities, install, places};
 
 /// The cluster all tests share, with SmartOps installed: ours, or the one `SMARTOPS_KUBECONFIG` names. It ends with
 /// the test binary, however that ends.
@@ -19,6 +20,24 @@ pub(crate) fn shared() -> Result<&'static Cluster> {
         start("shared", Cluster::start).and_then(installed).map_err(|error| format!("{error:#}"))
     });
     cluster.as_ref().map_err(|error| anyhow!("the shared cluster: {error}"))
+}
+
+/// The cluster shared by tests that play the controller themselves: the webhook judges there, no controller runs, and
+/// nothing but the tests moves an object.
+pub(crate) fn quiet() -> Result<&'static Cluster> {
+    static QUIET: OnceLock<Result<Cluster, String>> = OnceLock::new();
+    let cluster = QUIET.get_or_init(|| silent("quiet").map_err(|error| format!("{error:#}")));
+    cluster.as_ref().map_err(|error| anyhow!("the quiet cluster: {error}"))
+}
+
+/// A cluster for one test alone in which the webhook judges, no controller runs, and nothing but the test moves an
+/// object.
+pub(crate) fn silent(name: &str) -> Result<Cluster> {
+    let mut cluster = bare(name)?;
+    install::install_base(&mut cluster, &|_| {})?;
+    install::start_webhook(&cluster, &|_| {})?;
+    process::signal(cluster.dir(), "kube-controller-manager", Signal::Stop)?;
+    Ok(cluster)
 }
 
 /// A cluster with SmartOps for one test alone, to break as it likes.

@@ -77,7 +77,15 @@ pub fn controller_in_pod(cluster: &Cluster, pod: &str) -> Result<String> {
         "metadata": {"namespace": namespace, "name": pod},
         "spec": {
             "serviceAccountName": account,
-            "containers": [{"name": "controller", "image": "registry.smartops.dev/controller:0.1.0"}],
+            // Its namespace admits restricted pods only.
+            "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{
+                "name": "controller",
+                "image": "registry.smartops.dev/controller:0.1.0",
+                "securityContext": {
+                    "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]},
+                },
+            }],
         },
     })])?;
     let bound = ["--bound-object-kind=Pod", "--bound-object-name", pod, "--duration", "24h"];

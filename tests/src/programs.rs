@@ -31,7 +31,8 @@ impl Program {
         }
     }
 
-    /// Starts it with `flags` besides its own and waits until it is ready. Returns the process id.
+    /// Starts it with `flags` besides its own, or instead of those of the same name, and waits until it is ready. Returns
+    /// the process id.
     pub fn start(self, cluster: &Cluster, flags: &[&str]) -> Result<u32> {
         let pid = self.launch(cluster, flags)?;
         self.wait_ready(cluster)?;
@@ -41,6 +42,8 @@ impl Program {
     /// Starts it without waiting.
     pub fn launch(self, cluster: &Cluster, flags: &[&str]) -> Result<u32> {
         let mut arguments = self.arguments(cluster)?;
+        let name = |argument: &str| argument.split_once('=').map(|(name, _)| name.to_owned());
+        arguments.retain(|own| flags.iter().all(|flag| name(flag) != name(own)));
         arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
         // By environment, so that `flags` may say otherwise. Nobody waits here for endpoints to be forgotten.
         let environment = vec![("SMARTOPS_DRAIN_SECONDS".to_owned(), "1".to_owned())];
