@@ -2,6 +2,7 @@
 //! test. A test that breaks a cluster starts one of its own.
 
 mod admission;
+mod approvals;
 mod attacks;
 mod bypass;
 mod cluster;
