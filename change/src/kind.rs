@@ -66,6 +66,16 @@ impl Kind {
         self.number().is_some()
     }
 
+    /// Where it keeps its number of replicas, as `spec.replicas`, and what the number is where it is absent.
+    pub fn number_path(self) -> Option<(&'static str, i64)> {
+        self.number().map(|number| (number.path, number.absent))
+    }
+
+    /// The keys from the object's root to its pod spec; of a Pod, to its spec.
+    pub const fn pod_spec_keys(self) -> Option<&'static [&'static str]> {
+        self.pod_spec()
+    }
+
     /// Whether it holds a pod template, or is a Pod.
     pub const fn has_template(self) -> bool {
         self.template().is_some()

@@ -10,11 +10,20 @@ use crate::judge::Needs;
 use crate::rules::Case;
 use crate::skim::Skimmed;
 use crate::verdict::shortened;
+use crate::wording::Wording;
 
 /// Characters a reason has at least.
 pub const SHORTEST_REASON: usize = 10;
 /// Characters of it that are told.
 const LONGEST_REASON: usize = 200;
+
+/// What a member of a group that may break the glass is told.
+pub(crate) const HINT: Wording = Wording::new(
+    "you may break the glass: give the object the annotation smartops.dev/break-glass with a reason of at least 10 characters",
+);
+pub(crate) const HINT_SHORT: Wording = Wording::new(
+    "smartops.dev/break-glass gives a reason of {} characters; at least 10 break the glass",
+);
 
 /// That a write may happen only because the glass was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,12 +67,8 @@ pub(crate) fn ask(case: &Case<'_>) -> Result<Glass, Needs> {
     let reason = object.annotation(key).map(str::trim);
     let hint = match reason.map(|reason| reason.chars().count()) {
         Some(length) if length >= SHORTEST_REASON => None,
-        Some(length) => Some(format!(
-            "{key} gives a reason of {length} characters; at least {SHORTEST_REASON} break the glass"
-        )),
-        None => Some(format!(
-            "you may break the glass: give the object the annotation {key} with a reason of at least {SHORTEST_REASON} characters"
-        )),
+        Some(length) => Some(HINT_SHORT.say(&[&length])),
+        None => Some(HINT.say(&[])),
     };
     if let Some(hint) = hint {
         return Ok(Glass::Whole(hint));

@@ -12,6 +12,7 @@ use crate::exception::Lift;
 use crate::policy::Mode;
 use crate::subject::Subject;
 use crate::verdict::{Decision, Effect, Outcome, Verdict, shortened};
+use crate::wording::Wording;
 
 /// Longest warning. Characters.
 const LONGEST_WARNING: usize = 120;
@@ -20,9 +21,16 @@ const WARNINGS_IN_ALL: usize = 4096;
 /// Most causes a denial lists.
 const MOST_CAUSES: usize = 32;
 /// Further causes the sentence names after the leading one.
-const FURTHER_CAUSES: usize = 4;
+pub(crate) const FURTHER_CAUSES: usize = 4;
 /// Longest value of an audit annotation. Characters.
 const LONGEST_AUDIT: usize = 500;
+
+/// The sentence about a refusal: who asks for what, the leading cause in full, further ones by name.
+pub(crate) const HEAD: Wording = Wording::new("SmartOps denies {} of {} {}{} by {}");
+pub(crate) const LEADING: Wording = Wording::new("policy {}, rule {}: {}");
+pub(crate) const FURTHER: Wording = Wording::new("also {}");
+pub(crate) const FURTHER_AT: Wording = Wording::new("also {} at {}");
+pub(crate) const MORE: Wording = Wording::new("and {} more");
 
 /// What one rule found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -199,20 +207,20 @@ fn denial(
     hint: Option<&str>,
 ) -> Denial {
     let namespace = change.namespace().map(|n| format!("{n}/")).unwrap_or_default();
-    let write = format!(
-        "SmartOps denies {} of {} {namespace}{} by {}",
-        change.operation(),
-        change.resource(),
-        change.name(),
-        subject.username(),
-    );
+    let write = HEAD.say(&[
+        &change.operation(),
+        &change.resource(),
+        &namespace,
+        &change.name(),
+        &subject.username(),
+    ]);
     let mut causes = refusals.iter();
     let leading = causes.next().map(|f| reason(f));
     let further = causes.by_ref().take(FURTHER_CAUSES).map(|f| further(f));
     let mut parts: Vec<String> = leading.into_iter().chain(further).collect();
     let more = causes.count();
     if more > 0 {
-        parts.push(format!("and {more} more"));
+        parts.push(MORE.say(&[&more]));
     }
     parts.extend(hint.map(str::to_owned));
     let message = format!("{write}: {}", parts.join("; "));
@@ -233,16 +241,18 @@ fn denial(
 /// The leading cause, in full.
 fn reason(found: &Found) -> String {
     let Found { policy, finding: Finding { rule, message, .. }, .. } = found;
-    let policy = if policy.is_empty() { String::new() } else { format!("policy {policy}, ") };
-    format!("{policy}rule {rule}: {message}")
+    if policy.is_empty() {
+        return format!("rule {rule}: {message}");
+    }
+    LEADING.say(&[policy, rule, message])
 }
 
 /// A further cause, by name.
 fn further(found: &Found) -> String {
     let source = source(&found.policy, found.finding.rule);
     match found.finding.path.as_str() {
-        "" => format!("also {source}"),
-        path => format!("also {source} at {path}"),
+        "" => FURTHER.say(&[&source]),
+        path => FURTHER_AT.say(&[&source, &path]),
     }
 }
 

@@ -21,8 +21,10 @@ pub mod registration;
 pub mod rules;
 mod skim;
 mod subject;
+pub mod vap;
 mod verdict;
 mod warrant;
+mod wording;
 
 #[cfg(test)]
 mod properties;

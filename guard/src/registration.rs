@@ -11,7 +11,7 @@ mod entries;
 mod outage;
 mod versions;
 mod wanted;
-mod who;
+pub(crate) mod who;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{
@@ -24,6 +24,7 @@ use smartops_common::names::{self, path};
 
 pub use self::demand::{Demand, Target};
 use self::entries::{Entry, Unanswered};
+pub(crate) use self::outage::within;
 pub use self::who::BY_AUTOMATION;
 use crate::policy::Flaw;
 
@@ -32,7 +33,7 @@ const TIMEOUT_SECONDS: i32 = 10;
 /// How long it waits where the write passes without one: so long does a webhook that hangs hold it up. Seconds.
 const PASSING_TIMEOUT_SECONDS: i32 = 3;
 /// What [`names::PART_OF`] says of everything of ours.
-const PRODUCT: &str = "smartops";
+pub const PRODUCT: &str = "smartops";
 /// The URL paths of the webhook.
 const PATHS: [&str; 6] = [
     path::VALIDATE_AUTOMATION,
@@ -86,8 +87,7 @@ pub fn registrations(
     reach: &Reach,
     authority: Option<&[u8]>,
 ) -> Result<Registrations, Flaw> {
-    let by_automation =
-        who::by_automation(config).map_err(|reason| Flaw::new("spec.automation", reason))?;
+    let by_automation = who::by_automation(config)?;
     let by_people = who::by_people(config);
     let server = Server { reach, authority };
     let validating = |name: &str, path: &str, entries: Vec<Entry>| ValidatingWebhookConfiguration {

@@ -101,7 +101,7 @@ pub(crate) struct Rules {
     pub(crate) replicas: Option<Replicas>,
     cooldown: Option<Cooldown>,
     paths: Option<Paths>,
-    images: Option<Images>,
+    pub(crate) images: Option<Images>,
     resources: Option<Resources>,
     deletion: Option<Deletion>,
     freeze: Freeze,
@@ -150,6 +150,11 @@ impl Rules {
     pub(crate) fn blind() -> Self {
         let nothing = Self::compile(&RulesSpec::default(), &mut Vec::new());
         Self { is_blind: true, binds_something: true, ..nothing }
+    }
+
+    /// Whether nothing but the policy's match can be read.
+    pub(crate) fn are_blind(&self) -> bool {
+        self.is_blind
     }
 
     /// Whether there is any rule.

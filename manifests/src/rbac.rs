@@ -347,6 +347,15 @@ fn upkeep_grants() -> Vec<Grant> {
              server-side apply, which names what it creates)",
         ),
         grant(
+            Cluster,
+            "admissionregistration.k8s.io",
+            &["validatingadmissionpolicies", "validatingadmissionpolicybindings"],
+            &[],
+            &["create", "delete", "get", "list", "patch", "update", "watch"],
+            "keep automation from SmartOps' own objects and, as a backstop, write what policies say of numbers and \
+             images, and remove it with them (their names follow the policies', so no names can be given here)",
+        ),
+        grant(
             SystemNamespace,
             "coordination.k8s.io",
             &["leases"],

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use smartops_common::config::{self, SmartOpsConfig, SmartOpsConfigSpec};
 use smartops_common::{approval, names, remediation};
-use smartops_guard::{exception, ledger, policy};
+use smartops_guard::{exception, ledger, policy, vap};
 
 use crate::registration::{self, Reach};
 use crate::{output, rbac};
@@ -80,7 +80,17 @@ pub fn registrations(config: &SmartOpsConfigSpec, reach: &Reach) -> Result<Vec<V
     let all = registration::of_shipped(config, reach)?;
     let mut objects: Vec<Value> = all.validating.iter().map(to_value).collect::<Result<_>>()?;
     objects.extend(all.mutating.iter().map(to_value).collect::<Result<Vec<_>>>()?);
+    objects.extend(own_objects(config)?);
     Ok(objects)
+}
+
+/// What keeps automation from SmartOps' own objects whether a webhook answers or not.
+fn own_objects(config: &SmartOpsConfigSpec) -> Result<[Value; 2]> {
+    let mut own = vap::own_objects(config)
+        .map_err(|flaw| anyhow::anyhow!("{}: {}", flaw.field, flaw.reason))?;
+    own.policy.metadata.labels = Some(rbac::labels());
+    own.binding.metadata.labels = Some(rbac::labels());
+    Ok([to_value(&own.policy)?, to_value(&own.binding)?])
 }
 
 fn to_value(object: &impl Serialize) -> Result<Value> {

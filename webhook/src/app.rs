@@ -38,6 +38,7 @@ use crate::review::Reviewer;
 use crate::snapshot::Board;
 use crate::status::Writer;
 use crate::told::{self, Alarm};
+use crate::vap;
 use crate::workload::{Watchable, Workload};
 
 /// Connections of reviews at once: the API server pools a few for each of its instances.
@@ -103,6 +104,7 @@ impl Program {
         let inputs =
             Inputs { board: Arc::clone(&board), authority, leading: leading.clone(), reach };
         self.registrations(inputs);
+        self.backstops(&board, leading.clone());
         self.statuses(&board, &histories, leading);
 
         let live = Live::new(self.client.clone(), self.webhook_metrics.clone());
@@ -181,6 +183,14 @@ impl Program {
         let registrar = Registrar::new(client, inputs, &self.readiness, metrics);
         let (watches, shutdown) = (self.watch_metrics.clone(), self.shutdown.clone());
         self.tasks.spawn("registrations", registrar.run(watches, shutdown));
+    }
+
+    /// What the API server judges by itself.
+    fn backstops(&mut self, board: &Arc<Board>, leading: watch::Receiver<bool>) {
+        let (client, metrics) = (self.client.clone(), self.webhook_metrics.clone());
+        let keeper = vap::Keeper::new(client, Arc::clone(board), leading, metrics, &self.shutdown);
+        let (watches, shutdown) = (self.watch_metrics.clone(), self.shutdown.clone());
+        self.tasks.spawn("backstops", keeper.run(watches, shutdown));
     }
 
     /// What the judgement stands on.

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::ObjectMeta;
 use smartops_guard::exception::{Exception, GuardrailException};
 use smartops_process::watch::Event;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 pub use self::status::Writer;
 use crate::snapshot::Listing;
@@ -25,6 +25,7 @@ pub struct Exceptions {
     kept: Mutex<Kept>,
     by_namespace: ArcSwap<HashMap<String, Own>>,
     changed: Notify,
+    changes: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +54,17 @@ impl Exceptions {
         namespace.and_then(|namespace| all.get(namespace)).cloned().unwrap_or_default()
     }
 
+    /// Those of all namespaces, expired ones included.
+    pub fn all(&self) -> Vec<Arc<Exception>> {
+        let all = self.by_namespace.load();
+        all.values().flat_map(|own| own.iter().cloned()).collect()
+    }
+
+    /// Tells whenever one was written or removed.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
+
     /// An event of the watch.
     pub fn observe(&self, event: Event<GuardrailException>) {
         let mut kept = self.kept();
@@ -76,6 +88,7 @@ impl Exceptions {
         }
         drop(kept);
         self.changed.notify_one();
+        self.changes.send_replace(());
     }
 
     /// Waits until there may be something new to say.

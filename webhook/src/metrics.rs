@@ -46,6 +46,8 @@ pub struct WebhookMetrics {
     pub dropped_events: IntCounter,
     /// Registrations written, and why.
     pub registration_writes: IntCounterVec,
+    /// ValidatingAdmissionPolicies and their bindings written or removed, and why.
+    pub backstop_writes: IntCounterVec,
 }
 
 impl WebhookMetrics {
@@ -118,6 +120,11 @@ impl WebhookMetrics {
                 &["resource", "operation", "decision"],
             )?,
             registration_writes: registration::counter(metrics)?,
+            backstop_writes: metrics.counters(
+                "smartops_webhook_backstop_writes_total",
+                "What the API server judges by itself, written or removed: because what should stand changed, or because somebody else changed it.",
+                &["object", "why"],
+            )?,
         })
     }
 }

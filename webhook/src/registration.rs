@@ -2,6 +2,7 @@
 //! them; every replica looks, and is not ready before it is trusted by all of them. What they should hold is worked
 //! out in `guard`.
 
+mod repairs;
 mod seen;
 mod standing;
 
@@ -26,6 +27,7 @@ use smartops_process::{BoxError, metrics};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+pub(crate) use self::repairs::Repairs;
 use self::seen::Seen;
 use self::standing::{Key, Kind, Standing};
 use crate::metrics::WebhookMetrics;
@@ -35,12 +37,6 @@ use crate::snapshot::{Board, Snapshot};
 const CALL: Duration = Duration::from_secs(5);
 /// The pause after a pass that did not come to its end.
 const RETRY: Duration = Duration::from_secs(1);
-/// The pause after a first repair; it doubles with each that follows soon.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
-/// The longest pause between repairs: whoever keeps undoing them is not raced, and yet undone within seconds.
-const LONGEST_PAUSE: Duration = Duration::from_secs(8);
-/// So long after the last repair nobody is taken to be fighting any more.
-const PEACE: Duration = Duration::from_mins(1);
 
 /// What every part of a registrar is given.
 #[derive(Debug)]
@@ -364,28 +360,6 @@ fn expected() -> [Key; 6] {
     ]
 }
 
-/// When repairs were made, so that a fight is not fought at full speed.
-#[derive(Debug, Default)]
-struct Repairs {
-    last: Option<Instant>,
-    in_a_row: u32,
-}
-
-impl Repairs {
-    /// Until when the next repair waits; `None` where it need not.
-    fn pause(&self, now: Instant) -> Option<Instant> {
-        let factor = 1 << self.in_a_row.saturating_sub(1).min(8);
-        let until = self.last? + (SHORTEST_PAUSE * factor).min(LONGEST_PAUSE);
-        (until > now).then_some(until)
-    }
-
-    fn note(&mut self, now: Instant) {
-        let is_at_peace = self.last.is_none_or(|last| now.duration_since(last) > PEACE);
-        self.in_a_row = if is_at_peace { 1 } else { self.in_a_row.saturating_add(1) };
-        self.last = Some(now);
-    }
-}
-
 /// The counter of written registrations.
 pub fn counter(metrics: &metrics::Metrics) -> Result<IntCounterVec, metrics::Error> {
     metrics.counters(
@@ -393,26 +367,4 @@ pub fn counter(metrics: &metrics::Metrics) -> Result<IntCounterVec, metrics::Err
         "Registrations written: because what they should hold changed, or because somebody else changed them.",
         &["registration", "why"],
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn repairs_that_follow_each_other_wait_longer_and_peace_starts_anew() {
-        let mut repairs = Repairs::default();
-        let mut now = Instant::now();
-        assert_eq!(repairs.pause(now), None);
-        for milliseconds in [500, 1000, 2000, 4000, 8000, 8000] {
-            repairs.note(now);
-            let pause = Duration::from_millis(milliseconds);
-            assert_eq!(repairs.pause(now), Some(now + pause));
-            now += pause;
-            assert_eq!(repairs.pause(now), None);
-        }
-        now += PEACE * 2;
-        repairs.note(now);
-        assert_eq!(repairs.pause(now), Some(now + SHORTEST_PAUSE));
-    }
 }

@@ -24,6 +24,7 @@ use smartops_common::config::{SmartOpsConfig, SmartOpsConfigSpec};
 use smartops_common::names;
 use smartops_guard::policy::{GuardrailPolicySpec, GuardrailPolicyStatus, Index, blind, compile};
 use smartops_guard::registration::Demand;
+use smartops_guard::vap::Backstop;
 use smartops_process::watch::Event;
 use tokio::sync::{Notify, watch};
 
@@ -44,6 +45,8 @@ pub struct Snapshot {
     pub index: Index,
     /// What the policies ask of the registrations.
     pub demands: Arc<[Arc<Demand>]>,
+    /// What of the policies the API server can judge by itself.
+    pub backstops: Arc<[Arc<Backstop>]>,
 }
 
 /// Where watches write and reviews read.
@@ -211,6 +214,7 @@ impl Board {
     fn accept(&self, sources: &mut Sources, policy: Stored) -> bool {
         let Stored { metadata, spec, status } = policy;
         let name = metadata.name.unwrap_or_default();
+        let uid = metadata.uid.unwrap_or_default();
         let (generation, resource_version) = (metadata.generation, metadata.resource_version);
         let standing = Standing {
             conditions: status.conditions,
@@ -229,13 +233,14 @@ impl Board {
             former => former.and_then(|former| former.force),
         };
         let (outcome, force) = match spec.map(|spec| (compile(&name, &spec), spec)) {
-            Ok((Ok(compiled), spec)) => (Ok(()), Some(Force::new(&spec, compiled))),
+            Ok((Ok(compiled), spec)) => (Ok(()), Some(Force::new(&uid, &spec, compiled))),
             Ok((Err(error), spec)) => {
-                let blind = || Force::new(&spec, blind(&name, &spec));
+                let blind = || Force::new(&uid, &spec, blind(&name, &spec));
                 (Err(error.to_string()), Some(former.unwrap_or_else(blind)))
             }
             Err(Unread { error, match_alone }) => {
-                let blind = |spec: GuardrailPolicySpec| Force::new(&spec, blind(&name, &spec));
+                let blind =
+                    |spec: GuardrailPolicySpec| Force::new(&uid, &spec, blind(&name, &spec));
                 (Err(error), former.or_else(|| match_alone.map(blind)))
             }
         };
@@ -272,7 +277,8 @@ impl Board {
         let index = Index::build(&compiled, namespaces, &config);
         self.metrics.policies.set(i64::try_from(policies.len()).unwrap_or(i64::MAX));
         let demands = policies.iter().map(|force| Arc::clone(&force.demand)).collect();
-        self.snapshot.store(Some(Arc::new(Snapshot { config, index, demands })));
+        let backstops = policies.iter().map(|force| Arc::clone(&force.backstop)).collect();
+        self.snapshot.store(Some(Arc::new(Snapshot { config, index, demands, backstops })));
         self.changes.send_replace(());
     }
 
@@ -286,7 +292,8 @@ impl Board {
         let Some(former) = self.in_force(sources).and_then(|_| self.snapshot()) else { return };
         let index = former.index.with_namespace(name, labels);
         let (config, demands) = (former.config.clone(), Arc::clone(&former.demands));
-        self.snapshot.store(Some(Arc::new(Snapshot { config, index, demands })));
+        let backstops = Arc::clone(&former.backstops);
+        self.snapshot.store(Some(Arc::new(Snapshot { config, index, demands, backstops })));
     }
 
     /// What is in force; whoever reports is told that there may be something new to say.

@@ -2,6 +2,7 @@
 //! matches and what it last did; on the SmartOpsConfig whether it is ready. Written only where it differs from what
 //! stands there, and what a policy did at most once in five seconds.
 
+mod backstop;
 mod matches;
 
 use std::collections::{BTreeMap, HashMap};
@@ -22,6 +23,7 @@ use smartops_process::clock::Clock;
 use smartops_process::shutdown::Shutdown;
 use tokio::time::{Instant, sleep_until};
 
+pub use self::backstop::Backstopped;
 use self::matches::Matches;
 use crate::decisions::recent::{self, Recent};
 use crate::history::Histories;
@@ -51,6 +53,8 @@ pub struct Report {
     pub standing: Standing,
     /// Good, or everything that is wrong.
     pub outcome: Result<(), String>,
+    /// What holds of a policy while no webhook answers; `None` where nothing is to hold then.
+    pub backstop: Option<Backstopped>,
 }
 
 /// A status as it stands.
@@ -121,6 +125,12 @@ impl Report {
         };
         let mut conditions = self.standing.conditions.clone();
         condition::set(&mut conditions, setting, now);
+        match &self.backstop {
+            Some(backstop) => {
+                condition::set(&mut conditions, backstop.setting(self.generation), now);
+            }
+            None => conditions.retain(|condition| condition.type_ != backstop::CONDITION),
+        }
         conditions
     }
 }
@@ -178,7 +188,8 @@ impl Writer {
         shutdown: &Shutdown,
     ) -> Option<Option<Instant>> {
         let pending = self.recent().pending();
-        let reports = self.board.reports();
+        let mut reports = self.board.reports();
+        backstop::tell(&mut reports, &self.board, Clock.now());
         self.forget(&pending, &reports);
         written.retain(|_, at| at.elapsed() < BETWEEN_WRITES);
         let mut again: Option<Instant> = None;
@@ -276,6 +287,7 @@ mod tests {
             resource_version: Some("7".into()),
             standing,
             outcome,
+            backstop: None,
         }
     }
 
@@ -305,6 +317,30 @@ mod tests {
         let (bad, _) = bad.unwrap();
         assert_eq!(bad["status"]["conditions"][0]["status"], "False");
         assert_eq!(bad["status"]["conditions"][0]["message"], "spec.rules.paths: no");
+    }
+
+    #[test]
+    fn what_holds_without_a_webhook_is_told_while_it_is_to_hold_and_then_no_more() {
+        let mut reported = report(Ok(()), Standing::default());
+        let missing = vec!["cooldown: the rule is judged by the webhook alone".to_owned()];
+        reported.backstop = Some(Backstopped { is_written: true, missing });
+        let (partly, _) = reported.due(None, &[], now()).unwrap();
+        let told = &partly["status"]["conditions"][1];
+        assert_eq!(
+            (told["type"].as_str(), told["status"].as_str()),
+            (Some("Backstop"), Some("False"))
+        );
+        assert_eq!(told["reason"], "Partly");
+        assert!(told["message"].as_str().unwrap().ends_with("the webhook alone"), "{told}");
+        reported.standing = standing(&partly);
+        reported.backstop = Some(Backstopped { is_written: true, missing: Vec::new() });
+        let (wholly, _) = reported.due(None, &[], now()).unwrap();
+        assert_eq!(wholly["status"]["conditions"][1]["status"], "True");
+        reported.standing = standing(&wholly);
+        assert_eq!(reported.due(None, &[], now()), None);
+        reported.backstop = None;
+        let (gone, _) = reported.due(None, &[], now()).unwrap();
+        assert_eq!(gone["status"]["conditions"].as_array().map(Vec::len), Some(1));
     }
 
     #[test]

@@ -123,6 +123,16 @@ impl Exception {
         &self.name
     }
 
+    /// The namespace it is in, and so its object.
+    pub(crate) fn namespace(&self) -> &str {
+        self.name.split('/').next().unwrap_or_default()
+    }
+
+    /// What it says.
+    pub(crate) fn spec(&self) -> &GuardrailExceptionSpec {
+        &self.spec
+    }
+
     /// The name of the policy it is from.
     pub fn policy(&self) -> &str {
         &self.spec.policy
@@ -138,7 +148,7 @@ impl Exception {
         now >= self.expires_at()
     }
 
-    pub(super) fn lifts(&self, rule: Rule) -> bool {
+    pub(crate) fn lifts(&self, rule: Rule) -> bool {
         self.rules.contains(&rule)
     }
 

@@ -153,6 +153,11 @@ impl CompiledPolicy {
         &self.rules
     }
 
+    /// Whether nothing of it but its match can be read.
+    pub fn is_blind(&self) -> bool {
+        self.rules.are_blind()
+    }
+
     /// Which exceptions from it there may be.
     pub(crate) fn allowance(&self) -> &Allowance {
         &self.allowance

@@ -73,7 +73,7 @@ impl Demand {
     }
 
     /// Where it reaches.
-    pub(super) fn place(&self, config: &SmartOpsConfigSpec) -> Place {
+    pub(crate) fn place(&self, config: &SmartOpsConfigSpec) -> Place {
         let Some(namespaces) = &self.namespaces else {
             return Place { excluded: BTreeSet::new(), selector: None, is_namespaced: false };
         };
@@ -105,11 +105,11 @@ fn names_people(set: &SubjectSet) -> bool {
 
 /// The namespaces a policy reaches.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// Not these, by name.
-    pub(super) excluded: BTreeSet<String>,
+    pub(crate) excluded: BTreeSet<String>,
     /// Only those with such labels.
-    pub(super) selector: Option<LabelSelector>,
+    pub(crate) selector: Option<LabelSelector>,
     /// Cluster-scoped objects are left out.
-    pub(super) is_namespaced: bool,
+    pub(crate) is_namespaced: bool,
 }

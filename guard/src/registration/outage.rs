@@ -58,12 +58,7 @@ fn apart(entry: Entry) -> Vec<Entry> {
     if spared.is_empty() {
         return vec![entry];
     }
-    let within = |operator: &str| {
-        let mut selector = entry.namespaces.clone();
-        let more = requirement(operator, &spared);
-        selector.match_expressions.get_or_insert_default().extend(more);
-        selector
-    };
+    let within = |operator: &str| within(entry.namespaces.clone(), operator, &spared);
     let namespaced = |rule: &RuleWithOperations| RuleWithOperations {
         scope: Some("Namespaced".to_owned()),
         ..rule.clone()
@@ -83,6 +78,17 @@ fn apart(entry: Entry) -> Vec<Entry> {
         ..passing(entry.clone())
     };
     vec![Entry { namespaces: within("NotIn"), ..entry }, open]
+}
+
+/// The selector with one more requirement, on a namespace's name.
+pub(crate) fn within(
+    mut selector: LabelSelector,
+    operator: &str,
+    namespaces: &BTreeSet<String>,
+) -> LabelSelector {
+    let more = requirement(operator, namespaces);
+    selector.match_expressions.get_or_insert_default().extend(more);
+    selector
 }
 
 /// Whether a selector can select the namespace of this name, by what it says of names.

@@ -5,6 +5,9 @@ use k8s_openapi::api::admissionregistration::v1::MatchCondition;
 use smartops_common::config::{Principal, SmartOpsConfigSpec};
 use smartops_common::names;
 
+use crate::policy::Flaw;
+use crate::vap::cel::{list, literal};
+
 /// Longest condition written, in bytes. The API server's parser takes a hundred thousand characters.
 const LONGEST: usize = 64 * 1024;
 
@@ -12,22 +15,27 @@ const LONGEST: usize = 64 * 1024;
 pub const BY_AUTOMATION: &str = "by-automation";
 
 /// The condition of automation's entries, or why it cannot be written.
-pub(super) fn by_automation(config: &SmartOpsConfigSpec) -> Result<MatchCondition, String> {
-    let expression = is_automation(config);
-    if expression.len() > LONGEST {
-        return Err(format!(
-            "names so many that the registrations' condition has {} bytes and may have {LONGEST}: name groups or \
-             namespaces instead of single users and ServiceAccounts",
-            expression.len()
-        ));
+pub(crate) fn by_automation(config: &SmartOpsConfigSpec) -> Result<MatchCondition, Flaw> {
+    is_sayable(config).map(|()| condition(BY_AUTOMATION, is_automation(config)))
+}
+
+/// Whether who automation is can be said in a condition.
+pub(crate) fn is_sayable(config: &SmartOpsConfigSpec) -> Result<(), Flaw> {
+    let length = is_automation(config).len();
+    if length <= LONGEST {
+        return Ok(());
     }
-    Ok(condition(BY_AUTOMATION, expression))
+    let reason = format!(
+        "names so many that the registrations' condition has {length} bytes and may have {LONGEST}: name groups or \
+         namespaces instead of single users and ServiceAccounts"
+    );
+    Err(Flaw::new("spec.automation", reason))
 }
 
 /// The conditions of people's entries: whoever is neither automation nor the control plane at work on its own
 /// objects. The latter is left out here as well as in the judgement, so that an outage of the webhook stops no
 /// rollout under way.
-pub(super) fn by_people(config: &SmartOpsConfigSpec) -> Vec<MatchCondition> {
+pub(crate) fn by_people(config: &SmartOpsConfigSpec) -> Vec<MatchCondition> {
     vec![
         condition("not-by-automation", format!("!({})", is_automation(config))),
         condition(
@@ -38,7 +46,7 @@ pub(super) fn by_people(config: &SmartOpsConfigSpec) -> Vec<MatchCondition> {
 }
 
 /// Kubelets make and end the pods of their own node, and must never wait for a webhook that runs on one.
-pub(super) fn not_by_a_node() -> MatchCondition {
+pub(crate) fn not_by_a_node() -> MatchCondition {
     let node = "request.userInfo.username.startsWith('system:node:') && has(request.userInfo.groups) && \
                 'system:nodes' in request.userInfo.groups";
     condition("not-by-a-node", format!("!({node})"))
@@ -53,7 +61,7 @@ pub(super) fn changes_labels() -> MatchCondition {
 
 /// The writes of SmartOps' own kinds that the controller is there to make: it records what was asked of it, and what
 /// became of that. They are checked by the registration of SmartOps' own kinds.
-pub(super) fn not_the_controllers_own() -> MatchCondition {
+pub(crate) fn not_the_controllers_own() -> MatchCondition {
     let controller =
         names::service_account_user(names::SYSTEM_NAMESPACE, names::CONTROLLER_SERVICE_ACCOUNT);
     let below = "has(request.subResource) && request.subResource";
@@ -83,7 +91,7 @@ pub(super) fn not_the_webhooks_ledger() -> MatchCondition {
     )
 }
 
-pub(super) fn condition(name: &str, expression: String) -> MatchCondition {
+pub(crate) fn condition(name: &str, expression: String) -> MatchCondition {
     MatchCondition { name: name.to_owned(), expression }
 }
 
@@ -122,24 +130,4 @@ fn is_automation(config: &SmartOpsConfigSpec) -> String {
         ));
     }
     parts.join(" || ")
-}
-
-/// A CEL list of strings.
-fn list(items: impl IntoIterator<Item = String>) -> String {
-    let quoted: Vec<String> = items.into_iter().map(|item| literal(&item)).collect();
-    format!("[{}]", quoted.join(", "))
-}
-
-/// A CEL string: nothing in it can end it.
-fn literal(text: &str) -> String {
-    let escaped: String = text
-        .chars()
-        .map(|character| match character {
-            '\\' => "\\\\".to_owned(),
-            '\'' => "\\'".to_owned(),
-            c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
-            c => c.to_string(),
-        })
-        .collect();
-    format!("'{escaped}'")
 }

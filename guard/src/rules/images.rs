@@ -2,6 +2,7 @@
 //! containers and image volumes. Renaming, moving, adding or removing a container is a change of image too. Where images
 //! come from and how they are pinned is asked only of those that are new, so that what runs already may be edited.
 
+mod backstop;
 mod reference;
 
 use kube_derive::KubeSchema;
@@ -15,6 +16,18 @@ use super::Case;
 use crate::findings::Finding;
 use crate::policy::{Flaw, Reach};
 use crate::verdict::shortened;
+use crate::wording::Wording;
+
+/// What is said of an image that may not change.
+const CHANGED: Wording =
+    Wording::new("{} {}{}: images may not change here; deploy the image the way people do");
+/// What is said of one that is not as it should be: all that is wrong with it.
+const WRONG: Wording = Wording::new("{} {}: {}");
+const NO_REFERENCE: Wording =
+    Wording::new("it is no image reference; write host/path:tag or host/path@sha256:…");
+const FROM: Wording = Wording::new("it must come from {}");
+const DIGEST: Wording = Wording::new("it must be pinned by a digest, as in name@sha256:…");
+const TAG: Wording = Wording::new("the tag {} is forbidden; give one that stays what it is");
 
 /// Which images there may be, and whether an update may change them.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
@@ -109,9 +122,7 @@ impl Images {
         if self.change == ImageRule::Deny {
             found.extend(change.images().iter().take(MOST_IMAGES).map(refusal));
         }
-        let asks =
-            !self.registries.is_empty() || self.require_digest || !self.forbid_tags.is_empty();
-        if !asks {
+        if !self.asks() {
             return;
         }
         if change.operation() == Operation::Create || case.enters(reach) {
@@ -132,28 +143,29 @@ impl Images {
         }
     }
 
+    /// Whether it asks where new images come from and how they are pinned.
+    fn asks(&self) -> bool {
+        !self.registries.is_empty() || self.require_digest || !self.forbid_tags.is_empty()
+    }
+
     /// What is wrong with a new image, all of it at once.
     fn refuse(&self, path: &smartops_change::Path, image: &str) -> Option<Finding> {
         let mut wrong = Vec::new();
         match Reference::parse(image) {
-            None => wrong.push(
-                "it is no image reference; write host/path:tag or host/path@sha256:…".to_owned(),
-            ),
+            None => wrong.push(NO_REFERENCE.say(&[])),
             Some(reference) => {
                 if !self.registries.is_empty()
                     && !self.registries.iter().any(|registry| reference.is_in(registry))
                 {
-                    wrong.push(format!("it must come from {}", self.named));
+                    wrong.push(FROM.say(&[&self.named]));
                 }
                 if self.require_digest && !reference.has_digest() {
-                    wrong.push("it must be pinned by a digest, as in name@sha256:…".to_owned());
+                    wrong.push(DIGEST.say(&[]));
                 }
                 if let Some(tag) = reference.tag()
                     && self.forbid_tags.iter().any(|forbidden| forbidden == tag)
                 {
-                    wrong.push(format!(
-                        "the tag {tag} is forbidden; give one that stays what it is"
-                    ));
+                    wrong.push(TAG.say(&[&tag]));
                 }
             }
         }
@@ -161,7 +173,7 @@ impl Images {
             return None;
         }
         let path = shortened(&path.to_string(), 200);
-        let message = format!("{path} {}: {}", shortened(image, 200), wrong.join("; "));
+        let message = WRONG.say(&[&path, &shortened(image, 200), &wrong.join("; ")]);
         Some(finding(path, message))
     }
 }
@@ -173,10 +185,7 @@ fn refusal(change: &ImageChange) -> Finding {
         (None, None) => String::new(),
         (old, new) => format!(" ({} → {})", image(old), image(new)),
     };
-    let message = format!(
-        "{path} {}{exchanged}: images may not change here; deploy the image the way people do",
-        change.kind.as_str()
-    );
+    let message = CHANGED.say(&[&path, &change.kind.as_str(), &exchanged]);
     finding(path, message)
 }
 

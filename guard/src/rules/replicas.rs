@@ -15,6 +15,17 @@ use crate::findings::Finding;
 use crate::history::Record;
 use crate::judge::Needs;
 use crate::policy::{Flaw, Reach};
+use crate::wording::Wording;
+
+mod backstop;
+
+/// What is said of a number that is not allowed: why, and what to ask for.
+const ASK: Wording = Wording::new("{}: {}; ask for at {} {}");
+const MOVED: Wording = Wording::new("{} {} → {}");
+const MADE: Wording = Wording::new("{} {}");
+const MAXIMUM: Wording = Wording::new("the maximum is {}");
+const MINIMUM: Wording = Wording::new("the minimum is {}");
+const STEP: Wording = Wording::new("one write may move it by at most {}");
 
 /// How many replicas there may be, and how far one write may move them.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
@@ -106,6 +117,11 @@ impl Replicas {
         self.on_violation
     }
 
+    /// Whether a number is brought to one that is allowed.
+    pub(crate) fn clamps(&self) -> bool {
+        self.on_violation == OnViolation::Clamp
+    }
+
     /// The same bounds, and any way to them.
     pub(crate) fn without_step(self) -> Self {
         Self { step: i64::MAX, window: None, ..self }
@@ -132,19 +148,19 @@ impl Replicas {
         let was_below = old.filter(|old| *old < self.min);
         if new > self.max {
             let worse = was_above.is_none_or(|old| new > old);
-            let limit = format!("the maximum is {}", self.max);
+            let limit = MAXIMUM.say(&[&self.max]);
             return worse
                 .then(|| Violation { limit, nearest: self.nearest(old, new, is_automation) });
         }
         if new < self.min {
             let worse = was_below.is_none_or(|old| new < old);
-            let limit = format!("the minimum is {}", self.min);
+            let limit = MINIMUM.say(&[&self.min]);
             return worse
                 .then(|| Violation { limit, nearest: self.nearest(old, new, is_automation) });
         }
         let bound = self.step_from(old, is_automation)?;
         (new.abs_diff(bound) > self.step.unsigned_abs()).then(|| Violation {
-            limit: format!("one write may move it by at most {}", self.step),
+            limit: STEP.say(&[&self.step]),
             nearest: self.nearest(old, new, is_automation),
         })
     }
@@ -192,7 +208,7 @@ impl Replicas {
         {
             let moved = moved(path, old, new);
             let side = if new > nearest { "most" } else { "least" };
-            found.push(refusal(path, format!("{moved}: {limit}; ask for at {side} {nearest}")));
+            found.push(refusal(path, ASK.say(&[&moved, &limit, &side, &nearest])));
             return Ok(());
         }
         self.judge_window(case, path, old, new, found)
@@ -272,7 +288,7 @@ impl Replicas {
         }
         let from = self.step_from(Some(then), is_automation)?;
         (new.abs_diff(from) > self.step.unsigned_abs()).then(|| Violation {
-            limit: format!("one write may move it by at most {}", self.step),
+            limit: STEP.say(&[&self.step]),
             nearest: new
                 .clamp(from.saturating_sub(self.step), from.saturating_add(self.step))
                 .clamp(self.min, self.max),
@@ -285,13 +301,13 @@ impl Replicas {
         let least = old.map(|b| b.min);
         if new.min < self.min && least.is_none_or(|old| new.min < old || old >= self.min) {
             let moved = moved("spec.minReplicas", least, new.min);
-            let text = format!("{moved}: the minimum is {0}; ask for at least {0}", self.min);
+            let text = ASK.say(&[&moved, &MINIMUM.say(&[&self.min]), &"least", &self.min]);
             found.push(refusal("spec.minReplicas", text));
         }
         let most = old.map(|b| b.max);
         if new.max > self.max && most.is_none_or(|old| new.max > old || old <= self.max) {
             let moved = moved("spec.maxReplicas", most, new.max);
-            let text = format!("{moved}: the maximum is {0}; ask for at most {0}", self.max);
+            let text = ASK.say(&[&moved, &MAXIMUM.say(&[&self.max]), &"most", &self.max]);
             found.push(refusal("spec.maxReplicas", text));
         }
     }
@@ -313,7 +329,7 @@ pub(crate) fn number<'p>(
 }
 
 fn moved(field: &str, old: Option<i64>, new: i64) -> String {
-    old.map_or_else(|| format!("{field} {new}"), |old| format!("{field} {old} → {new}"))
+    old.map_or_else(|| MADE.say(&[&field, &new]), |old| MOVED.say(&[&field, &old, &new]))
 }
 
 fn refusal(path: &str, message: String) -> Finding {

@@ -242,11 +242,12 @@ mod tests {
         all.iter().map(|s| (s.key(), s.clone())).collect()
     }
 
-    /// The names of what is written, with whether `user` would be automation after the step.
+    /// The names of what is written of the validating half, with whether `user` would be automation after the step.
     fn steps(due: &[Standing], user: &str) -> Vec<(String, bool)> {
         let quoted = format!("'{user}'");
         let holds = |s: &Standing| format!("{s:?}").contains(&quoted);
-        due.iter().map(|s| (s.key().1, holds(s))).collect()
+        let validating = due.iter().filter(|s| matches!(s, Standing::Validating(_)));
+        validating.map(|s| (s.key().1, holds(s))).collect()
     }
 
     #[test]

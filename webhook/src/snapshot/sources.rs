@@ -8,6 +8,7 @@ use smartops_common::config::SmartOpsConfigSpec;
 use smartops_common::names;
 use smartops_guard::policy::{CompiledPolicy, GuardrailPolicySpec};
 use smartops_guard::registration::Demand;
+use smartops_guard::vap::Backstop;
 
 use super::listing::Listing;
 use crate::status::{Kind, Report, Standing};
@@ -41,12 +42,17 @@ pub(super) struct Force {
     pub(super) policy: Arc<CompiledPolicy>,
     /// What it asks of the registrations.
     pub(super) demand: Arc<Demand>,
+    /// What of it the API server can judge by itself.
+    pub(super) backstop: Arc<Backstop>,
 }
 
 impl Force {
-    /// What a compiled policy is in force as.
-    pub(super) fn new(spec: &GuardrailPolicySpec, policy: CompiledPolicy) -> Self {
-        Self { demand: Arc::new(Demand::of(spec, &policy)), policy: Arc::new(policy) }
+    /// What a compiled policy of this uid is in force as.
+    pub(super) fn new(uid: &str, spec: &GuardrailPolicySpec, policy: CompiledPolicy) -> Self {
+        let policy = Arc::new(policy);
+        let demand = Arc::new(Demand::of(spec, &policy));
+        let backstop = Arc::new(Backstop::of(uid, spec, &policy, &demand));
+        Self { policy, demand, backstop }
     }
 }
 
@@ -71,6 +77,7 @@ impl Sources {
             resource_version: policy.resource_version.clone(),
             standing: policy.standing.clone(),
             outcome: policy.outcome.clone(),
+            backstop: None,
         });
         let config = self.config.iter().map(|config| Report {
             kind: Kind::Config,
@@ -79,6 +86,7 @@ impl Sources {
             resource_version: config.resource_version.clone(),
             standing: config.standing.clone(),
             outcome: config.outcome.clone(),
+            backstop: None,
         });
         policies.chain(config).collect()
     }

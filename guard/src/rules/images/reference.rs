@@ -9,6 +9,17 @@ const DEFAULT_FOLDER: &str = "library/";
 /// The tag of references that give neither tag nor digest.
 const DEFAULT_TAG: &str = "latest";
 
+/// The first part of a name, where it is a host and no folder, as a pattern of RE2.
+pub(super) const HOST: &str = "(?:localhost|[A-Za-z0-9.-]*[A-Z.][A-Za-z0-9.-]*|[A-Za-z0-9.-]+:[0-9]+|[A-Za-z0-9.-]*[A-Z.][A-Za-z0-9.-]*:[0-9]+)";
+const PATH: &str = "[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?(?:/[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?)*";
+
+/// What [`Reference::parse`] takes, as a pattern of RE2.
+pub(super) fn pattern() -> String {
+    format!(
+        "^(?:{HOST}/)?{PATH}(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?$"
+    )
+}
+
 /// An image reference, as in `registry:5000/team/app:1.2@sha256:…`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reference {
@@ -82,6 +93,39 @@ impl Place {
             _ => Err(format!(
                 "{text:?} is no registry; write a host with its port and a path where they are meant, and no scheme, tag or slash at the end, as in ghcr.io/team"
             )),
+        }
+    }
+}
+
+impl Place {
+    /// What [`Reference::is_in`] finds in it, as a pattern of RE2 over references that have a registry, written or
+    /// filled in.
+    pub(super) fn pattern(&self) -> String {
+        let (host, path) = self.0.split_once('/').unwrap_or((&self.0, ""));
+        let hosts: Vec<String> = if host == DEFAULT_REGISTRY {
+            ALIASES.iter().chain([&DEFAULT_REGISTRY]).map(|host| host.replace('.', r"\.")).collect()
+        } else {
+            vec![host.replace('.', r"\.")]
+        };
+        let host = format!("^(?i:{})/", hosts.join("|"));
+        let path = path.replace('.', r"\.");
+        let ends = "(?:[/:@]|$)";
+        if path.is_empty() {
+            return host;
+        }
+        if hosts.len() == 1 {
+            return format!("{host}{path}{ends}");
+        }
+        // Where a name without a folder has one filled in.
+        match path.strip_prefix(DEFAULT_FOLDER) {
+            _ if path == DEFAULT_FOLDER.trim_end_matches('/') => {
+                format!("{host}(?:{DEFAULT_FOLDER}.*|[^/]*)$")
+            }
+            Some(name) if !name.contains('/') => {
+                format!("{host}(?:{DEFAULT_FOLDER}{name}{ends}|{name}(?:[:@]|$))")
+            }
+            None if !path.contains('/') => format!("{host}{path}/"),
+            _ => format!("{host}{path}{ends}"),
         }
     }
 }
@@ -214,6 +258,82 @@ mod tests {
         for text in ["", "team", "ghcr.io/", "https://ghcr.io", "ghcr.io/a:1", "ghcr.io/*", "a.b/C"]
         {
             assert!(Place::parse(text).unwrap_err().contains("is no registry"), "{text}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "cel")]
+    fn the_patterns_find_what_the_parser_finds() {
+        use regex::Regex;
+        let digest = digest();
+        let tails =
+            ["", ":1.2", ":latest", &format!("@{digest}"), &format!(":1@{digest}"), ":", "@x"];
+        let names = [
+            "app",
+            "team/app",
+            "library/app",
+            "library/app/x",
+            "docker.io/app",
+            "docker.io/team/app",
+            "docker.io/library/app",
+            "index.docker.io/app",
+            "Registry-1.Docker.io/team/app",
+            "ghcr.io/team/app",
+            "GHCR.io/team/app",
+            "ghcr.io/team",
+            "ghcr.io/teams/app",
+            "ghcr.iox/team",
+            "localhost/app",
+            "localhost:5000/app",
+            "Host/app",
+            "a_b/app",
+            "a-/app",
+            "a.b/app",
+            "a.b",
+            "host:5000/team/app",
+            "host:x/app",
+            "ghcr.io//app",
+            "ghcr.io/App",
+            "App",
+            "",
+            "/app",
+            "app/",
+            "evil.io/ghcr.io/team/app",
+            "ghcr.io.evil/team/app",
+            "team",
+            "a/../b",
+            "a b",
+            "app:1/x",
+        ];
+        let places = [
+            "docker.io",
+            "docker.io/library",
+            "docker.io/library/app",
+            "docker.io/team",
+            "docker.io/team/app",
+            "ghcr.io",
+            "ghcr.io/team",
+            "ghcr.io/team/app",
+            "localhost",
+            "localhost:5000",
+            "host:5000/team",
+        ];
+        let (reference, host) = (Regex::new(&pattern()).unwrap(), format!("^{HOST}/"));
+        let host = Regex::new(&host).unwrap();
+        for image in names.iter().flat_map(|name| tails.map(|tail| format!("{name}{tail}"))) {
+            let parsed = Reference::parse(&image);
+            assert_eq!(reference.is_match(&image), parsed.is_some(), "{image}");
+            let Some(parsed) = parsed else { continue };
+            let hosted = match (host.is_match(&image), image.contains('/')) {
+                (true, _) => image.clone(),
+                (false, true) => format!("docker.io/{image}"),
+                (false, false) => format!("docker.io/library/{image}"),
+            };
+            for text in places {
+                let place = Place::parse(text).unwrap();
+                let pattern = Regex::new(&place.pattern()).unwrap();
+                assert_eq!(pattern.is_match(&hosted), parsed.is_in(&place), "{image} in {text}");
+            }
         }
     }
 }

@@ -1,0 +1,180 @@
+//! What the API server judges by itself, as ValidatingAdmissionPolicies: the rules of a policy about numbers and images,
+//! for people, while no webhook answers; and SmartOps' own objects, out of automation's reach whether one answers or
+//! not. Worked out as values; who writes them into the cluster, and when, is the shell's.
+//!
+//! A ValidatingAdmissionPolicy speaks before the webhook and is all that is heard then. So it refuses nothing that the
+//! judgement would let pass, and says it in the judgement's sentence. What cannot be said that way is left out and told.
+
+pub(crate) mod cel;
+mod lifted;
+mod own;
+pub(crate) mod part;
+mod sentence;
+mod subjects;
+mod written;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+};
+use smartops_common::config::SmartOpsConfigSpec;
+
+pub use self::own::{OWN_OBJECTS, own_objects};
+use self::part::Part;
+use crate::exception::Exception;
+use crate::policy::{CompiledPolicy, Flaw, GuardrailPolicySpec, Mode};
+use crate::registration::Demand;
+use crate::rules::images::Images;
+use crate::rules::replicas::Replicas;
+
+/// A ValidatingAdmissionPolicy and the binding that makes it hold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    /// What it says.
+    pub policy: ValidatingAdmissionPolicy,
+    /// That it refuses.
+    pub binding: ValidatingAdmissionPolicyBinding,
+}
+
+/// What of a policy the API server can judge by itself, before configuration and exceptions are known.
+#[derive(Debug, Clone)]
+pub struct Backstop {
+    spec: GuardrailPolicySpec,
+    policy: Arc<CompiledPolicy>,
+    demand: Arc<Demand>,
+    uid: String,
+    parts: Vec<Part>,
+    replicas: Option<Replicas>,
+    images: Option<Images>,
+    missing: Vec<String>,
+}
+
+/// Most exceptions from one policy that are written into it. With more of them it is left to the webhook, which knows
+/// them all.
+const MOST_EXCEPTIONS: usize = 64;
+
+impl Backstop {
+    /// What there is of a policy as it is in force; `uid` is the GuardrailPolicy's.
+    pub fn of(
+        uid: &str,
+        spec: &GuardrailPolicySpec,
+        policy: &Arc<CompiledPolicy>,
+        demand: &Arc<Demand>,
+    ) -> Self {
+        let mut missing = Vec::new();
+        let rules = policy.rules();
+        let mut replicas = rules.replicas;
+        if replicas.is_some_and(|rule| rule.clamps()) {
+            missing
+                .push("replicas: a number is brought to one allowed by the webhook alone".into());
+            replicas = None;
+        }
+        if replicas.is_some_and(|rule| rule.has_window()) {
+            missing.push("replicas: stepWindowSeconds needs what was observed".into());
+        }
+        let judged =
+            [smartops_common::denial::Rule::Replicas, smartops_common::denial::Rule::Images];
+        let others = spec.rules.given();
+        let others = others.iter().filter(|rule| !judged.contains(rule));
+        missing
+            .extend(others.map(|rule| format!("{rule}: the rule is judged by the webhook alone")));
+        let mut parts = part::parts(spec, policy, &mut missing);
+        parts.retain(|part| part.has_something(replicas.as_ref(), rules.images.as_ref()));
+        if !spec.match_.conditions.is_empty() {
+            missing
+                .push("match.conditions: whether they hold is found by the webhook alone".into());
+            parts.clear();
+        }
+        if spec.mode != Mode::Enforce || !policy.means_people() {
+            parts.clear();
+        }
+        Self {
+            spec: spec.clone(),
+            policy: Arc::clone(policy),
+            demand: Arc::clone(demand),
+            uid: uid.to_owned(),
+            parts,
+            replicas,
+            images: rules.images.clone(),
+            missing,
+        }
+    }
+
+    /// The name of what is written for it.
+    pub fn name(&self) -> String {
+        written::name(self.policy.name())
+    }
+
+    /// The policy's name.
+    pub fn policy(&self) -> &Arc<str> {
+        self.policy.name()
+    }
+
+    /// Whether the policy says nothing that can be read: what stands for it stays.
+    pub fn is_blind(&self) -> bool {
+        self.policy.is_blind()
+    }
+
+    /// Whether it refuses anything to anybody who is not automation.
+    pub fn binds_people(&self) -> bool {
+        self.spec.mode == Mode::Enforce && self.policy.means_people()
+    }
+
+    /// What to write under this configuration, with these exceptions; `None` where nothing of the policy can be.
+    pub fn write(
+        &self,
+        config: &SmartOpsConfigSpec,
+        exceptions: &[Arc<Exception>],
+        now: Timestamp,
+    ) -> Option<Written> {
+        let lifting = self.lifting(exceptions, now);
+        if self.parts.is_empty() || lifting.len() > MOST_EXCEPTIONS || self.is_blind() {
+            return None;
+        }
+        written::write(self, config, &lifting).ok()
+    }
+
+    /// What of the policy is not written, each with its reason.
+    pub fn missing(
+        &self,
+        config: &SmartOpsConfigSpec,
+        exceptions: &[Arc<Exception>],
+        now: Timestamp,
+    ) -> Vec<String> {
+        let mut missing = self.missing.clone();
+        if self.is_blind() {
+            missing.push("the policy cannot be judged by as it is written".into());
+        }
+        let count = self.lifting(exceptions, now).len();
+        if count > MOST_EXCEPTIONS {
+            missing.push(format!(
+                "{count} exceptions are in force and {MOST_EXCEPTIONS} can be written: nothing of the policy is"
+            ));
+        }
+        if let Err(Flaw { field, reason }) = crate::registration::who::is_sayable(config) {
+            missing.push(format!("{field} {reason}"));
+        }
+        let has_scale = self.parts.iter().any(Part::is_scale);
+        if has_scale && !config.break_glass.groups.is_empty() {
+            missing.push(
+                "break-glass on /scale: a Scale carries no annotation; break it on the object itself".into(),
+            );
+        }
+        missing
+    }
+
+    /// Those exceptions that lift something of it now.
+    fn lifting<'e>(&self, exceptions: &'e [Arc<Exception>], now: Timestamp) -> Vec<&'e Exception> {
+        let holds = |exception: &&Arc<Exception>| {
+            *exception.policy() == **self.policy.name()
+                && !exception.has_expired(now)
+                && exception.flaws_under(Some(&self.policy)).is_empty()
+        };
+        exceptions.iter().filter(holds).map(AsRef::as_ref).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,244 @@
+use std::sync::Arc;
+
+use smartops_common::config::SmartOpsConfigSpec;
+use smartops_common::names;
+
+use super::*;
+use crate::exception::Exception;
+use crate::policy::{KindMatch, blind, compile};
+use crate::rules::replicas::OnViolation;
+use crate::sample;
+
+fn backstop(spec: &GuardrailPolicySpec) -> Backstop {
+    let policy = Arc::new(compile("p", spec).unwrap());
+    let demand = Arc::new(Demand::of(spec, &policy));
+    Backstop::of("uid", spec, &policy, &demand)
+}
+
+fn config() -> SmartOpsConfigSpec {
+    serde_json::from_str(r#"{"breakGlass":{"groups":["oncall"]},"automation":{"users":["bot"]}}"#)
+        .unwrap()
+}
+
+fn written(spec: &GuardrailPolicySpec) -> Option<Written> {
+    backstop(spec).write(&config(), &[], sample::now())
+}
+
+fn missing(spec: &GuardrailPolicySpec) -> Vec<String> {
+    backstop(spec).missing(&SmartOpsConfigSpec::default(), &[], sample::now())
+}
+
+/// The rules of what is written, as `OPERATIONS group/resource`.
+fn rules(written: &Written) -> Vec<String> {
+    let constraints = written.policy.spec.clone().unwrap().match_constraints.unwrap();
+    let list = |items: Option<Vec<String>>| items.unwrap_or_default().join(",");
+    let rules = constraints.resource_rules.unwrap_or_default().into_iter();
+    rules
+        .map(|r| format!("{} {}/{}", list(r.operations), list(r.api_groups), list(r.resources)))
+        .collect()
+}
+
+/// Every expression of what is written.
+fn text(written: &Written) -> String {
+    serde_json::to_string(&written.policy).unwrap()
+}
+
+fn kinds(of: &[(&str, &str)]) -> Vec<KindMatch> {
+    let kind = |&(group, resource): &(&str, &str)| KindMatch {
+        group: group.into(),
+        resource: resource.into(),
+        ..KindMatch::default()
+    };
+    of.iter().map(kind).collect()
+}
+
+#[test]
+fn what_is_written_covers_what_the_policy_means_and_its_neighbours() {
+    let mut spec = sample::baseline();
+    spec.match_.kinds = kinds(&[("apps", "deployments")]);
+    assert_eq!(
+        rules(&written(&spec).unwrap()),
+        [
+            "CREATE,UPDATE apps/deployments",
+            "UPDATE apps/deployments/scale",
+            "CREATE,UPDATE autoscaling/horizontalpodautoscalers",
+            "CREATE,UPDATE apps/replicasets",
+        ]
+    );
+    spec.match_.operations = vec![crate::policy::OperationName::Create];
+    assert_eq!(rules(&written(&spec).unwrap()), ["CREATE apps/deployments"]);
+    spec = sample::baseline();
+    spec.match_.kinds = kinds(&[("", "pods"), ("batch", "jobs")]);
+    spec.rules = serde_json::from_str(r#"{"images":{"change":"Deny"}}"#).unwrap();
+    assert_eq!(
+        rules(&written(&spec).unwrap()),
+        ["CREATE,UPDATE /pods", "CREATE,UPDATE batch/jobs"]
+    );
+}
+
+#[test]
+fn it_speaks_to_people_in_reachable_namespaces_and_goes_with_its_policy() {
+    let mut spec = sample::baseline();
+    spec.match_.namespaces = None;
+    spec.match_.subjects =
+        serde_json::from_str(r#"{"include":{"groups":["team"]},"exclude":{"users":["eve"]}}"#)
+            .unwrap();
+    let Written { policy, binding } = written(&spec).unwrap();
+    let body = policy.spec.unwrap();
+    let conditions: Vec<String> =
+        body.match_conditions.unwrap().into_iter().map(|c| c.name).collect();
+    assert_eq!(
+        conditions,
+        [
+            "not-by-automation",
+            "not-by-the-control-plane",
+            "by-whom-the-policy-means",
+            "the-glass-is-whole"
+        ]
+    );
+    let selector = body.match_constraints.unwrap().namespace_selector.unwrap();
+    let excluded = selector.match_expressions.unwrap().pop().unwrap();
+    assert_eq!(excluded.operator, "NotIn");
+    for namespace in names::UNGUARDED_NAMESPACES {
+        assert!(excluded.values.clone().unwrap().contains(&namespace.to_owned()), "{namespace}");
+    }
+    let owner = policy.metadata.owner_references.unwrap().remove(0);
+    assert_eq!(
+        (owner.kind.as_str(), owner.name.as_str(), owner.uid.as_str()),
+        ("GuardrailPolicy", "p", "uid")
+    );
+    assert_eq!(binding.spec.policy_name, "smartops-p");
+    assert_eq!(binding.spec.validation_actions, ["Deny"]);
+    assert_eq!(binding.metadata.labels, policy.metadata.labels);
+    // Kubelets make the pods of their own node.
+    spec.match_.kinds = kinds(&[("", "pods")]);
+    spec.rules = serde_json::from_str(r#"{"images":{"change":"Deny"}}"#).unwrap();
+    assert!(text(&written(&spec).unwrap()).contains("not-by-a-node"));
+}
+
+type Edit = fn(&mut GuardrailPolicySpec);
+
+#[test]
+fn what_binds_nobody_now_or_cannot_be_said_exactly_is_not_written() {
+    let baseline = sample::baseline();
+    assert!(written(&baseline).is_some());
+    assert_eq!(missing(&baseline), [] as [&str; 0]);
+    let edits: [(&str, Edit, &str); 5] = [
+        ("mode", |s| s.mode = Mode::Warn, ""),
+        (
+            "automation's",
+            |s| {
+                s.match_.subjects =
+                    serde_json::from_str(r#"{"include":{"automation":true}}"#).unwrap();
+            },
+            "",
+        ),
+        (
+            "clamped",
+            |s| s.rules.replicas.as_mut().unwrap().on_violation = OnViolation::Clamp,
+            "replicas: a number is brought",
+        ),
+        (
+            "conditional",
+            |s| {
+                s.match_.conditions =
+                    serde_json::from_str(r#"[{"name":"c","expression":"true"}]"#).unwrap();
+            },
+            "match.conditions",
+        ),
+        (
+            "of another rule",
+            |s| {
+                s.match_.kinds = kinds(&[("apps", "deployments")]);
+                s.rules = serde_json::from_str(r#"{"cooldown":{"scaleSeconds":60}}"#).unwrap();
+            },
+            "cooldown",
+        ),
+    ];
+    for (what, edit, reason) in edits {
+        let mut spec = baseline.clone();
+        edit(&mut spec);
+        assert_eq!(written(&spec), None, "{what}");
+        let told = missing(&spec);
+        assert_eq!(told.is_empty(), reason.is_empty(), "{what}: {told:?}");
+        assert!(told.iter().all(|told| told.starts_with(reason)), "{what}: {told:?}");
+    }
+    let policy = Arc::new(blind("p", &baseline));
+    let demand = Arc::new(Demand::of(&baseline, &policy));
+    let blind = Backstop::of("uid", &baseline, &policy, &demand);
+    assert!(blind.is_blind());
+    assert_eq!(blind.write(&config(), &[], sample::now()), None);
+}
+
+#[test]
+fn what_is_written_in_part_says_which_part_is_not() {
+    let mut spec = sample::baseline();
+    spec.rules.replicas.as_mut().unwrap().max_step = Some(2);
+    spec.rules.replicas.as_mut().unwrap().step_window_seconds = Some(60);
+    spec.rules.cooldown = serde_json::from_str(r#"{"scaleSeconds":60}"#).unwrap();
+    spec.match_.objects = serde_json::from_str(r#"{"matchLabels":{"a":"b"}}"#).unwrap();
+    let told = missing(&spec).join("\n");
+    for part in ["stepWindowSeconds", "cooldown", "apps/deployments/scale where match.objects"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let written = written(&spec).unwrap();
+    assert!(!rules(&written).iter().any(|rule| rule.contains("/scale")));
+    let constraints = written.policy.spec.unwrap().match_constraints.unwrap();
+    assert_eq!(constraints.object_selector, spec.match_.objects);
+    spec.match_.objects = None;
+    let told = backstop(&spec).missing(&config(), &[], sample::now()).join("\n");
+    assert!(told.contains("break-glass on /scale"), "{told}");
+}
+
+fn exception(name: &str, until: &str) -> Arc<Exception> {
+    let spec = format!(
+        r#"{{"policy":"p","rules":["replicas"],"target":{{"group":"apps","kind":"Deployment","name":"web"}},"reason":"the sale","ticket":"T-1","expiresAt":"{until}"}}"#
+    );
+    let made = "2026-01-01T11:00:00Z".parse().unwrap();
+    Arc::new(Exception::check("shop", name, made, serde_json::from_str(&spec).unwrap()).unwrap())
+}
+
+#[test]
+fn exceptions_in_force_are_written_and_too_many_leave_the_policy_to_the_webhook() {
+    let spec = sample::baseline();
+    let write =
+        |exceptions: &[Arc<Exception>]| backstop(&spec).write(&config(), exceptions, sample::now());
+    let lifts =
+        |written: Option<Written>| text(&written.unwrap()).contains("request.namespace == 'shop'");
+    assert!(!lifts(write(&[])));
+    assert!(lifts(write(&[exception("a", "2026-01-01T13:00:00Z")])));
+    assert!(!lifts(write(&[exception("a", "2026-01-01T11:30:00Z")])), "it has ended");
+    assert!(!lifts(write(&[exception("a", "2026-03-01T13:00:00Z")])), "the policy allows no such");
+    let many: Vec<_> = (0..=MOST_EXCEPTIONS)
+        .map(|n| exception(&format!("e{n}"), "2026-01-01T13:00:00Z"))
+        .collect();
+    assert!(lifts(write(&many[1..])));
+    assert_eq!(write(&many), None);
+    let told = backstop(&spec).missing(&config(), &many, sample::now()).join("\n");
+    assert!(told.contains("65 exceptions"), "{told}");
+}
+
+#[test]
+fn names_follow_the_policy_s_and_stay_apart_where_they_are_cut() {
+    assert_eq!(written::name("smartops-baseline"), "smartops-smartops-baseline");
+    assert_ne!(written::name("own-objects"), OWN_OBJECTS);
+    let (one, other) = (format!("{}a", "x".repeat(252)), format!("{}b", "x".repeat(252)));
+    assert!(written::name(&one).len() <= 253);
+    assert_ne!(written::name(&one), written::name(&other));
+}
+
+#[test]
+fn own_objects_are_guarded_from_automation_and_from_nobody_else() {
+    let own = own_objects(&config()).unwrap();
+    let conditions = own.policy.spec.clone().unwrap().match_conditions.unwrap();
+    let names: Vec<&str> = conditions.iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["by-automation", "not-the-controllers-own", "not-by-the-webhook", "is-ours"]
+    );
+    assert!(conditions[0].expression.contains("'bot'"));
+    assert!(rules(&own).iter().any(|rule| rule.ends_with("smartops.dev/*/*")));
+    let mut config = config();
+    config.automation.users = (0..64).map(|n| format!("{n}-{}", "u".repeat(2000))).collect();
+    assert_eq!(own_objects(&config).unwrap_err().field, "spec.automation");
+}

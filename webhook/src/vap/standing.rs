@@ -1,0 +1,313 @@
+//! What stands in the cluster of what the API server judges by itself, as the watches last told it or as it was last
+//! written, and whether it is what should stand. Pure but for a lock.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use k8s_openapi::api::admissionregistration::v1::{
+    MatchResources, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::Resource;
+use kube::api::ObjectMeta;
+use smartops_common::names;
+use smartops_process::watch::Event;
+use tokio::sync::Notify;
+
+/// What every name of ours begins with.
+const PREFIX: &str = "smartops-";
+
+/// The two kinds of object. Bindings are removed before what they bind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Binding,
+    Policy,
+}
+
+impl Kind {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Binding => "ValidatingAdmissionPolicyBinding",
+            Self::Policy => "ValidatingAdmissionPolicy",
+        }
+    }
+}
+
+/// An object by kind and name.
+pub(super) type Key = (Kind, String);
+
+/// An object of either kind.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Object {
+    Policy(Box<ValidatingAdmissionPolicy>),
+    Binding(Box<ValidatingAdmissionPolicyBinding>),
+}
+
+impl From<ValidatingAdmissionPolicy> for Object {
+    fn from(policy: ValidatingAdmissionPolicy) -> Self {
+        Self::Policy(Box::new(policy))
+    }
+}
+
+impl From<ValidatingAdmissionPolicyBinding> for Object {
+    fn from(binding: ValidatingAdmissionPolicyBinding) -> Self {
+        Self::Binding(Box::new(binding))
+    }
+}
+
+impl Object {
+    pub(super) fn key(&self) -> Key {
+        let kind = match self {
+            Self::Policy(_) => Kind::Policy,
+            Self::Binding(_) => Kind::Binding,
+        };
+        (kind, self.metadata().name.clone().unwrap_or_default())
+    }
+
+    pub(super) fn metadata(&self) -> &ObjectMeta {
+        match self {
+            Self::Policy(policy) => &policy.metadata,
+            Self::Binding(binding) => &binding.metadata,
+        }
+    }
+
+    fn version(&self) -> Option<u64> {
+        self.metadata().resource_version.as_ref()?.parse().ok()
+    }
+
+    /// Whether it stands as it should.
+    pub(super) fn stands_in(&self, stands: &BTreeMap<Key, Self>) -> bool {
+        stands.get(&self.key()).is_some_and(|stands| stands.says_the_same(self))
+    }
+
+    /// Whether both mean the same to the API server and are found and owned alike.
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+        self.normal() == other.normal()
+    }
+
+    fn normal(&self) -> Self {
+        match self {
+            Self::Policy(policy) => {
+                let mut spec = policy.spec.clone().unwrap_or_default();
+                normalise(spec.match_constraints.get_or_insert_default());
+                let conditions = spec.match_conditions.get_or_insert_default();
+                conditions.sort_by(|a, b| a.name.cmp(&b.name));
+                spec.variables.get_or_insert_default();
+                spec.audit_annotations.get_or_insert_default();
+                let metadata = kept(&policy.metadata);
+                ValidatingAdmissionPolicy { metadata, spec: Some(spec), status: None }.into()
+            }
+            Self::Binding(binding) => {
+                let mut spec = binding.spec.clone();
+                normalise(spec.match_resources.get_or_insert_default());
+                ValidatingAdmissionPolicyBinding { metadata: kept(&binding.metadata), spec }.into()
+            }
+        }
+    }
+
+    /// What should stand, in place of what stands here.
+    pub(super) fn with_content_of(mut self, wanted: &Self) -> Self {
+        let metadata = match (&mut self, wanted) {
+            (Self::Policy(one), Self::Policy(wanted)) => {
+                one.spec.clone_from(&wanted.spec);
+                &mut one.metadata
+            }
+            (Self::Binding(one), Self::Binding(wanted)) => {
+                one.spec.clone_from(&wanted.spec);
+                &mut one.metadata
+            }
+            (Self::Policy(one), Self::Binding(_)) => &mut one.metadata,
+            (Self::Binding(one), Self::Policy(_)) => &mut one.metadata,
+        };
+        metadata.owner_references.clone_from(&wanted.metadata().owner_references);
+        metadata.labels.clone_from(&wanted.metadata().labels);
+        self
+    }
+
+    /// Who wrote it last besides us, as far as it says so.
+    pub(super) fn last_writers(&self) -> Vec<String> {
+        let fields = self.metadata().managed_fields.iter().flatten();
+        let managers = fields.filter_map(|entry| entry.manager.clone());
+        let others: BTreeSet<String> =
+            managers.filter(|manager| manager != names::WEBHOOK_FIELD_MANAGER).collect();
+        others.into_iter().collect()
+    }
+
+    /// Whether it was written here, at whatever time.
+    fn is_ours(&self) -> bool {
+        let mut fields = self.metadata().managed_fields.iter().flatten();
+        self.key().1.starts_with(PREFIX)
+            && fields.any(|entry| entry.manager.as_deref() == Some(names::WEBHOOK_FIELD_MANAGER))
+    }
+}
+
+/// An empty part of a match and none match everything alike.
+fn normalise(matched: &mut MatchResources) {
+    matched.match_policy.get_or_insert_with(|| "Equivalent".to_owned());
+    matched.resource_rules.get_or_insert_default();
+    matched.exclude_resource_rules.get_or_insert_default();
+    for selector in [&mut matched.namespace_selector, &mut matched.object_selector] {
+        let selector: &mut LabelSelector = selector.get_or_insert_default();
+        selector.match_labels.take_if(|labels| labels.is_empty());
+        selector.match_expressions.take_if(|expressions| expressions.is_empty());
+    }
+}
+
+/// Of the metadata only the label by which it is found and who owns it count.
+fn kept(metadata: &ObjectMeta) -> ObjectMeta {
+    let is_kept = |(key, _): &(&String, &String)| *key == names::PART_OF;
+    let labels = metadata.labels.iter().flatten().filter(is_kept);
+    ObjectMeta {
+        labels: Some(labels.map(|(key, value)| (key.clone(), value.clone())).collect()),
+        owner_references: Some(metadata.owner_references.clone().unwrap_or_default()),
+        ..ObjectMeta::default()
+    }
+}
+
+/// The selector by which ours are watched.
+pub(super) fn selector() -> String {
+    format!("{}={}", names::PART_OF, smartops_guard::registration::PRODUCT)
+}
+
+/// What was written here once and should not stand any more, bindings first.
+pub(super) fn extra<'s>(
+    stands: &'s BTreeMap<Key, Object>,
+    wanted: &[Object],
+    kept: &BTreeSet<String>,
+) -> Vec<&'s Object> {
+    let wanted: BTreeSet<Key> = wanted.iter().map(Object::key).collect();
+    let is_extra = |(key, object): &(&Key, &Object)| {
+        object.is_ours() && !wanted.contains(key) && !kept.contains(&key.1)
+    };
+    stands.iter().filter(is_extra).map(|(_, object)| object).collect()
+}
+
+/// What stands.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    standing: Mutex<BTreeMap<Key, Object>>,
+    changed: Notify,
+}
+
+impl Seen {
+    /// Takes an event of a watch of this kind.
+    pub(super) fn see<K: Resource + Into<Object>>(&self, kind: Kind, event: Event<K>) {
+        let mut standing = self.lock();
+        match event {
+            Event::Init => standing.retain(|key, _| key.0 != kind),
+            Event::InitApply(object) | Event::Apply(object) => keep(&mut standing, object.into()),
+            Event::Delete(metadata) => {
+                standing.remove(&(kind, metadata.name.unwrap_or_default()));
+            }
+            Event::InitDone | Event::Unreadable { .. } => {}
+        }
+        drop(standing);
+        self.changed.notify_one();
+    }
+
+    /// Remembers what was written, before the watch tells it.
+    pub(super) fn wrote(&self, object: Object) {
+        keep(&mut self.lock(), object);
+    }
+
+    /// Remembers what was removed.
+    pub(super) fn removed(&self, kind: Kind, name: &str) {
+        self.lock().remove(&(kind, name.to_owned()));
+    }
+
+    /// What stands now.
+    pub(super) fn all(&self) -> BTreeMap<Key, Object> {
+        self.lock().clone()
+    }
+
+    /// Waits until something changed.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Object>> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps the newer of what is known and what is told: a watch may still tell what was before a write.
+fn keep(standing: &mut BTreeMap<Key, Object>, told: Object) {
+    let known = standing.get(&told.key()).and_then(Object::version);
+    if known.is_none() || told.version().is_none() || told.version() >= known {
+        standing.insert(told.key(), told);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use smartops_common::config::SmartOpsConfigSpec;
+    use smartops_guard::vap::own_objects;
+
+    use super::*;
+
+    fn own() -> [Object; 2] {
+        let written = own_objects(&SmartOpsConfigSpec::default()).unwrap();
+        [written.policy.into(), written.binding.into()]
+    }
+
+    fn stored(object: &Object, manager: &str) -> Object {
+        let mut object = object.clone();
+        let metadata = match &mut object {
+            Object::Policy(policy) => &mut policy.metadata,
+            Object::Binding(binding) => &mut binding.metadata,
+        };
+        metadata.managed_fields =
+            serde_json::from_value(serde_json::json!([{"manager": manager}])).unwrap();
+        object
+    }
+
+    type Edit = fn(&mut ValidatingAdmissionPolicy);
+
+    #[test]
+    fn what_the_api_server_fills_in_is_no_difference_and_what_somebody_changes_is() {
+        let [policy, binding] = own();
+        let Object::Policy(mut filled) = policy.clone() else { panic!("{policy:?}") };
+        filled.metadata.uid = Some("u".into());
+        let spec = filled.spec.as_mut().unwrap();
+        spec.variables = None;
+        spec.match_conditions.as_mut().unwrap().reverse();
+        let stands = BTreeMap::from([(policy.key(), Object::Policy(filled.clone()))]);
+        assert!(policy.stands_in(&stands));
+        assert!(!binding.stands_in(&stands), "not there at all");
+        let edits: [(&str, Edit); 5] = [
+            ("label", |p| p.metadata.labels = None),
+            ("failurePolicy", |p| p.spec.as_mut().unwrap().failure_policy = Some("Ignore".into())),
+            ("conditions", |p| p.spec.as_mut().unwrap().match_conditions = None),
+            ("rules", |p| {
+                p.spec.as_mut().unwrap().match_constraints.as_mut().unwrap().resource_rules = None;
+            }),
+            ("validations", |p| p.spec.as_mut().unwrap().validations = None),
+        ];
+        for (what, edit) in edits {
+            let mut edited = filled.clone();
+            edit(&mut edited);
+            let edited = Object::Policy(edited);
+            let stands = BTreeMap::from([(policy.key(), edited.clone())]);
+            assert!(!policy.stands_in(&stands), "{what}");
+            assert!(edited.with_content_of(&policy).says_the_same(&policy), "{what}");
+        }
+    }
+
+    #[test]
+    fn only_what_was_written_here_is_removed_and_bindings_before_what_they_bind() {
+        let [policy, binding] = own();
+        let stands: BTreeMap<Key, Object> = [&policy, &binding]
+            .map(|object| (object.key(), stored(object, names::WEBHOOK_FIELD_MANAGER)))
+            .into();
+        let names =
+            |extra: Vec<&Object>| extra.iter().map(|object| object.key().0).collect::<Vec<_>>();
+        let nothing = BTreeSet::new();
+        assert_eq!(names(extra(&stands, &[], &nothing)), [Kind::Binding, Kind::Policy]);
+        assert_eq!(names(extra(&stands, &[policy.clone(), binding.clone()], &nothing)), []);
+        let kept = BTreeSet::from([policy.key().1]);
+        assert_eq!(names(extra(&stands, &[], &kept)), []);
+        let foreign: BTreeMap<Key, Object> =
+            [&policy, &binding].map(|object| (object.key(), stored(object, "kubectl"))).into();
+        assert_eq!(names(extra(&foreign, &[], &nothing)), []);
+    }
+}
