@@ -8,9 +8,10 @@ const CONTAINERS: &[&str] = &["containers", "initContainers"];
 const FILES: &[&str] = &["secret", "configMap", "downwardAPI", "projected"];
 
 /// Under which parent which key has which value; a list's items stand under the name of the list.
-const FILLED_IN: [(&[&str], &str, &str); 21] = [
+const FILLED_IN: [(&[&str], &str, &str); 24] = [
     (&["ports"], "protocol", "\"TCP\""),
     (&["httpGet"], "scheme", "\"HTTP\""),
+    (&["httpGet"], "path", "\"/\""),
     (&["grpc"], "service", "\"\""),
     (PROBES, "timeoutSeconds", "1"),
     (PROBES, "periodSeconds", "10"),
@@ -21,6 +22,7 @@ const FILLED_IN: [(&[&str], &str, &str); 21] = [
     (&["fieldRef"], "apiVersion", "\"v1\""),
     (FILES, "defaultMode", "420"),
     (&["hostPath"], "type", "\"\""),
+    (&["serviceAccountToken"], "expirationSeconds", "3600"),
     (&["rollingUpdate"], "maxSurge", "\"25%\""),
     (&["rollingUpdate"], "maxUnavailable", "\"25%\""),
     (&["strategy"], "type", "\"RollingUpdate\""),
@@ -31,6 +33,7 @@ const FILLED_IN: [(&[&str], &str, &str); 21] = [
     (&["spec"], "terminationGracePeriodSeconds", "30"),
     (&["spec"], "dnsPolicy", "\"ClusterFirst\""),
     (&["spec"], "schedulerName", "\"default-scheduler\""),
+    (&["spec"], "securityContext", "{}"),
 ];
 
 /// Whether what differs is only what the API server filled in.
@@ -88,6 +91,12 @@ mod tests {
                 true,
             ),
             (container(r#","terminationMessagePolicy":"File""#), container(""), false),
+            (container(""), container(r#","securityContext":{}"#), false),
+            (
+                r#"{"hostNetwork":false}"#.to_owned(),
+                r#"{"hostNetwork":false,"securityContext":{}}"#.to_owned(),
+                true,
+            ),
             (
                 r#"{"nodeSelector":{"a":"b"}}"#.to_owned(),
                 r#"{"nodeSelector":{"a":"b","protocol":"TCP"}}"#.to_owned(),

@@ -178,6 +178,9 @@ mod tests {
             (&["a", "b"], &["b", "a"], &["b", "a"]),
             (&["a", "b", "c"], &["c", "a"], &["b", "c", "a"]),
             (&["a", "b"], &["b", "c"], &["a", "b", "c"]),
+            (&["a", "b", "c"], &["b", "d"], &["a", "b", "d", "c"]),
+            (&["a", "b", "c"], &["b", "a", "e"], &["b", "a", "e", "c"]),
+            (&["a", "b", "c"], &["e", "c"], &["e", "a", "b", "c"]),
         ] {
             let merged = merge(list(found), list(patch)).unwrap();
             assert_eq!(merged, list(expected), "{found:?} {patch:?}");
