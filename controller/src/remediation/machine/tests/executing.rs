@@ -1,0 +1,208 @@
+//! Tables for an open attempt, and for what comes of its write.
+
+use super::*;
+
+#[test]
+fn of_two_that_began_at_the_same_moment_the_later_steps_back() {
+    let live = deployment(3);
+    let older = begun(&remediation("a", Action::scale_by(1)), &live);
+    let younger = begun(&remediation("b", Action::restart()), &live);
+    let both = [older.clone(), younger.clone()];
+    assert_eq!(step(&older, facts(Some(&live), &both, 11)), Step::Wait(TURN_POLL));
+    let back = recorded(&younger, step(&younger, facts(Some(&live), &both, 11)));
+    assert_eq!(
+        (back.phase(), last(&back).result),
+        (Phase::Executing, Some(AttemptResult::Conflict))
+    );
+    let waits = step(&back, facts(Some(&live), std::slice::from_ref(&older), 11));
+    assert_eq!(waits, Step::Wait(TURN_POLL));
+    assert_eq!(step(&older, facts(Some(&live), &[back], 11)), Step::Write);
+}
+
+#[test]
+fn an_open_attempt_is_written_while_the_object_is_as_it_was_read() {
+    let live = deployment(3);
+    let r = begun(&remediation("a", Action::scale_by(1)), &live);
+    assert_eq!(step(&r, facts(Some(&live), std::slice::from_ref(&r), 11)), Step::Write);
+}
+
+#[test]
+fn killed_after_the_write_the_values_are_recognised_and_not_written_again() {
+    let r = begun(&remediation("a", Action::scale_by(1)), &deployment(3));
+    let next = recorded(&r, step(&r, facts(Some(&scaled(4)), &[], 12)));
+    assert_eq!(
+        (next.phase(), last(&next).result),
+        (Phase::Verifying, Some(AttemptResult::Written))
+    );
+
+    let restart = begun(&remediation("a", Action::restart()), &deployment(3));
+    let value = last(&restart).intent.restarted_at.clone().unwrap();
+    let mut live = restarted(&value);
+    live.metadata.generation = Some(8);
+    let next = recorded(&restart, step(&restart, facts(Some(&live), &[], 500)));
+    assert_eq!(last(&next).result, Some(AttemptResult::Written), "even after the deadline");
+}
+
+#[test]
+fn a_write_that_was_sent_and_cannot_be_seen_is_unknown_and_not_repeated() {
+    let sent = |r: &Remediation| {
+        let mut status = r.status.clone().unwrap();
+        record::send(&mut status, at(11));
+        Remediation { status: Some(status), ..r.clone() }
+    };
+    let r = begun(&remediation("a", Action::scale_by(1)), &deployment(3));
+    // Written, and undone by somebody else before anybody looked; or never written. Nobody can tell.
+    let moved = scaled(3);
+    let ended = recorded(&sent(&r), step(&sent(&r), facts(Some(&moved), &[], 12)));
+    assert_eq!((ended.phase(), reason_of(&ended)), (Phase::TimedOut, reason::UNKNOWN));
+    // The twins: one that never left is planned anew, one whose object has not moved is sent again.
+    let again = recorded(&r, step(&r, facts(Some(&moved), &[], 12)));
+    assert_eq!(last(&again).result, Some(AttemptResult::Conflict));
+    assert_eq!(step(&sent(&r), facts(Some(&deployment(3)), &[], 12)), Step::Write);
+}
+
+#[test]
+fn an_object_that_moved_otherwise_is_read_and_decided_anew_with_the_same_values() {
+    let r = begun(&remediation("a", Action::scale_by(1)), &deployment(3));
+    let moved = edited(2, |d| {
+        d["metadata"]["generation"] = json!(8);
+        d["metadata"]["resourceVersion"] = json!("80");
+    });
+    let again = recorded(&r, step(&r, facts(Some(&moved), &[], 12)));
+    assert_eq!(
+        (again.phase(), last(&again).result),
+        (Phase::Executing, Some(AttemptResult::Conflict))
+    );
+    let again = recorded(&again, step(&again, facts(Some(&moved), &[], 12)));
+    let attempt = last(&again);
+    assert_eq!((attempt.number, attempt.intent.replicas), (2, Some(4)));
+    assert_eq!(attempt.target.resource_version, "80");
+}
+
+#[test]
+fn a_status_that_moves_costs_no_attempt() {
+    let r = begun(&remediation("a", Action::scale_by(1)), &deployment(3));
+    let conflict = Written::Failed(Failure::Conflict("moved".into()));
+    let r = after(&r, conflict, 11);
+    assert_eq!((r.phase(), last(&r).result), (Phase::Executing, None));
+    let busy = edited(3, |d| {
+        d["metadata"]["resourceVersion"] = json!("71");
+        d["status"]["readyReplicas"] = json!(2);
+    });
+    let r = recorded(&r, step(&r, facts(Some(&busy), &[], 11)));
+    assert_eq!((last(&r).number, last(&r).target.resource_version.as_str()), (1, "71"));
+    assert_eq!(step(&r, facts(Some(&busy), &[], 11)), Step::Write);
+}
+
+#[test]
+fn one_more_never_takes_away_what_somebody_added_meanwhile() {
+    let r = begun(&remediation("a", Action::scale_by(1)), &deployment(3));
+    let further = scaled(6);
+    let r = recorded(&r, step(&r, facts(Some(&further), &[], 11)));
+    assert_eq!(last(&r).result, Some(AttemptResult::Conflict));
+    let r = recorded(&r, step(&r, facts(Some(&further), &[], 11)));
+    assert_eq!(last(&r).intent.replicas, Some(6));
+    let r = recorded(&r, step(&r, facts(Some(&further), &[], 11)));
+    assert_eq!(last(&r).result, Some(AttemptResult::Unchanged));
+}
+
+#[test]
+fn a_webhook_that_could_not_decide_is_asked_again_and_a_guardrail_is_not() {
+    let denial = |rule, retry_after_seconds| Denial {
+        message: "no".into(),
+        causes: vec![Cause { policy: "p".into(), rule, path: String::new(), message: "no".into() }],
+        retry_after_seconds,
+    };
+    let r = begun(&remediation("a", Action::restart()), &deployment(3));
+    for (denial, phase) in [
+        (denial(Rule::Undecided, Some(1)), Phase::Executing),
+        (denial(Rule::Cooldown, Some(1)), Phase::Executing),
+        (denial(Rule::Warrant, Some(1)), Phase::Executing),
+        (denial(Rule::Warrant, None), Phase::Denied),
+        (denial(Rule::Cooldown, Some(87)), Phase::Denied),
+        (denial(Rule::Paths, None), Phase::Denied),
+    ] {
+        let next = after(&r, Written::Failed(Failure::Denied(denial.clone())), 11);
+        assert_eq!(next.phase(), phase, "{denial:?}");
+    }
+}
+
+#[test]
+fn an_attempt_past_its_deadline_is_not_written() {
+    let live = deployment(3);
+    let r = begun(&remediation("a", Action::scale_by(1)), &live);
+    let late = 10 + record::ATTEMPT_LIMIT.as_secs();
+    assert_eq!(step(&r, facts(Some(&live), &[], late - 1)), Step::Write);
+    let expired = recorded(&r, step(&r, facts(Some(&live), &[], late)));
+    assert_eq!(
+        (expired.phase(), last(&expired).result),
+        (Phase::Executing, Some(AttemptResult::Expired))
+    );
+}
+
+#[test]
+fn a_scale_to_what_is_already_there_writes_nothing() {
+    let live = deployment(3);
+    let r = begun(&remediation("a", Action::scale_to(3)), &live);
+    let next = recorded(&r, step(&r, facts(Some(&live), &[], 11)));
+    assert_eq!(
+        (next.phase(), last(&next).result),
+        (Phase::Verifying, Some(AttemptResult::Unchanged))
+    );
+    let mut quiet = r;
+    quiet.spec.verify = false;
+    let ended = recorded(&quiet, step(&quiet, facts(Some(&live), &[], 11)));
+    assert_eq!((ended.phase(), reason_of(&ended)), (Phase::Succeeded, reason::UNCHANGED));
+}
+
+#[test]
+fn what_comes_of_the_write_decides_the_phase() {
+    let denial = Denial {
+        message: "no".into(),
+        causes: vec![Cause {
+            policy: "p".into(),
+            rule: Rule::Replicas,
+            path: String::new(),
+            message: "no".into(),
+        }],
+        retry_after_seconds: None,
+    };
+    let words = || String::from("no");
+    let r = begun(&remediation("a", Action::scale_by(1)), &deployment(3));
+    let table = [
+        (Written::Committed(Box::new(scaled(4))), Phase::Verifying, AttemptResult::Written),
+        (Written::Unchanged(Box::new(deployment(3))), Phase::Verifying, AttemptResult::Unchanged),
+        (Written::Expired, Phase::Executing, AttemptResult::Expired),
+        (Written::Failed(Failure::Denied(denial)), Phase::Denied, AttemptResult::Denied),
+        (Written::Failed(Failure::NotFound(words())), Phase::Failed, AttemptResult::Failed),
+        (
+            Written::Failed(Failure::Forbidden { by_authorizer: true, message: words() }),
+            Phase::Failed,
+            AttemptResult::Failed,
+        ),
+        (
+            Written::Failed(Failure::Rejected { code: 422, message: words() }),
+            Phase::Failed,
+            AttemptResult::Failed,
+        ),
+        (unavailable(), Phase::Executing, AttemptResult::Failed),
+    ];
+    for (outcome, phase, result) in table {
+        let next = after(&r, outcome.clone(), 11);
+        assert_eq!((next.phase(), last(&next).result), (phase, Some(result)), "{outcome:?}");
+        let status = next.status.as_ref().unwrap();
+        assert_eq!(status.outcome.is_some(), phase.is_final(), "{outcome:?}");
+        assert_eq!(status.denial.is_some(), phase == Phase::Denied, "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_dry_run_ends_once_it_was_judged_and_is_never_taken_for_written() {
+    let mut r = remediation("a", Action::scale_by(1));
+    r.spec.dry_run = true;
+    let r = begun(&r, &deployment(3));
+    assert_eq!(after(&r, Written::Passed, 11).phase(), Phase::DryRun);
+    let by_somebody_else = step(&r, facts(Some(&scaled(4)), &[], 11));
+    let next = recorded(&r, by_somebody_else);
+    assert_eq!(last(&next).result, Some(AttemptResult::Conflict));
+}
