@@ -34,6 +34,7 @@ use serde_json::value::RawValue;
 use smartops_common::names::path;
 use smartops_common::remediation::Remediation;
 use smartops_guard::Subject;
+use smartops_guard::policy::Flaw;
 use smartops_process::clock::Clock;
 use smartops_process::metrics;
 use tokio::time::{Instant, timeout_at};
@@ -159,11 +160,19 @@ impl Checker {
         }
         let (old, new) = (old::<Remediation>(request)?, new::<Remediation>(request)?);
         let flaws = status::flaws(&old, &new, &snapshot.config.approval, now);
-        let Some(attempt) = status::to_compare(&old, &new).filter(|_| flaws.is_empty()) else {
+        let (attempt, claimed) = (status::to_compare(&old, &new), status::claimed(&old, &new));
+        if !flaws.is_empty() || (attempt.is_none() && claimed.is_empty()) {
             return Ok(flaws.into());
-        };
+        }
         let target = self.reads.target(namespace(request), &new.spec.target.name, until).await?;
-        Ok(status::compared(attempt, target.as_ref()))
+        let told = target.iter().flat_map(|target| {
+            claimed.iter().flat_map(move |attempt| status::disproved(attempt, target))
+        });
+        let flaws: Vec<Flaw> = told.collect();
+        Ok(match attempt.filter(|_| flaws.is_empty()) {
+            Some(attempt) => status::compared(attempt, target.as_ref()),
+            None => flaws.into(),
+        })
     }
 
     /// Somebody's word on a Remediation.

@@ -91,6 +91,42 @@ pub(super) fn compared(attempt: &Attempt, target: Option<&Target>) -> Checked {
     former.into_iter().flatten().collect::<Vec<Flaw>>().into()
 }
 
+/// The attempts that are said to have been written and were not before. An undo rests on that.
+pub(super) fn claimed<'a>(old: &Remediation, new: &'a Remediation) -> Vec<&'a Attempt> {
+    let is_written = |attempt: &Attempt| attempt.result == Some(AttemptResult::Written);
+    let before = attempts(old);
+    let after = attempts(new).iter().enumerate();
+    let claimed = after.filter(|(place, attempt)| {
+        is_written(attempt) && !before.get(*place).is_some_and(is_written)
+    });
+    claimed.map(|(_, attempt)| attempt).collect()
+}
+
+/// Whether an attempt that is said to have been written was, as far as the target still tells: one that is gone or has
+/// moved on since tells nothing, and can be undone by nobody.
+pub(super) fn disproved(attempt: &Attempt, target: &Target) -> Vec<Flaw> {
+    let Some(written) = attempt.written_generation else {
+        let reason = "is missing; say which generation the write made";
+        return vec![flaw(field(attempt, "writtenGeneration"), reason)];
+    };
+    let live = target.metadata.generation;
+    if target.metadata.uid != attempt.target.uid || written < live {
+        return Vec::new();
+    }
+    if written > live {
+        let reason = format!("is {written} and the target has come to {live}");
+        return vec![flaw(field(attempt, "writtenGeneration"), reason)];
+    }
+    let (intended, replicas) = (attempt.intent.replicas, target.spec.replicas);
+    let flaws = intended.filter(|intended| *intended != replicas).map(|intended| {
+        let reason = format!(
+            "is Written, and generation {live} of the target has {replicas} replicas instead of {intended}"
+        );
+        flaw(field(attempt, "result"), reason)
+    });
+    flaws.into_iter().collect()
+}
+
 /// The target moved between the controller's look and this one.
 fn moved(flaws: Vec<Flaw>) -> Checked {
     Checked { flaws, retry_after: Some(1), ..Checked::default() }

@@ -227,3 +227,40 @@ fn a_proposal_names_the_digest_of_itself_and_waits_no_longer_than_is_configured(
         assert_eq!(told(&new, &new), [] as [&str; 0], "{members}");
     }
 }
+
+#[test]
+fn a_write_that_the_target_does_not_show_is_not_claimed_and_one_that_nobody_can_tell_may_be() {
+    let open = attempt(&json!({}));
+    let written = |generation: Value| {
+        let mut written = attempt(&json!({"result": "Written"}));
+        written["writtenGeneration"] = generation;
+        written
+    };
+    let is = |generation: i64, replicas: i32| {
+        target(&json!({"generation": generation}), &json!({"replicas": replicas}))
+    };
+    let another = target(&json!({"uid": "u-2", "generation": 4}), &json!({}));
+    for (claim, live, part) in [
+        (json!(4), is(4, 5), None),
+        (json!(4), is(4, 3), Some("result")),
+        (json!(4), is(3, 5), Some("writtenGeneration")),
+        (json!(4), is(5, 3), None),
+        (json!(4), another, None),
+        (json!(null), is(4, 5), Some("writtenGeneration")),
+    ] {
+        let (old, new) = (with(std::slice::from_ref(&open)), with(&[written(claim.clone())]));
+        let claimed = claimed(&old, &new);
+        assert_eq!(claimed.len(), 1);
+        let flaws = disproved(claimed[0], &live);
+        let fields: Vec<&str> = flaws.iter().map(|flaw| flaw.field.as_str()).collect();
+        let expected: Vec<String> =
+            part.into_iter().map(|part| format!("status.attempts[0].{part}")).collect();
+        assert_eq!(fields, expected, "{claim} {live:?}");
+    }
+    let settled = with(&[written(json!(4))]);
+    assert_eq!(claimed(&settled, &settled), [] as [&Attempt; 0]);
+    let failed = with(&[attempt(&json!({"result": "Failed"}))]);
+    assert_eq!(claimed(&with(&[open]), &failed), [] as [&Attempt; 0]);
+    // What was taken for failed may turn out to have been written.
+    assert_eq!(claimed(&failed, &settled).len(), 1);
+}
