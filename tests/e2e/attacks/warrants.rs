@@ -238,3 +238,48 @@ fn an_undo_that_would_leave_less_than_there_has_to_be() -> Result<()> {
     ensure!(ground.replicas("web")? == 2);
     Ok(())
 }
+
+#[test]
+fn something_that_a_foreign_mutator_adds_to_an_announced_write() -> Result<()> {
+    let ground = Ground::new("mutator")?;
+    let name = ground.name();
+    let admin = ground.cluster().kubectl("admin");
+    let expression = "Object{spec: Object.spec{template: Object.spec.template{metadata: \
+        Object.spec.template.metadata{annotations: \
+        Object.spec.template.metadata.annotations{injected: 'yes'}}}}}";
+    let rule = json!({"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"],
+        "resources": ["deployments"]});
+    let labels = json!({"kubernetes.io/metadata.name": name});
+    let group = "admissionregistration.k8s.io/v1";
+    admin.apply_all(&[
+        json!({"apiVersion": group, "kind": "MutatingAdmissionPolicy", "metadata": {"name": name}, "spec": {
+            "matchConstraints": {"resourceRules": [rule]}, "failurePolicy": "Fail",
+            "reinvocationPolicy": "Never",
+            "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}],
+        }}),
+        json!({"apiVersion": group, "kind": "MutatingAdmissionPolicyBinding", "metadata": {"name": name}, "spec": {
+            "policyName": name, "matchResources": {"namespaceSelector": {"matchLabels": labels}},
+        }}),
+    ])?;
+    let annotation = json!({"metadata": {"annotations": {"note": "seen"}}}).to_string();
+    eventually(SECONDS, "the foreign mutator is at work", || {
+        let patch = ["patch", WEB, "--dry-run=server", "-o", "json", "-p", &annotation];
+        let outcome = ground.kubectl("developer", &patch)?;
+        let text = outcome.text();
+        Ok(Seen::when(text.contains("injected"), text))
+    })?;
+    let body = json!({"spec": {"template": {"metadata": {"annotations": {"team": "shop"}}}}});
+    let patch = json!({"format": "strategic", "body": body.to_string()});
+    let spec = json!({"action": {"type": "patch", "scale": null, "patch": patch}});
+    let intent = json!({"type": "patch", "patch": patch});
+    ground.at_work("more", &spec, &intent, &json!({}))?;
+    let write = || ground.kubectl(CONTROLLER, &["patch", WEB, "-p", &body.to_string()]);
+    ground.unwarranted(&write()?, "injected")?;
+    for kind in ["mutatingadmissionpolicybinding", "mutatingadmissionpolicy"] {
+        ground.allowed("admin", &["delete", kind, name])?;
+    }
+    eventually(SECONDS, "without it the announced write passes", || {
+        let outcome = write()?;
+        Ok(Seen::when(outcome.succeeded, outcome.text()))
+    })
+}
