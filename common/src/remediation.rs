@@ -39,7 +39,17 @@ use crate::signal::SignalKind;
     printcolumn(name = "Action", type_ = "string", json_path = ".spec.action.type"),
     printcolumn(name = "Cause", type_ = "string", json_path = ".spec.cause"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.outcome.reason"),
-    printcolumn(name = "Waits-for", type_ = "string", json_path = ".status.proposal.hash"),
+    printcolumn(
+        name = "Approval",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Approved\")].reason"
+    ),
+    printcolumn(
+        name = "Intent-hash",
+        type_ = "string",
+        json_path = ".status.proposal.hash",
+        priority = 1
+    ),
     printcolumn(name = "Dry-run", type_ = "boolean", json_path = ".spec.dryRun", priority = 1),
     printcolumn(
         name = "Requested-by",
