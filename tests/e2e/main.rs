@@ -12,6 +12,7 @@ mod exceptions;
 mod ledger;
 mod memory;
 mod outage;
+mod outage_table;
 mod policies;
 mod registrations;
 mod routes;
