@@ -80,6 +80,16 @@ impl Backstop {
         let others = others.iter().filter(|rule| !judged.contains(rule));
         missing
             .extend(others.map(|rule| format!("{rule}: the rule is judged by the webhook alone")));
+        let selects_namespaces =
+            spec.match_.namespaces.as_ref().is_some_and(|namespaces| namespaces.selector.is_some());
+        for (selects, what) in [
+            (spec.match_.objects.is_some(), "match.objects"),
+            (selects_namespaces, "match.namespaces.selector"),
+        ] {
+            if selects {
+                missing.push(format!("{what}: that labels take anything out of the policy"));
+            }
+        }
         let mut parts = part::parts(spec, policy, &mut missing);
         parts.retain(|part| part.has_something(replicas.as_ref(), rules.images.as_ref()));
         if !spec.match_.conditions.is_empty() {
@@ -122,6 +132,19 @@ impl Backstop {
         self.spec.mode == Mode::Enforce && self.policy.means_people()
     }
 
+    /// Whether there is something to write under this configuration, with these exceptions.
+    pub fn is_written(
+        &self,
+        config: &SmartOpsConfigSpec,
+        exceptions: &[Arc<Exception>],
+        now: Timestamp,
+    ) -> bool {
+        !self.parts.is_empty()
+            && !self.is_blind()
+            && self.lifting(exceptions, now).len() <= MOST_EXCEPTIONS
+            && crate::registration::who::is_sayable(config).is_ok()
+    }
+
     /// What to write under this configuration, with these exceptions; `None` where nothing of the policy can be.
     pub fn write(
         &self,
@@ -129,11 +152,10 @@ impl Backstop {
         exceptions: &[Arc<Exception>],
         now: Timestamp,
     ) -> Option<Written> {
-        let lifting = self.lifting(exceptions, now);
-        if self.parts.is_empty() || lifting.len() > MOST_EXCEPTIONS || self.is_blind() {
+        if !self.is_written(config, exceptions, now) {
             return None;
         }
-        written::write(self, config, &lifting).ok()
+        written::write(self, config, &self.lifting(exceptions, now)).ok()
     }
 
     /// What of the policy is not written, each with its reason.

@@ -4,6 +4,7 @@
 mod admission;
 mod approvals;
 mod attacks;
+mod backstop;
 mod bypass;
 mod cluster;
 mod crash;

@@ -103,12 +103,12 @@ impl Program {
         let reach = args.webhook_url.clone().map(Reach::Url);
         let inputs =
             Inputs { board: Arc::clone(&board), authority, leading: leading.clone(), reach };
-        self.registrations(inputs);
-        self.backstops(&board, leading.clone());
+        let alarm = self.alarm();
+        self.registrations(inputs, alarm.clone());
+        self.backstops(&board, leading.clone(), alarm.clone());
         self.statuses(&board, &histories, leading);
 
         let live = Live::new(self.client.clone(), self.webhook_metrics.clone());
-        let alarm = self.alarm();
         let metrics = self.webhook_metrics.clone();
         let reads = Reads::new(live.clone(), self.client.clone());
         let checker =
@@ -178,17 +178,16 @@ impl Program {
     }
 
     /// The registrations by which the API server asks.
-    fn registrations(&mut self, inputs: Inputs) {
-        let (client, metrics) = (self.client.clone(), self.webhook_metrics.clone());
-        let registrar = Registrar::new(client, inputs, &self.readiness, metrics);
+    fn registrations(&mut self, inputs: Inputs, alarm: Alarm) {
+        let registrar = Registrar::new(self.client.clone(), inputs, &self.readiness, alarm);
         let (watches, shutdown) = (self.watch_metrics.clone(), self.shutdown.clone());
         self.tasks.spawn("registrations", registrar.run(watches, shutdown));
     }
 
     /// What the API server judges by itself.
-    fn backstops(&mut self, board: &Arc<Board>, leading: watch::Receiver<bool>) {
-        let (client, metrics) = (self.client.clone(), self.webhook_metrics.clone());
-        let keeper = vap::Keeper::new(client, Arc::clone(board), leading, metrics, &self.shutdown);
+    fn backstops(&mut self, board: &Arc<Board>, leading: watch::Receiver<bool>, alarm: Alarm) {
+        let client = self.client.clone();
+        let keeper = vap::Keeper::new(client, Arc::clone(board), leading, alarm, &self.shutdown);
         let (watches, shutdown) = (self.watch_metrics.clone(), self.shutdown.clone());
         self.tasks.spawn("backstops", keeper.run(watches, shutdown));
     }

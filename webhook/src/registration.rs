@@ -32,6 +32,7 @@ use self::seen::Seen;
 use self::standing::{Key, Kind, Standing};
 use crate::metrics::WebhookMetrics;
 use crate::snapshot::{Board, Snapshot};
+use crate::told::{Alarm, Notice};
 
 /// How long one write may take.
 const CALL: Duration = Duration::from_secs(5);
@@ -58,6 +59,7 @@ pub struct Registrar {
     trusted: Handle,
     watched: [Handle; 2],
     seen: Arc<Seen>,
+    alarm: Alarm,
     metrics: WebhookMetrics,
 }
 
@@ -88,12 +90,8 @@ enum Unfinished {
 
 impl Registrar {
     /// Writes through this client.
-    pub fn new(
-        client: Client,
-        inputs: Inputs,
-        readiness: &Readiness,
-        metrics: WebhookMetrics,
-    ) -> Self {
+    pub fn new(client: Client, inputs: Inputs, readiness: &Readiness, alarm: Alarm) -> Self {
+        let metrics = alarm.metrics.clone();
         Self {
             client,
             inputs,
@@ -103,6 +101,7 @@ impl Registrar {
                 readiness.handle("mutating-registrations"),
             ],
             seen: Arc::default(),
+            alarm,
             metrics,
         }
     }
@@ -238,8 +237,11 @@ impl Registrar {
         }
         let why = if is_drift { "drift" } else { "change" };
         for standing in &due {
-            self.tell(standing, why);
+            let writers = self.tell(standing, why);
             self.write(standing).await?;
+            if is_drift {
+                self.note(standing, &writers);
+            }
         }
         memory.wanted = Some(wanted);
         Ok(None)
@@ -273,20 +275,35 @@ impl Registrar {
         }
     }
 
-    fn tell(&self, standing: &Standing, why: &'static str) {
+    /// Tells that one is written, and why. Who wrote what stood there.
+    fn tell(&self, standing: &Standing, why: &'static str) -> String {
         let (kind, name) = standing.key();
         self.metrics.registration_writes.with_label_values(&[name.as_str(), why]).inc();
         if why == "drift" {
             let stands = self.seen.all().get(&(kind, name.clone())).map(Standing::last_writers);
+            let writers = stands.map_or_else(|| "it was deleted".to_owned(), |w| w.join(", "));
             tracing::warn!(
                 registration = name,
                 ?kind,
-                writers = stands.map_or_else(|| "it was deleted".to_owned(), |w| w.join(", ")),
+                writers,
                 "a registration was changed by somebody else: repaired"
             );
-        } else {
-            tracing::info!(registration = name, ?kind, "registration written");
+            return writers;
         }
+        tracing::info!(registration = name, ?kind, "registration written");
+        String::new()
+    }
+
+    /// Leaves an Event on one that was repaired.
+    fn note(&self, standing: &Standing, writers: &str) {
+        let key = standing.key();
+        let stands = self.seen.all().get(&key).and_then(|stands| stands.metadata().uid.clone());
+        let note = format!("changed by somebody else ({writers}) and repaired");
+        let (kind, name) = (key.0.as_str(), key.1.as_str());
+        let uid = &stands.unwrap_or_default();
+        let (reason, prefix) = ("Repaired", "smartops-repaired-");
+        let notice = Notice { reason, prefix, kind, name, uid, note: &note };
+        self.alarm.tell_of("admissionregistration.k8s.io/v1", notice);
     }
 
     /// Applies one registration; where others' entries or conditions remain in it, replaces it as a whole.

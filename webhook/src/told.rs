@@ -69,7 +69,16 @@ pub fn alarm(metrics: &WebhookMetrics) -> (Alarm, Events) {
 impl Alarm {
     /// Has an Event written; one that finds the queue full is only counted.
     pub(crate) fn tell(&self, request: &Request<'_>, notice: Notice<'_>) {
-        if self.queue.try_send(event(request, notice, Clock.now())).is_err() {
+        self.queue(event(request, notice, Clock.now()));
+    }
+
+    /// Has an Event written on an object of no namespace, which nobody asks about just now.
+    pub(crate) fn tell_of(&self, api_version: &str, notice: Notice<'_>) {
+        self.queue(event_on(api_version.to_owned(), None, notice, Clock.now()));
+    }
+
+    fn queue(&self, event: Event) {
+        if self.queue.try_send(event).is_err() {
             self.metrics.dropped_events.inc();
         }
     }
@@ -124,11 +133,20 @@ pub(crate) fn resource(request: &Request<'_>) -> String {
 fn event(request: &Request<'_>, notice: Notice<'_>, now: Timestamp) -> Event {
     let resource = &request.resource;
     let namespace = request.namespace.as_deref().filter(|namespace| !namespace.is_empty());
-    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let api_version = match resource.group.as_ref() {
         "" => resource.version.to_string(),
         group => format!("{group}/{}", resource.version),
     };
+    event_on(api_version, namespace, notice, now)
+}
+
+fn event_on(
+    api_version: String,
+    namespace: Option<&str>,
+    notice: Notice<'_>,
+    now: Timestamp,
+) -> Event {
+    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     Event {
         metadata: ObjectMeta {
             namespace: Some(namespace.unwrap_or(CLUSTER).to_owned()),

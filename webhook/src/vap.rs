@@ -35,6 +35,7 @@ use self::standing::{Kind, Object, Seen};
 use crate::metrics::WebhookMetrics;
 use crate::registration::Repairs;
 use crate::snapshot::{Board, Snapshot};
+use crate::told::{Alarm, Notice};
 
 /// How long one write may take.
 const CALL: Duration = Duration::from_secs(5);
@@ -50,6 +51,7 @@ pub struct Keeper {
     leading: watch::Receiver<bool>,
     watched: [Handle; 2],
     seen: Arc<Seen>,
+    alarm: Alarm,
     metrics: WebhookMetrics,
 }
 
@@ -84,13 +86,14 @@ impl Keeper {
         client: Client,
         board: Arc<Board>,
         leading: watch::Receiver<bool>,
-        metrics: WebhookMetrics,
+        alarm: Alarm,
         shutdown: &Shutdown,
     ) -> Self {
         // Of its own, so that readiness does not hang on it.
         let listed = Readiness::new(shutdown.clone());
         let watched = ["admission-policies", "admission-bindings"].map(|name| listed.handle(name));
-        Self { client, board, leading, watched, seen: Arc::default(), metrics }
+        let metrics = alarm.metrics.clone();
+        Self { client, board, leading, watched, seen: Arc::default(), alarm, metrics }
     }
 
     /// Runs until the stop.
@@ -186,8 +189,11 @@ impl Keeper {
         }
         let why = if is_drift { "drift" } else { "change" };
         for object in due {
-            self.tell(object, why);
+            let writers = self.tell(object, why);
             self.write(object).await?;
+            if is_drift {
+                self.note(object, &writers);
+            }
         }
         for object in extra {
             self.tell(object, if is_drift { "extra" } else { "change" });
@@ -232,7 +238,8 @@ impl Keeper {
         wanted
     }
 
-    fn tell(&self, object: &Object, why: &'static str) {
+    /// Tells that one is written or removed, and why. Who wrote what stood there.
+    fn tell(&self, object: &Object, why: &'static str) -> String {
         let (kind, name) = object.key();
         self.metrics.backstop_writes.with_label_values(&[kind.as_str(), why]).inc();
         if why == "change" {
@@ -241,15 +248,29 @@ impl Keeper {
                 kind = kind.as_str(),
                 "what the API server judges by itself changes"
             );
-            return;
+            return String::new();
         }
         let stands = self.seen.all().get(&(kind, name.clone())).map(Object::last_writers);
+        let writers = stands.map_or_else(|| "it was deleted".to_owned(), |w| w.join(", "));
         tracing::warn!(
             name,
             kind = kind.as_str(),
-            writers = stands.map_or_else(|| "it was deleted".to_owned(), |w| w.join(", ")),
+            writers,
             "what the API server judges by itself was changed by somebody else: repaired"
         );
+        writers
+    }
+
+    /// Leaves an Event on one that was repaired.
+    fn note(&self, object: &Object, writers: &str) {
+        let key = object.key();
+        let stands = self.seen.all().get(&key).and_then(|stands| stands.metadata().uid.clone());
+        let note = format!("changed by somebody else ({writers}) and repaired");
+        let (kind, name) = (key.0.as_str(), key.1.as_str());
+        let uid = &stands.unwrap_or_default();
+        let (reason, prefix) = ("Repaired", "smartops-repaired-");
+        let notice = Notice { reason, prefix, kind, name, uid, note: &note };
+        self.alarm.tell_of(standing::API_VERSION, notice);
     }
 
     /// Applies one; where something of others' remains in it, replaces it as a whole.

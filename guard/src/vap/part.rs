@@ -123,6 +123,9 @@ fn part(
         Way::Kind
     } else {
         match kind {
+            Kind::ReplicaSet if spec.rules.replicas.is_none() && spec.rules.images.is_none() => {
+                return None;
+            }
             Kind::ReplicaSet => {
                 missing.push(
                     "apps/replicasets that a Deployment would adopt by their labels: only owned ones are known here"

@@ -19,6 +19,8 @@ pub(super) fn variables(policy: &str) -> Vec<(&'static str, String)> {
     let further_at = FURTHER_AT.cel(&[&source, &part("c", 1)]);
     let further = FURTHER.cel(&[&source]);
     let rest = "variables.rest";
+    // In order, without the library that sorts, which not every API server has.
+    let rank = format!("{rest}.filter(d, d < c).size()");
     let places: Vec<String> = (0..FURTHER_CAUSES).map(|place| place.to_string()).collect();
     vec![
         // The rules in the order in which the judgement leads with them, and then paths, sort as texts do.
@@ -28,7 +30,7 @@ pub(super) fn variables(policy: &str) -> Vec<(&'static str, String)> {
         (
             "further",
             format!(
-                "[{}].filter(i, i < {rest}.size()).map(i, {rest}[i]).map(c, '; ' + ({} == '' ? {further} : {further_at})).join('')",
+                "[{}].filter(i, {rest}.exists(c, {rank} == i)).map(i, {rest}.filter(c, {rank} == i)[0]).map(c, '; ' + ({} == '' ? {further} : {further_at})).join('')",
                 places.join(", "),
                 part("c", 1),
             ),

@@ -19,6 +19,16 @@ pub(super) enum Kind {
     Mutating,
 }
 
+impl Kind {
+    /// The kind's name.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Validating => "ValidatingWebhookConfiguration",
+            Self::Mutating => "MutatingWebhookConfiguration",
+        }
+    }
+}
+
 /// A registration by kind and name.
 pub(super) type Key = (Kind, String);
 

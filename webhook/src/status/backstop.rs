@@ -64,7 +64,7 @@ pub(super) fn tell(reports: &mut [Report], board: &Board, now: Timestamp) {
     for report in reports.iter_mut().filter(|report| report.kind == Kind::Policy) {
         let backstop = by_policy.get(report.name.as_str()).filter(|b| b.binds_people());
         report.backstop = backstop.map(|backstop| Backstopped {
-            is_written: backstop.write(&snapshot.config, &exceptions, now).is_some(),
+            is_written: backstop.is_written(&snapshot.config, &exceptions, now),
             missing: backstop.missing(&snapshot.config, &exceptions, now),
         });
     }

@@ -14,6 +14,8 @@ use smartops_common::names;
 use smartops_process::watch::Event;
 use tokio::sync::Notify;
 
+/// In which API they are.
+pub(super) const API_VERSION: &str = "admissionregistration.k8s.io/v1";
 /// What every name of ours begins with.
 const PREFIX: &str = "smartops-";
 
