@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const SHORTEST_DECISION: usize = 120;
 
 /// What is wrong with the rows of a table, given the names of all tests.
-fn mistakes(table: &str, tests: &HashSet<String>) -> Vec<String> {
+pub(crate) fn mistakes(table: &str, tests: &HashSet<String>) -> Vec<String> {
     let mut mistakes = Vec::new();
     let mut seen = HashSet::new();
     for line in table.lines().filter(|line| line.starts_with("| ")) {
@@ -35,6 +35,17 @@ fn mistakes(table: &str, tests: &HashSet<String>) -> Vec<String> {
         }
     }
     mistakes
+}
+
+/// The functions that follow a test attribute, in every Rust file of the repository.
+pub(crate) fn tests() -> HashSet<String> {
+    let mut tests = HashSet::new();
+    tests_below(&root(), &mut tests);
+    tests
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// The functions that follow a test attribute, in every Rust file below a folder.
@@ -65,11 +76,8 @@ fn tests_below(folder: &Path, names: &mut HashSet<String>) {
 
 #[test]
 fn every_trap_is_answered_by_a_test_that_exists_or_by_a_reason() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let table = std::fs::read_to_string(root.join("docs/traps.md")).unwrap();
-    let mut tests = HashSet::new();
-    tests_below(&root, &mut tests);
-    let mistakes = mistakes(&table, &tests);
+    let table = std::fs::read_to_string(root().join("docs/traps.md")).unwrap();
+    let mistakes = mistakes(&table, &tests());
     assert!(mistakes.is_empty(), "docs/traps.md: {mistakes:#?}");
 }
 

@@ -162,3 +162,11 @@ fn the_owner_of_a_namespace_becomes_its_accounts_and_no_others() -> Result<()> {
     ensure!(!outcome.text().contains("cannot impersonate"), "{}", outcome.text());
     Ok(())
 }
+
+#[test]
+fn a_cluster_admin_who_goes_beyond_a_limit() -> Result<()> {
+    let ground = Ground::new("admins")?;
+    ground.denied("admin", &["scale", "deployment/web", "--replicas=11"], &["rule replicas"])?;
+    ground.allowed("admin", &["scale", "deployment/web", "--replicas=10"])?;
+    Ok(())
+}

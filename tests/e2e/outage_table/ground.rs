@@ -72,6 +72,16 @@ impl State {
             Self::WrongCertificate => "wrong-certificate",
         }
     }
+
+    /// What the API server says where a write fails because of it.
+    pub(super) const fn failure(self) -> &'static str {
+        match self {
+            Self::Up => "SmartOps denies",
+            Self::Killed => "connection refused",
+            Self::Frozen => "deadline exceeded",
+            Self::WrongCertificate => "failed to verify certificate",
+        }
+    }
 }
 
 impl Actor {
