@@ -40,6 +40,11 @@ fn policy(namespace: &str, rules: &Value) -> Value {
         json!({"group": "batch", "resource": "jobs"}),
         json!({"group": "batch", "resource": "cronjobs"}),
     ];
+    if rules["replicas"].is_object() {
+        kinds.push(json!({
+            "group": "example.com", "resource": "carts", "version": "v1", "replicasPath": "spec.pool.size",
+        }));
+    }
     if rules["images"].is_object() {
         kinds.push(json!({"group": "", "resource": "pods"}));
     }
@@ -90,6 +95,9 @@ fn the_api_server_refuses_what_the_webhook_refuses_in_the_same_words_and_allows_
 -> Result<()> {
     let cluster = own("backstop")?;
     let namespace = Namespace::create(&cluster, "backstop")?;
+    apply(&cluster, "admin", &table::custom_kind())?;
+    let wait = ["wait", "--for=condition=Established", "crd/carts.example.com", "--timeout=20s"];
+    cluster.kubectl("admin").run(&wait)?.ok()?;
     for object in table::stage(&namespace.name) {
         apply(&cluster, "developer", &object)?;
     }

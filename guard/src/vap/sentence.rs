@@ -73,7 +73,7 @@ fn hint(backstop: &Backstop, config: &SmartOpsConfigSpec) -> String {
         return String::new();
     }
     let keys = ["metadata", "annotations", names::BREAK_GLASS];
-    let length = format!("string({}.trim().size())", cel::at("object", &keys));
+    let length = format!("string({}.trim().size())", cel::at("variables.after", &keys));
     let mut cases = vec![(format!("!({})", is_member(groups)), "''".to_owned())];
     if backstop.parts.iter().any(super::part::Part::is_scale) {
         let text = "; you may break the glass, and not of a Scale while the API server judges by itself: write the \
@@ -81,6 +81,9 @@ fn hint(backstop: &Backstop, config: &SmartOpsConfigSpec) -> String {
         let is_scale = "has(request.subResource) && request.subResource == 'scale'";
         cases.push((is_scale.to_owned(), cel::literal(text)));
     }
-    cases.push((cel::is_there("object", &keys), format!("'; ' + {}", HINT_SHORT.cel(&[&length]))));
+    cases.push((
+        cel::is_there("variables.after", &keys),
+        format!("'; ' + {}", HINT_SHORT.cel(&[&length])),
+    ));
     format!(" + {}", cel::choose(&cases, &format!("'; ' + {}", HINT.cel(&[]))))
 }

@@ -74,6 +74,32 @@ fn replica_set(namespace: &str, name: &str, replicas: u32) -> Value {
     object("apps/v1", "ReplicaSet", namespace, name, &spec)
 }
 
+/// A custom resource that keeps its number somewhere of its own.
+pub(super) fn custom_kind() -> Value {
+    let number = json!({"type": "object", "properties": {"size": {"type": "integer"}}});
+    let spec = json!({"type": "object", "properties": {"pool": number}});
+    let status = json!({"type": "object", "properties": {"size": {"type": "integer"}}});
+    let schema = json!({"type": "object", "properties": {"spec": spec, "status": status}});
+    let paths =
+        json!({"specReplicasPath": ".spec.pool.size", "statusReplicasPath": ".status.size"});
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "carts.example.com"},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced",
+            "names": {"kind": "Cart", "plural": "carts"},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true,
+                "subresources": {"status": {}, "scale": paths}, "schema": {"openAPIV3Schema": schema},
+            }],
+        },
+    })
+}
+
+fn cart(namespace: &str, name: &str, size: u32) -> Value {
+    object("example.com/v1", "Cart", namespace, name, &json!({"pool": {"size": size}}))
+}
+
 const OWN: &str = "registry.smartops.dev/tool:1";
 
 /// What the writes start from. `wide` and `narrow` stand outside the range already.
@@ -85,6 +111,7 @@ pub(super) fn stage(namespace: &str) -> Vec<Value> {
         replica_set(namespace, "set", 3),
         cron_job(namespace, "nightly", 3, OWN),
         autoscaler(namespace, "scaler", 2, 8),
+        cart(namespace, "cart", 3),
     ]
 }
 
@@ -142,6 +169,18 @@ pub(super) fn replicas(namespace: &str) -> Vec<Try> {
         tries.push(created(&format!("a job of {replicas}"), &job));
         let cron_job = cron_job(namespace, "cron", replicas, OWN);
         tries.push(created(&format!("a cron job of {replicas}"), &cron_job));
+    }
+    for size in [2, 10, 11] {
+        tries.push(created(&format!("a new cart of {size}"), &cart(namespace, "new", size)));
+    }
+    tries.push(created(
+        "a cart of none",
+        &object("example.com/v1", "Cart", namespace, "new", &json!({})),
+    ));
+    for size in [1, 6, 7, 11] {
+        let bigger = json!([{"op": "replace", "path": "/spec/pool/size", "value": size}]);
+        tries.push(patched(&format!("cart itself to {size}"), "cart/cart", &bigger));
+        tries.push(scaled("cart/cart", size));
     }
     let parallel = |n: u32| json!({"spec": {"jobTemplate": {"spec": {"parallelism": n}}}});
     for n in [6, 7, 11] {
