@@ -281,7 +281,10 @@ fn the_controllers_own_token_is_judged_like_a_strangers() -> Result<()> {
     let file = ns.file(&with(&manifest, IMAGE, json!("web:9")))?;
     let put = ns.kubectl("controller", &["replace", "-f", &file])?;
     assert!(!put.succeeded && put.text().contains("cannot update"), "{}", put.text());
-    ns.allowed("controller", &["scale", WEB, "--replicas=4"])?;
+    // Nor is what any other automation may do, unless a Remediation announced it.
+    let four = ["scale", WEB, "--replicas=4"];
+    ns.denied("controller", &four, &["smartops-controller", "rule warrant"])?;
+    ns.allowed("agent", &four)?;
     Ok(())
 }
 
