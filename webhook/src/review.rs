@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;
 use smartops_change::{Change, Operation, Request, Resource};
-use smartops_common::config::SmartOpsConfigSpec;
+use smartops_common::config::{Outage, SmartOpsConfigSpec};
 use smartops_guard::history::Record;
 use smartops_guard::{
     Amendment, BreakGlass, Facts, Judgement, Needs, Outcome, Subject, Watched, amend, judge,
@@ -79,6 +79,8 @@ struct Reviewed {
     outcomes: Vec<Outcome>,
     automation: bool,
     broken: Option<Box<BreakGlass>>,
+    /// Why nothing could be judged.
+    undecided: Option<String>,
 }
 
 /// What one pass of the judgement came to.
@@ -105,9 +107,13 @@ impl Reviewer {
         let _flight = Flight::begin(&self.metrics);
         let reviewed = match &envelope.request {
             Err(problem) => Reviewed::undecided(problem),
-            Ok(request) => timeout_at(asked.deadline, self.decide(&envelope.uid, request, asked))
-                .await
-                .unwrap_or_else(|_| Reviewed::undecided("its time was over")),
+            Ok(request) => {
+                let decided =
+                    timeout_at(asked.deadline, self.decide(&envelope.uid, request, asked));
+                let reviewed =
+                    decided.await.unwrap_or_else(|_| Reviewed::undecided("its time was over"));
+                self.unless_open(&envelope.uid, request, asked, reviewed)
+            }
         };
         let decision = Decision {
             envelope,
@@ -129,6 +135,26 @@ impl Reviewer {
             self.metrics.dropped_decisions.inc();
         }
         reviewed.answer
+    }
+
+    /// What could not be judged is denied; but people's writes fare then as in any outage.
+    fn unless_open(
+        &self,
+        uid: &str,
+        request: &envelope::Request<'_>,
+        asked: Asked,
+        reviewed: Reviewed,
+    ) -> Reviewed {
+        let (Some(why), Some(snapshot)) = (&reviewed.undecided, self.board.snapshot()) else {
+            return reviewed;
+        };
+        let config = &snapshot.config;
+        if config.people.outage == Outage::Fail || asked.subject(config, request).is_automation() {
+            return reviewed;
+        }
+        let outage = config.people.outage.as_str();
+        tracing::warn!(uid, why, outage, "a write that could not be judged passes");
+        Reviewed { answer: Answer::unjudged(why), ..Reviewed::default() }
     }
 
     async fn decide(&self, uid: &str, request: &envelope::Request<'_>, asked: Asked) -> Reviewed {
@@ -221,7 +247,8 @@ impl Reviewer {
                 Judgement::Final(mut verdict) => {
                     let outcomes = std::mem::take(&mut verdict.outcomes);
                     let broken = verdict.break_glass.take();
-                    Ok(Reviewed { answer: verdict.into(), outcomes, automation: false, broken })
+                    let answer = verdict.into();
+                    Ok(Reviewed { answer, outcomes, broken, ..Reviewed::default() })
                 }
                 Judgement::Needs(needs) => Err(needs),
             },
@@ -253,7 +280,8 @@ impl Reviewer {
 
 impl Reviewed {
     fn undecided(why: &str) -> Self {
-        Self { answer: Answer::undecided(why), ..Self::default() }
+        let undecided = Some(why.to_owned());
+        Self { answer: Answer::undecided(why), undecided, ..Self::default() }
     }
 }
 

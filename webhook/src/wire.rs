@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use smartops_certs::bundle::{Bundle, Names};
 use smartops_certs::issue;
 use smartops_certs::resolver::Resolver;
-use smartops_common::config::{SmartOpsConfig, SmartOpsConfigSpec};
+use smartops_common::config::{Outage, People, SmartOpsConfig, SmartOpsConfigSpec};
 use smartops_common::names::path;
 use smartops_guard::policy;
 use smartops_process::BoxError;
@@ -366,6 +366,39 @@ async fn an_odd_review_gets_a_well_formed_denial_on_every_path() {
             assert_eq!(response["status"]["code"], 403);
             assert_eq!(response["status"]["details"]["causes"][0]["reason"], "undecided");
         }
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_judged_fares_for_people_as_the_outage_mode_says_and_is_denied_to_automation()
+ {
+    for (outage, passes) in
+        [(Outage::Fail, false), (Outage::Backstop, true), (Outage::Ignore, true)]
+    {
+        let server = start(move |metrics| {
+            let board = full_board(metrics);
+            let people = People { outage };
+            let config = SmartOpsConfigSpec { people, ..SmartOpsConfigSpec::default() };
+            board.config(Event::Apply(SmartOpsConfig::new("default", config)));
+            board
+        })
+        .await;
+        let mut odd = review("alice", 3, 5);
+        odd["request"]["operation"] = json!("OBLITERATE");
+        for path in [path::VALIDATE_PEOPLE, path::MUTATE_PEOPLE] {
+            let response = server.review(path, &odd).await;
+            assert_eq!(response["allowed"], passes, "{outage:?} {path} {response}");
+            assert_eq!(response.get("warnings").is_some(), passes, "{outage:?} {response}");
+        }
+        let denied = server.review(path::VALIDATE_AUTOMATION, &odd).await;
+        assert_eq!(denied["allowed"], false, "{outage:?} {denied}");
+        odd["request"]["userInfo"]["username"] =
+            json!("system:serviceaccount:smartops-system:smartops-orchestrator");
+        let denied = server.review(path::VALIDATE_PEOPLE, &odd).await;
+        assert_eq!(denied["allowed"], false, "{outage:?} {denied}");
+        // What can be judged is judged all the same.
+        let denied = server.review(path::VALIDATE_PEOPLE, &review("alice", 3, 50)).await;
+        assert_eq!(denied["allowed"], false, "{outage:?} {denied}");
     }
 }
 

@@ -10,6 +10,9 @@ use serde::{Serialize, Serializer};
 use smartops_common::denial::Denial;
 use smartops_guard::{Decision, Verdict};
 
+/// Longest warning, in characters.
+const LONGEST_WARNING: usize = 120;
+
 /// What is answered, before it is put into its envelope.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Answer {
@@ -32,6 +35,16 @@ impl Answer {
     /// The review could not be decided, and that is a denial.
     pub fn undecided(why: &str) -> Self {
         Verdict::undecided(why).into()
+    }
+
+    /// The review could not be decided, and the configuration lets such writes pass: whoever asked is told.
+    pub fn unjudged(why: &str) -> Self {
+        let warning = format!("SmartOps could not judge this write and let it pass: {why}");
+        Self {
+            warnings: vec![warning.chars().take(LONGEST_WARNING).collect()],
+            audit: [("undecided".to_owned(), why.to_owned())].into(),
+            ..Self::default()
+        }
     }
 
     /// The AdmissionReview that carries this answer, as JSON.

@@ -17,8 +17,8 @@ use smartops_guard::exception::Exception;
 use smartops_guard::history::{NamespaceRecord, Recent, Record, Rolled};
 use smartops_guard::policy::Index;
 use smartops_guard::{
-    Amendment, Approvals, Decision, Facts, Judgement, Needs, Outcome, PatchOp, Related, Revisions, Subject,
-    Verdict, Warrants, Watched, Whole, amend, judge,
+    Amendment, Approvals, Decision, Facts, Judgement, Needs, Outcome, PatchOp, Related, Revisions,
+    Subject, Verdict, Warrants, Watched, Whole, amend, judge,
 };
 
 use super::documents::Document;
@@ -193,7 +193,8 @@ impl Judge {
                     if needs.warrants {
                         facts.warrants = Warrants::Known(&self.remediations);
                         if self.remediations.is_empty() {
-                            unknown.push("the Remediation that announces it (--policies)".to_owned());
+                            unknown
+                                .push("the Remediation that announces it (--policies)".to_owned());
                         }
                     }
                     if needs.approvals {
