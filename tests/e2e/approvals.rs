@@ -104,7 +104,7 @@ fn what_a_second_person_approves_is_written_once_and_everybody_can_read_who_it_w
     assert_eq!(asked["intent"], json!({"type": "scale", "replicas": 5}));
     assert!(message.contains("from 3 to 5") && message.contains("kubectl create -f"), "{message}");
     assert_eq!((ns.replicas("web")?, ns.committed_writes("web")?), (3, 0));
-    let columns = ns.allowed("approver", &["get", "remediations"])?;
+    let columns = ns.allowed("approver", &["get", "remediations", "-o", "wide"])?;
     let hash = asked["intentHash"].as_str().context("no hash")?;
     assert!(columns.contains("AwaitingApproval") && columns.contains(hash), "{columns}");
 

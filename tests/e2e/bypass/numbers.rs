@@ -124,9 +124,15 @@ fn fifty_replicas_after_the_object_was_deleted() -> Result<()> {
 #[test]
 fn fifty_replicas_after_a_dry_run_that_was_fine() -> Result<()> {
     let ground = Ground::with_web("dry")?;
+    let fine = ["scale", WEB, "--replicas=5", "--dry-run=server"];
     for actor in EVERYBODY {
         ground.observed("web")?;
-        ground.allowed(actor, &["scale", WEB, "--replicas=5", "--dry-run=server"])?;
+        // The controller tries out nothing that it has not announced.
+        if actor == "controller" {
+            ground.denied(actor, &fine, &["rule warrant"])?;
+        } else {
+            ground.allowed(actor, &fine)?;
+        }
     }
     ground.refused(&["scale", WEB, "--replicas=50", "--dry-run=server"], &NUMBER)?;
     ground.refused(&["scale", WEB, "--replicas=50"], &NUMBER)?;
