@@ -99,7 +99,9 @@ impl<'a> Walk<'a> {
         if old == new {
             return Ok(());
         }
-        let Some(context) = parent.child(key) else { return Ok(()) };
+        let Some(context) = parent.child(key) else {
+            return if parent == Context::Annotations { self.books(key, old, new) } else { Ok(()) };
+        };
         let (old, new) = (old.and_then(present), new.and_then(present));
         self.path.push(Segment::Key(key.to_owned()));
         match (old, new) {
@@ -113,6 +115,32 @@ impl<'a> Walk<'a> {
             }
         }
         self.path.pop();
+        Ok(())
+    }
+
+    /// An annotation in which somebody keeps his books: kept apart, for whoever minds.
+    fn books(
+        &mut self,
+        key: &str,
+        old: Option<&'a str>,
+        new: Option<&'a str>,
+    ) -> Result<(), Error> {
+        let (old, new) = (old.and_then(present), new.and_then(present));
+        let kind = match (old, new) {
+            (None, None) => return Ok(()),
+            (Some(old), Some(new)) => {
+                let are_scalars = [old, new].into_iter().all(|t| raw::shape(t) == Shape::Scalar);
+                if are_scalars && self.is_same(Context::Strings, old, new)? {
+                    return Ok(());
+                }
+                DifferenceKind::Changed
+            }
+            (Some(_), None) => DifferenceKind::Removed,
+            (None, Some(_)) => DifferenceKind::Added,
+        };
+        let mut path = self.path.clone();
+        path.push(Segment::Key(key.to_owned()));
+        self.found.bookkeeping.push(Difference { path: Path::new(path), kind, old, new });
         Ok(())
     }
 

@@ -123,6 +123,18 @@ impl Kind {
         matches!(self, Self::StatefulSet | Self::DaemonSet)
     }
 
+    /// Whether the API server itself keeps this annotation of the object, in whatever version it serves it: what a client
+    /// writes into it is not stored.
+    pub(crate) fn is_annotated_by_server(self, annotation: &str) -> bool {
+        match self {
+            Self::DaemonSet => annotation == "deprecated.daemonset.template.generation",
+            Self::HorizontalPodAutoscaler => {
+                annotation.starts_with("autoscaling.alpha.kubernetes.io/")
+            }
+            _ => false,
+        }
+    }
+
     /// Where the number of replicas stands. The API server fills in 1 for an object; a Scale omits its number when
     /// it is 0.
     pub(crate) const fn number(self) -> Option<Number> {

@@ -191,6 +191,17 @@ impl<'a> Change<'a> {
         &self.differences
     }
 
+    /// What differs in annotations that controllers and clients keep their books in, such as the one `kubectl apply`
+    /// reads to learn what it may remove: no part of [`Self::differences`]. What the API server itself writes into
+    /// such an annotation of this kind is left out.
+    pub fn bookkeeping(&self) -> impl Iterator<Item = &Difference<'a>> {
+        let is_servers = |difference: &Difference<'_>| match difference.path.segments().last() {
+            Some(Segment::Key(annotation)) => self.kind.is_annotated_by_server(annotation),
+            _ => false,
+        };
+        self.differences.bookkeeping().iter().filter(move |difference| !is_servers(difference))
+    }
+
     /// The number of replicas, for every kind that keeps one; a Job's and a CronJob's is its parallelism.
     pub fn replicas(&self) -> Option<ReplicasChange> {
         self.replicas

@@ -44,6 +44,7 @@ impl DifferenceKind {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Differences<'a> {
     pub(super) list: Vec<Difference<'a>>,
+    pub(super) bookkeeping: Vec<Difference<'a>>,
     pub(super) total: usize,
     pub(super) template: bool,
 }
@@ -60,6 +61,12 @@ impl<'a> Differences<'a> {
     /// Whether there are more than are listed: something unknown changed too.
     pub fn is_truncated(&self) -> bool {
         self.total > self.list.len()
+    }
+
+    /// Differences in annotations that controllers and clients keep their books in, and that are no difference to
+    /// anybody else; each is one of few keys.
+    pub(crate) fn bookkeeping(&self) -> &[Difference<'a>] {
+        &self.bookkeeping
     }
 
     /// Whether anything of the pod template differs, listed or not.

@@ -22,6 +22,37 @@ fn what_the_server_owns_is_no_difference() {
 }
 
 #[test]
+fn an_annotation_somebody_keeps_his_books_in_is_kept_apart_and_told_only_where_it_says_something_else()
+ {
+    const APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+    let with = |value: &str| format!(r#"{{"metadata":{{"annotations":{{"{APPLIED}":{value}}}}}}}"#);
+    let told = |old: &str, new: &str| {
+        let (old, new) = (Object::read(old).unwrap(), Object::read(new).unwrap());
+        let found = between(&old, &new, Context::Root { status: false }, None).unwrap();
+        assert_eq!(found.listed(), []);
+        let told = |d: &Difference<'_>| format!("{} {}", d.path, d.kind.as_str());
+        found.bookkeeping().iter().map(told).collect::<Vec<_>>()
+    };
+    let path = |kind: &str| vec![format!(r#"metadata.annotations["{APPLIED}"] {kind}"#)];
+    for (old, new, expected) in [
+        (with(r#""a""#), with(r#""b""#), path("changed")),
+        (with(r#""a""#), with(r#""\u0061""#), vec![]),
+        (with(r#""a""#), with("null"), path("removed")),
+        (with(r#""a""#), "{}".to_owned(), path("removed")),
+        ("{}".to_owned(), with(r#""a""#), path("added")),
+        ("{}".to_owned(), with("null"), vec![]),
+        (with(r#""a""#), with(r#"{"a":1}"#), path("changed")),
+    ] {
+        assert_eq!(told(&old, &new), expected, "{old} {new}");
+    }
+    let generations = |n: u8| {
+        let fields = r#"{"metadata":{"managedFields":[N],"generation":N,"resourceVersion":"N"}}"#;
+        fields.replace('N', &n.to_string())
+    };
+    assert_eq!(told(&generations(1), &generations(2)), [] as [&str; 0]);
+}
+
+#[test]
 fn the_same_annotation_on_the_pod_template_is_a_difference() {
     let old = r#"{"spec":{"template":{"metadata":{"annotations":{"deployment.kubernetes.io/revision":"1"}}}}}"#;
     assert_eq!(

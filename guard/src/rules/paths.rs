@@ -60,7 +60,11 @@ impl Paths {
     ) {
         let differences = case.change.differences();
         let place = place.filter(|_| case.change.kind() == Kind::Scale);
-        let refused = differences.listed().iter().filter_map(|d| match place {
+        // To automation an annotation in which somebody keeps his books is a path like any other: whoever writes it
+        // decides what the next `kubectl apply` removes.
+        let is_automation = case.subject.is_automation();
+        let books = case.change.bookkeeping().filter(|_| is_automation);
+        let refused = differences.listed().iter().chain(books).filter_map(|d| match place {
             Some(place) if d.path.to_string() == SCALE => {
                 let path = Path::new(place.as_str().split('.').map(key).collect());
                 self.refusal(&Difference { path, ..d.clone() })
@@ -209,6 +213,40 @@ mod tests {
             ),
         ] {
             assert_eq!(sample::paths(&write, &sample::automation()), [format!("paths {expected}")]);
+        }
+    }
+
+    #[test]
+    fn automation_may_not_write_what_others_keep_their_books_in_and_a_person_may() {
+        const APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+        let object = |key: &str, value: &str, replicas: u8| {
+            format!(
+                r#"{{"metadata":{{"annotations":{{"{key}":"{value}"}}}},"spec":{{"replicas":{replicas}}}}}"#
+            )
+        };
+        for key in [APPLIED, "deployment.kubernetes.io/revision"] {
+            let write = |value: &str, replicas| {
+                Write::update("", &object(key, "a", 3), &object(key, value, replicas))
+            };
+            let denied = [format!(r#"paths metadata.annotations["{key}"]"#)];
+            assert_eq!(sample::paths(&write("b", 3), &sample::automation()), denied);
+            assert_eq!(sample::paths(&write("b", 4), &sample::automation()), denied);
+            assert_eq!(sample::paths(&write("b", 3), &sample::person()), [] as [&str; 0]);
+            assert_eq!(sample::paths(&write("a", 4), &sample::automation()), [] as [&str; 0]);
+        }
+        // Whoever owns the policy may leave them to automation.
+        let mut spec = sample::baseline();
+        spec.match_.operations = vec![OperationName::Update];
+        let allow = format!(r#"metadata.annotations["{APPLIED}"]"#);
+        let paths = PathsSpec { allow: Some(vec![allow]), forbid: Vec::new() };
+        spec.rules = RulesSpec { paths: Some(paths), ..RulesSpec::default() };
+        let policies = [sample::applied("p", &spec)];
+        let facts = sample::facts(&policies);
+        for (key, passes) in [(APPLIED, true), ("deployment.kubernetes.io/revision", false)] {
+            let write = Write::update("", &object(key, "a", 3), &object(key, "b", 3));
+            let verdict = sample::verdict_with(&write, &sample::automation(), &facts);
+            let is_refused = verdict.denial().is_some_and(|d| d.message.contains("rule paths"));
+            assert_eq!(is_refused, !passes, "{key} {verdict:?}");
         }
     }
 

@@ -60,12 +60,14 @@ impl Warranted {
     }
 }
 
-/// Whether the write stores what is there already: an attempt whose object already is as intended writes nothing.
+/// Whether the write stores what is there already: an attempt whose object already is as intended writes nothing. What
+/// others keep their books in is a part of that.
 fn changes_nothing(change: &Change<'_>) -> bool {
     let differences = change.differences();
     change.operation() == Operation::Update
         && differences.listed().is_empty()
         && !differences.is_truncated()
+        && change.bookkeeping().next().is_none()
 }
 
 fn finding(refusal: Refusal) -> Finding {

@@ -126,6 +126,38 @@ fn something_beside_the_announced_patch() -> Result<()> {
 }
 
 #[test]
+fn books_that_others_keep_in_an_annotation() -> Result<()> {
+    let ground = Ground::new("books")?;
+    let applied = "kubectl.kubernetes.io/last-applied-configuration";
+    let planted = |key: &str, replicas: u32| {
+        let metadata = json!({"annotations": {key: "{}"}});
+        json!({"metadata": metadata, "spec": {"replicas": replicas}}).to_string()
+    };
+    let write = |actor: &str, body: &str| {
+        ground.kubectl(actor, &["patch", WEB, "--type=merge", "-p", body])
+    };
+    for key in [applied, "deployment.kubernetes.io/revision"] {
+        // Alone, and riding along with what the safelist allows.
+        for replicas in [3, 4] {
+            let text = write("agent", &planted(key, replicas))?.text();
+            ensure!(text.contains("rule paths") && text.contains(key), "{text}");
+            ground.unwarranted(&write(CONTROLLER, &planted(key, replicas))?, "")?;
+        }
+    }
+    ground.scaling("more")?;
+    ground.unwarranted(&write(CONTROLLER, &planted(applied, 5))?, applied)?;
+    scales(&ground)?;
+    // The twins: a person's `kubectl apply`, and an agent's that leaves the books alone.
+    let file = |replicas: u32| ground.file(&ground.manifest("web", replicas));
+    ground.allowed("developer", &["apply", "-f", &file(4)?])?;
+    ground.denied("agent", &["apply", "-f", &file(5)?], &["rule paths", applied])?;
+    let own = ["apply", "--server-side", "--force-conflicts", "--field-manager=bot"];
+    ground.allowed("agent", &[&own[..], &["-f", &file(5)?]].concat())?;
+    ensure!(ground.replicas("web")? == 5);
+    Ok(())
+}
+
+#[test]
 fn a_real_write_under_the_warrant_of_a_dry_run() -> Result<()> {
     let ground = Ground::new("dry")?;
     ground.at_work("more", &json!({"dryRun": true}), &to(5), &json!({}))?;

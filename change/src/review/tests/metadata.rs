@@ -111,3 +111,39 @@ fn only_an_update_of_metadata_and_status_is_one_of_metadata_alone() {
     let many = format!(r#"{{"metadata":{{"labels":{{{}}}}}}}"#, labels.join(","));
     assert!(!update("", "{}", &many).unwrap().only_metadata_changes(), "something unknown changed");
 }
+
+#[test]
+fn books_are_told_of_every_kind_but_those_that_the_server_keeps_itself() {
+    let of = |key: &str| {
+        format!(r#"{{"metadata":{{"annotations":{{"{key}":"x"}}}},"spec":{{"maxReplicas":5}}}}"#)
+    };
+    let apps = |resource| Resource { resource, ..DEPLOYMENTS };
+    let autoscalers = Resource {
+        group: "autoscaling",
+        version: "v1",
+        resource: "horizontalpodautoscalers",
+        subresource: "",
+    };
+    let (applied, revision) =
+        ("kubectl.kubernetes.io/last-applied-configuration", "deployment.kubernetes.io/revision");
+    let (generation, metrics) = (
+        "deprecated.daemonset.template.generation",
+        "autoscaling.alpha.kubernetes.io/current-metrics",
+    );
+    for (resource, key, expected) in [
+        (apps("deployments"), applied, 1),
+        (apps("deployments"), revision, 1),
+        (apps("deployments"), generation, 1),
+        (apps("deployments"), metrics, 1),
+        (apps("daemonsets"), applied, 1),
+        (apps("daemonsets"), generation, 0),
+        (autoscalers, applied, 1),
+        (autoscalers, metrics, 0),
+        // What nobody keeps books in is a difference like any other.
+        (apps("deployments"), "a/b", 0),
+    ] {
+        let (old, new) = (of("other"), of(key));
+        let change = read(resource, Operation::Update, Some(&old), Some(&new)).unwrap();
+        assert_eq!(change.bookkeeping().count(), expected, "{} {key}", resource.resource);
+    }
+}
