@@ -39,3 +39,4 @@ pub use self::facts::{
 pub use self::judge::{Judgement, Needs, judge};
 pub use self::subject::Subject;
 pub use self::verdict::{Decision, Effect, Outcome, Verdict};
+pub use self::warrant::may_be_warrant;

@@ -16,8 +16,8 @@ mod sample;
 #[cfg(test)]
 mod tests;
 
-use smartops_change::{Operation, Resource};
-use smartops_common::remediation::{Attempt, Phase, Remediation};
+use smartops_change::{Change, Operation, Resource};
+use smartops_common::remediation::{Attempt, AttemptTarget, Phase, Remediation};
 
 use crate::facts::Warrants;
 use crate::judge::Needs;
@@ -161,8 +161,7 @@ fn examine<'a>(
     let name = name(remediation);
     let refused =
         |step, message: String| Err((step, vec![Refusal { message, ..Refusal::default() }]));
-    let last = remediation.status.as_ref().and_then(|status| status.attempts.last());
-    let Some(attempt) = last.filter(|attempt| attempt.result.is_none()) else {
+    let Some(attempt) = open_attempt(remediation) else {
         let message = format!(
             "Remediation {name} has no open attempt: what it announced has ended; record another attempt first"
         );
@@ -189,14 +188,7 @@ fn examine<'a>(
         );
         return refused(Step::DryRun, message);
     }
-    let old = change.old().filter(|old| {
-        let target = &attempt.target;
-        !old.resource_version.is_empty()
-            && old.uid == target.uid
-            && old.resource_version == target.resource_version
-            && old.generation.is_none_or(|generation| generation == target.generation)
-    });
-    if old.is_none() {
+    if !is_at(change, &attempt.target) {
         let now = change.old().map(|old| old.resource_version.as_ref()).unwrap_or_default();
         let refusal = Refusal {
             path: "metadata.resourceVersion".to_owned(),
@@ -212,6 +204,28 @@ fn examine<'a>(
         Ok(()) => Ok(Warrant { remediation, attempt }),
         Err(refusals) => Err((Step::Values, refusals)),
     }
+}
+
+/// Whether a Remediation has an open attempt for the object under review in the very version that is written over: of no
+/// other does it matter who approved it.
+pub fn may_be_warrant(change: &Change<'_>, remediation: &Remediation) -> bool {
+    open_attempt(remediation).is_some_and(|attempt| is_at(change, &attempt.target))
+}
+
+/// The attempt that is recorded and has no result yet.
+fn open_attempt(remediation: &Remediation) -> Option<&Attempt> {
+    let last = remediation.status.as_ref()?.attempts.last()?;
+    Some(last).filter(|attempt| attempt.result.is_none())
+}
+
+/// Whether the object is, before the write, the one an attempt was recorded for, in that version.
+fn is_at(change: &Change<'_>, target: &AttemptTarget) -> bool {
+    change.old().is_some_and(|old| {
+        !old.resource_version.is_empty()
+            && old.uid == target.uid
+            && old.resource_version == target.resource_version
+            && old.generation.is_none_or(|generation| generation == target.generation)
+    })
 }
 
 fn unannounced() -> Refusal {

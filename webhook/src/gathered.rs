@@ -6,7 +6,9 @@ use smartops_change::{Change, Resource};
 use smartops_common::approval::RemediationApproval;
 use smartops_common::remediation::Remediation;
 use smartops_guard::history::WorkloadKind;
-use smartops_guard::{Approvals, Needs, Related, Relation, Revisions, Warrants, Whole};
+use smartops_guard::{
+    Approvals, Needs, Related, Relation, Revisions, Warrants, Whole, may_be_warrant,
+};
 use smartops_process::client::Error;
 use tokio::time::Instant;
 
@@ -79,7 +81,8 @@ impl Gathered {
         }
     }
 
-    /// Every approval of what may have announced the write.
+    /// Every approval of what may have announced the write, which is one Remediation however many are Executing, unless
+    /// two have recorded the same version.
     async fn read_approvals(
         &self,
         change: &Change<'_>,
@@ -88,7 +91,8 @@ impl Gathered {
     ) -> Result<Option<Vec<RemediationApproval>>, Error> {
         let namespace = change.namespace().unwrap_or_default();
         let mut approvals = Vec::new();
-        for remediation in self.warrants.get().into_iter().flatten() {
+        let announced = self.warrants.get().into_iter().flatten();
+        for remediation in announced.filter(|remediation| may_be_warrant(change, remediation)) {
             let uid = remediation.metadata.uid.as_deref().unwrap_or_default();
             match live.approvals(namespace, uid, until).await? {
                 Some(more) => approvals.extend(more),
@@ -260,19 +264,35 @@ mod tests {
     #[tokio::test]
     async fn approvals_are_read_of_what_may_have_announced_the_write_and_once_each() {
         let own = |plural: &str| format!("/apis/smartops.dev/v1alpha1/namespaces/shop/{plural}");
-        let remediation = json!({
-            "metadata": {"name": "r", "namespace": "shop", "uid": "r1"},
-            "spec": {
-                "target": {"kind": "Deployment", "name": "web", "uid": "d"},
-                "action": {"type": "restart"}, "cause": "c", "source": "user",
-            },
-        });
+        let remediation = |uid: &str, version: &str, result: Option<&str>| {
+            let target = json!({"uid": "d", "generation": 7, "resourceVersion": version});
+            json!({
+                "metadata": {"name": uid, "namespace": "shop", "uid": uid},
+                "spec": {
+                    "target": {"kind": "Deployment", "name": "web", "uid": "d"},
+                    "action": {"type": "restart"}, "cause": "c", "source": "user",
+                },
+                "status": {"phase": "Executing", "attempts": [{
+                    "number": 1, "kind": "Apply", "target": target, "result": result,
+                    "intent": {"type": "restart", "restartedAt": "t"}, "former": {"replicas": 1},
+                    "leader": "pod/1", "startedAt": "2026-01-01T12:00:00Z",
+                    "deadline": "2026-01-01T12:01:00Z",
+                }]},
+            })
+        };
+        let remediations = vec![
+            remediation("waiting", "41", Some("Failed")),
+            remediation("older", "40", None),
+            remediation("r1", "41", None),
+        ];
         let server = Server::default()
-            .list(&own("remediations"), vec![remediation])
+            .list(&own("remediations"), remediations)
             .list(&own("remediationapprovals"), vec![]);
         let metrics = WebhookMetrics::new(&Metrics::new("webhook").unwrap()).unwrap();
         let (live, histories) = (server.live(), Histories::new(metrics));
-        let scale = r#"{"metadata":{"name":"web","uid":"d"},"spec":{"replicas":3}}"#;
+        let metadata = r#"{"name":"web","uid":"d","resourceVersion":"41"}"#;
+        let scale = format!(r#"{{"metadata":{metadata},"spec":{{"replicas":3}}}}"#);
+        let scale = scale.as_str();
         let resource = Resource {
             group: "apps",
             version: "v1",
@@ -288,7 +308,7 @@ mod tests {
         assert!(matches!(gathered.warrants(), Warrants::NotAsked));
         let warrants = Needs { warrants: true, ..Needs::default() };
         gathered.gather(&change, warrants, from).await;
-        assert!(matches!(gathered.warrants(), Warrants::Known([_])));
+        assert!(matches!(gathered.warrants(), Warrants::Known([_, _, _])));
         let both = Needs { approvals: true, ..warrants };
         gathered.gather(&change, both, from).await;
         gathered.gather(&change, both, from).await;

@@ -1,6 +1,6 @@
 //! What a review reads from the API server because no watch can answer it: an object's metadata as it is now, when a
-//! workload's revisions and its pods were made, what announces a write and who approved it. Everything is read under the review's deadline; what is too much to be
-//! read in it is not to be had, and never taken for nothing.
+//! workload's revisions and its pods were made, what announces a write and who approved it. Everything is read under the
+//! review's deadline; what is too much to be read in it is not to be had, and never taken for nothing.
 
 use std::time::Duration;
 
@@ -24,8 +24,8 @@ const LONGEST: Duration = Duration::from_secs(5);
 const PAGE: u32 = 500;
 /// Pages read at most.
 const PAGES: usize = 10;
-/// Remediations that may be Executing on one object; the controller has one at a time.
-const MOST_EXECUTING: u32 = 8;
+/// Remediations in a page of a list: each may hold eight patches.
+const REMEDIATIONS: u32 = 50;
 
 /// Reads from the API server. Cheap to clone.
 #[derive(Clone)]
@@ -199,8 +199,9 @@ impl Live {
         Ok(None)
     }
 
-    /// The Remediations of a namespace that are Executing on the object of this uid, as etcd has them now; `None` where
-    /// they are more than are looked at.
+    /// The Remediations of a namespace that are Executing on the object of this uid and have an open attempt, as etcd has
+    /// them now; and one that has none, so that whoever finds no other can say so. `None` where they are more than are
+    /// looked at: those that wait to try again and dry runs may be many.
     pub async fn executing(
         &self,
         namespace: &str,
@@ -208,7 +209,20 @@ impl Live {
         until: Instant,
     ) -> Result<Option<Vec<Remediation>>, Error> {
         let fields = format!("spec.target.uid={target},status.phase={}", Phase::Executing.as_str());
-        self.listed(namespace, "remediations", &fields, MOST_EXECUTING, until).await
+        let mut open = Vec::new();
+        let mut ended: Option<Remediation> = None;
+        let keep = |remediation: Remediation| {
+            let last = remediation.status.as_ref().and_then(|status| status.attempts.last());
+            if last.is_some_and(|attempt| attempt.result.is_none()) {
+                open.push(remediation);
+            } else {
+                ended.get_or_insert(remediation);
+            }
+        };
+        let params = ListParams::default().fields(&fields).limit(REMEDIATIONS);
+        let are_all = self.listed(namespace, "remediations", params, until, keep).await?;
+        open.extend(ended);
+        Ok(are_all.then_some(open))
     }
 
     /// The approvals of the Remediation of this uid, as etcd has them now; `None` where they are more than are looked
@@ -220,18 +234,23 @@ impl Live {
         until: Instant,
     ) -> Result<Option<Vec<RemediationApproval>>, Error> {
         let fields = format!("spec.remediation.uid={remediation}");
-        self.listed(namespace, "approvals", &fields, PAGE, until).await
+        let params = ListParams::default().fields(&fields).limit(PAGE);
+        let mut approvals = Vec::new();
+        let keep = |approval| approvals.push(approval);
+        let are_all = self.listed(namespace, "approvals", params, until, keep).await?;
+        Ok(are_all.then_some(approvals))
     }
 
-    /// The objects of one of SmartOps' own kinds that these fields select; `None` where they are more than `most`.
+    /// Goes through the objects of one of SmartOps' own kinds that these parameters select, a page at a time; whether
+    /// those were all.
     async fn listed<K>(
         &self,
         namespace: &str,
         what: &str,
-        fields: &str,
-        most: u32,
+        mut params: ListParams,
         until: Instant,
-    ) -> Result<Option<Vec<K>>, Error>
+        mut keep: impl FnMut(K),
+    ) -> Result<bool, Error>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + Clone
@@ -239,11 +258,16 @@ impl Live {
             + DeserializeOwned,
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
-        let params = ListParams::default().fields(fields).limit(most);
-        let page = deadline("listing what was announced", left(until), api.list(&params)).await;
-        let page = self.count(what, page)?;
-        let is_all = page.metadata.continue_.is_none_or(|more| more.is_empty());
-        Ok(is_all.then_some(page.items))
+        for _ in 0..PAGES {
+            let page = deadline("listing what was announced", left(until), api.list(&params)).await;
+            let page = self.count(what, page)?;
+            page.items.into_iter().for_each(&mut keep);
+            match page.metadata.continue_.filter(|more| !more.is_empty()) {
+                Some(more) => params = params.continue_token(&more),
+                None => return Ok(true),
+            }
+        }
+        Ok(false)
     }
 
     fn api(&self, resource: &ApiResource, namespace: &str) -> Api<DynamicObject> {

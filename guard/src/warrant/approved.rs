@@ -4,7 +4,7 @@
 use smartops_common::approval::{Decision, RemediationApproval};
 use smartops_common::remediation::intent_hash;
 
-use super::{Refusal, Warrant, described, undo};
+use super::{Refusal, Warrant, described};
 use crate::facts::Approvals;
 use crate::judge::Needs;
 use crate::rules::Case;
@@ -20,8 +20,8 @@ pub(super) enum Approved {
     Unknown,
 }
 
-/// Whether the attempt was approved where that is asked: by the Remediation, or by the policy. What only brings back
-/// the state before an approved attempt needs no approval of its own, or nobody could be sure of an undo.
+/// Whether the attempt was approved where that is asked: by the Remediation, or by the policy. An undo too: that the
+/// attempt it undoes was ever written is the controller's word, and nobody is to gain a write by his own word.
 ///
 /// # Errors
 /// The approvals, where they have not been asked for.
@@ -32,7 +32,7 @@ pub(super) fn check(
 ) -> Result<Approved, Needs> {
     let Warrant { remediation, attempt } = warrant;
     let is_asked = by_policy || remediation.spec.require_approval;
-    if !is_asked || undo::restores(case.change, warrant) {
+    if !is_asked {
         return Ok(Approved::Yes);
     }
     let approvals = match case.facts.approvals {

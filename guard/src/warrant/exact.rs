@@ -2,6 +2,7 @@
 //! would, and what comes out is compared with what is to be stored. No value of an object ever stands in a message, for
 //! any of them may be a secret; numbers of replicas are none.
 
+use json_patch::PatchOperation;
 use serde_json::{Map, Value};
 use smartops_change::{Change, Difference, Kind, Path, Request};
 use smartops_common::action::{ActionType, Intent, PatchFormat, PatchParameters};
@@ -12,6 +13,12 @@ use crate::verdict::shortened;
 
 /// Most paths that are told of one write.
 const MOST_PATHS: usize = 8;
+/// Most operations of a JSON Patch.
+const MOST_OPERATIONS: usize = 256;
+/// Most keys of a path of a JSON Patch.
+const DEEPEST_PATH: usize = 64;
+/// Most bytes of what comes out of an intent: the API server takes no larger write.
+const LARGEST: usize = 3 << 20;
 
 /// Whether the change is exactly the intent; `what` names the attempt in messages.
 pub(super) fn check(change: &Change<'_>, intent: &Intent, what: &str) -> Result<(), Vec<Refusal>> {
@@ -55,7 +62,9 @@ fn between(change: &Change<'_>, old: &str, new: &str) -> Result<Vec<(Path, bool)
         // A Scale has no defaults.
         (d.path.clone(), read.kind() != Kind::Scale && defaults::is_filled_in(d))
     };
-    Ok(differences.listed().iter().map(told).collect())
+    // Nor does the API server fill in anything where others keep their books.
+    let books = read.bookkeeping().map(|d| (d.path.clone(), false));
+    Ok(differences.listed().iter().map(told).chain(books).collect())
 }
 
 /// Whether one path is the other or lies below it.
@@ -119,7 +128,11 @@ fn intended(change: &Change<'_>, old: &str, intent: &Intent) -> Result<String, S
             apply(&mut object, patch)?;
         }
     }
-    Ok(object.to_string())
+    let text = object.to_string();
+    if text.len() > LARGEST {
+        return Err(format!("it makes more than {LARGEST} bytes of the object; write less"));
+    }
+    Ok(text)
 }
 
 /// The object at the end of these keys, made where there is none.
@@ -141,7 +154,9 @@ fn apply(object: &mut Value, patch: &PatchParameters) -> Result<(), String> {
         PatchFormat::Json => {
             let operations: json_patch::Patch = serde_json::from_str(&patch.body)
                 .map_err(|error| format!("it announces no JSON Patch: {error}"))?;
-            json_patch::patch(object, &operations)
+            check_operations(&operations)?;
+            // Of a patch that does not fit nothing is used, so nothing need be undone.
+            json_patch::patch_unsafe(object, &operations)
                 .map_err(|error| format!("the patch it announces does not fit the object: {error}"))
         }
         PatchFormat::Strategic => {
@@ -151,4 +166,33 @@ fn apply(object: &mut Value, patch: &PatchParameters) -> Result<(), String> {
             merge::merge(object, &patch)
         }
     }
+}
+
+/// Refuses what could make more of a patch than its text holds: without copies the object grows by no more than the
+/// text, and below a path of this many keys lies no more than a parser reads.
+fn check_operations(operations: &[PatchOperation]) -> Result<(), String> {
+    if operations.len() > MOST_OPERATIONS {
+        return Err(format!(
+            "the patch it announces has {} operations, and of more than {MOST_OPERATIONS} no warrant can be given; write fewer",
+            operations.len()
+        ));
+    }
+    for operation in operations {
+        let name = match operation {
+            PatchOperation::Copy(_) => "copy",
+            PatchOperation::Move(_) => "move",
+            _ => {
+                if operation.path().count() > DEEPEST_PATH {
+                    return Err(format!(
+                        "the patch it announces has a path of more than {DEEPEST_PATH} keys, of which no warrant can be given; write the part above it"
+                    ));
+                }
+                continue;
+            }
+        };
+        return Err(format!(
+            "the patch it announces has the operation {name}, of which no warrant can be given; write the values themselves"
+        ));
+    }
+    Ok(())
 }

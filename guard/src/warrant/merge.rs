@@ -2,6 +2,8 @@
 //! items have a merge key merge by it, all other lists are replaced. Directives (`$patch` and the like) are refused: what
 //! they announce is not a value.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Map, Value};
 
 /// The lists of a Deployment that merge, and by which key.
@@ -21,6 +23,9 @@ const KEYS: [(&str, &str); 14] = [
     ("topologySpreadConstraints", "topologyKey"),
     ("ownerReferences", "uid"),
 ];
+
+/// Most items of a list that is merged.
+const MOST_ITEMS: usize = 1024;
 
 /// The one list of texts that merges.
 const MERGING_TEXTS: &str = "finalizers";
@@ -42,17 +47,15 @@ pub(super) fn merge(
             }
             (Some(Value::Object(found)), Value::Object(wanted)) => merge(found, wanted)?,
             (Some(Value::Array(found)), Value::Array(wanted)) if key == MERGING_TEXTS => {
+                bounded(key, found)?;
+                bounded(key, wanted)?;
                 found.extend(wanted.iter().cloned());
-                let mut seen = Vec::new();
-                found.retain(|text| {
-                    let is_new = !seen.contains(text);
-                    seen.push(text.clone());
-                    is_new
-                });
+                let mut seen = HashSet::new();
+                found.retain(|text| seen.insert(text.to_string()));
             }
             (Some(Value::Array(found)), Value::Array(wanted)) if merge_key(key).is_some() => {
                 let by = merge_key(key).unwrap_or_default();
-                *found = merged(key, by, found, wanted)?;
+                *found = merged(key, by, std::mem::take(found), wanted)?;
             }
             (_, wanted) => {
                 without_directives(wanted)?;
@@ -78,32 +81,34 @@ fn without_directives(value: &Value) -> Result<(), String> {
 
 /// A list merged by the key of its items. Those the patch names come in its order, the others in theirs; where nothing
 /// says which of two is first, it is the one that the patch names.
-fn merged(list: &str, by: &str, found: &[Value], wanted: &[Value]) -> Result<Vec<Value>, String> {
-    let id = |item: &Value| {
-        item.get(by).cloned().ok_or_else(|| format!("an item of {list} has no {by} to merge by"))
-    };
-    let mut items: Vec<(Value, Value)> = Vec::with_capacity(found.len() + wanted.len());
-    for item in found {
-        items.push((id(item)?, item.clone()));
-    }
+fn merged(list: &str, by: &str, found: Vec<Value>, wanted: &[Value]) -> Result<Vec<Value>, String> {
+    let formerly = Places::of(list, by, &found)?;
+    let named = Places::of(list, by, wanted)?;
+    let mut places = formerly.0.clone();
+    let mut items: Vec<Value> = found;
     for item in wanted {
-        let key = id(item)?;
         let patch = item.as_object().ok_or_else(|| format!("an item of {list} is no object"))?;
-        match items.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, Value::Object(known))) => merge(known, patch)?,
+        let place = *places.entry(id(list, by, item)?).or_insert(items.len());
+        match items.get_mut(place) {
+            Some(Value::Object(known)) => merge(known, patch)?,
             Some(_) => return Err(format!("an item of {list} is no object")),
             None => {
                 without_directives(item)?;
-                items.push((key, item.clone()));
+                items.push(item.clone());
             }
         }
     }
-    let formerly: Vec<Value> = found.iter().map(id).collect::<Result<_, _>>()?;
-    let named: Vec<Value> = wanted.iter().map(id).collect::<Result<_, _>>()?;
-    let place = |among: &[Value], key: &Value| among.iter().position(|known| known == key);
-    let (mut patched, others): (Vec<_>, Vec<_>) =
-        items.into_iter().partition(|(key, _)| named.contains(key));
-    patched.sort_by_key(|(key, _)| place(&named, key));
+    let mut patched: Vec<(usize, Option<usize>, Value)> = Vec::new();
+    let mut others: Vec<(Option<usize>, Value)> = Vec::new();
+    for item in items {
+        let id = id(list, by, &item)?;
+        let former = formerly.0.get(&id).copied();
+        match named.0.get(&id) {
+            Some(place) => patched.push((*place, former, item)),
+            None => others.push((former, item)),
+        }
+    }
+    patched.sort_by_key(|(place, ..)| *place);
     let (mut patched, mut others) = (patched.into_iter().peekable(), others.into_iter().peekable());
     let mut ordered = Vec::new();
     loop {
@@ -111,14 +116,50 @@ fn merged(list: &str, by: &str, found: &[Value], wanted: &[Value]) -> Result<Vec
             (None, None) => return Ok(ordered),
             (Some(_), None) => true,
             (None, Some(_)) => false,
-            (Some((other, _)), Some((patched, _))) => {
-                let (other, patched) = (place(&formerly, other), place(&formerly, patched));
-                other.zip(patched).is_some_and(|(other, patched)| other < patched)
+            (Some((other, _)), Some((_, patched, _))) => {
+                other.zip(*patched).is_some_and(|(other, patched)| other < patched)
             }
         };
-        let next = if other_is_first { others.next() } else { patched.next() };
-        ordered.extend(next.map(|(_, item)| item));
+        let next = if other_is_first {
+            others.next().map(|(_, item)| item)
+        } else {
+            patched.next().map(|(.., item)| item)
+        };
+        ordered.extend(next);
     }
+}
+
+/// What an item merges by, as its JSON text.
+fn id(list: &str, by: &str, item: &Value) -> Result<String, String> {
+    match item.get(by) {
+        Some(id) if !id.is_object() && !id.is_array() => Ok(id.to_string()),
+        _ => Err(format!("an item of {list} has no {by} to merge by")),
+    }
+}
+
+/// Where in a list each item first stands, by what it merges by.
+struct Places(HashMap<String, usize>);
+
+impl Places {
+    fn of(list: &str, by: &str, items: &[Value]) -> Result<Self, String> {
+        bounded(list, items)?;
+        let mut places = HashMap::with_capacity(items.len());
+        for (place, item) in items.iter().enumerate() {
+            places.entry(id(list, by, item)?).or_insert(place);
+        }
+        Ok(Self(places))
+    }
+}
+
+/// Refuses a list to merge that no Deployment has.
+fn bounded(list: &str, items: &[Value]) -> Result<(), String> {
+    if items.len() > MOST_ITEMS {
+        return Err(format!(
+            "{list} has {} items, and of a merge of more than {MOST_ITEMS} no warrant can be given; write the list with a JSON Patch",
+            items.len()
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -202,5 +243,37 @@ mod tests {
         ] {
             assert!(merge(object.clone(), patch.clone()).is_err(), "{patch}");
         }
+    }
+
+    #[test]
+    fn a_list_of_as_many_items_as_a_deployment_has_merges_and_a_longer_one_is_refused() {
+        let env = |numbers: std::ops::Range<usize>| {
+            let items = numbers.map(|n| json!({"name": n.to_string()}));
+            json!({"env": items.collect::<Vec<_>>()})
+        };
+        let finalizers = |count: usize| json!({"finalizers": (0..count).collect::<Vec<_>>()});
+        let most = MOST_ITEMS;
+        assert_eq!(merge(env(0..most), env(0..most)), Ok(env(0..most)));
+        assert_eq!(merge(finalizers(most), finalizers(most)), Ok(finalizers(most)));
+        for (object, patch) in [
+            (env(0..most + 1), env(0..1)),
+            (env(0..1), env(0..most + 1)),
+            (finalizers(most + 1), finalizers(1)),
+            (finalizers(1), finalizers(most + 1)),
+        ] {
+            let refusal = merge(object, patch).unwrap_err();
+            assert!(refusal.contains("has 1025 items"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn of_items_that_share_a_key_the_first_is_merged_and_the_others_stay() {
+        let ports = |ports: &[(u16, &str)]| {
+            let port = |(n, name): &(u16, &str)| json!({"containerPort": n, "name": name});
+            json!({"ports": ports.iter().map(port).collect::<Vec<_>>()})
+        };
+        let found = ports(&[(53, "dns"), (53, "tcp"), (80, "http")]);
+        let merged = merge(found, ports(&[(53, "new")])).unwrap();
+        assert_eq!(merged, ports(&[(53, "new"), (53, "tcp"), (80, "http")]));
     }
 }

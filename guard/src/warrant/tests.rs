@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use smartops_change::Operation::{Create, Delete, Update};
 use smartops_change::TemplateDigest;
-use smartops_common::action::PatchFormat;
+use smartops_common::action::{Intent, PatchFormat, PatchParameters};
 use smartops_common::approval::{Decision, RemediationApproval};
 use smartops_common::remediation::{
     AttemptKind, AttemptResult, Phase, Proposal, Remediation, intent_hash,

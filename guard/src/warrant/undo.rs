@@ -24,7 +24,7 @@ pub(crate) fn restores_what_was(case: &Case<'_>) -> Result<bool, Needs> {
 }
 
 /// Whether a warranted write leaves the object as it was recorded before the last attempt that was written.
-pub(super) fn restores(change: &Change<'_>, warrant: Warrant<'_>) -> bool {
+fn restores(change: &Change<'_>, warrant: Warrant<'_>) -> bool {
     let Warrant { remediation, attempt } = warrant;
     if attempt.kind != AttemptKind::Undo {
         return false;

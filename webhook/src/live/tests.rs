@@ -135,28 +135,54 @@ async fn what_is_forbidden_is_an_error_and_not_nothing() {
     assert_eq!(read.unwrap_err().code(), Some(403));
 }
 
-#[tokio::test]
-async fn what_announces_a_write_is_asked_of_etcd_by_its_target_and_phase_and_never_cut_short() {
-    let path = "/apis/smartops.dev/v1alpha1/namespaces/shop/remediations";
-    let remediation = json!({
-        "metadata": {"name": "r", "namespace": "shop", "uid": "r"},
+const REMEDIATIONS_OF_THE_SHOP: &str = "/apis/smartops.dev/v1alpha1/namespaces/shop/remediations";
+
+/// A Remediation that is Executing, with an attempt that has this result.
+fn executing(name: &str, result: Option<&str>) -> Value {
+    let target = json!({"uid": "u", "generation": 1, "resourceVersion": "1"});
+    json!({
+        "metadata": {"name": name, "namespace": "shop", "uid": name},
         "spec": {
             "target": {"kind": "Deployment", "name": "web", "uid": "u"},
             "action": {"type": "restart"}, "cause": "c", "source": "user",
         },
-        "status": {"phase": "Executing"},
-    });
-    for (count, expected) in [(0, Some(0)), (1, Some(1)), (8, Some(8)), (9, None)] {
-        let server = Server::default().list(path, vec![remediation.clone(); count]);
+        "status": {"phase": "Executing", "attempts": [{
+            "number": 1, "kind": "Apply", "intent": {"type": "restart", "restartedAt": "t"},
+            "target": target, "former": {"replicas": 1}, "leader": "pod/1", "result": result,
+            "startedAt": "2026-01-01T12:00:00Z", "deadline": "2026-01-01T12:01:00Z",
+        }]},
+    })
+}
+
+#[tokio::test]
+async fn what_announces_a_write_is_asked_of_etcd_by_its_target_and_phase_and_never_cut_short() {
+    let waiting = executing("a-waiting", Some("Failed"));
+    let open = executing("open", None);
+    let most = usize::try_from(REMEDIATIONS).unwrap() * PAGES;
+    for (waiting_many, open_many, expected) in [
+        (0, 0, Some(&[][..])),
+        (0, 1, Some(&["open"])),
+        // One that waits is told of, however many there are.
+        (9, 0, Some(&["a-waiting"])),
+        (49, 1, Some(&["open", "a-waiting"])),
+        (most - 1, 1, Some(&["open", "a-waiting"])),
+        (most, 1, None),
+    ] {
+        let items = [vec![waiting.clone(); waiting_many], vec![open.clone(); open_many]].concat();
+        let pages = items.len().div_ceil(50).clamp(1, PAGES);
+        let server = Server::default().list(REMEDIATIONS_OF_THE_SHOP, items);
         let read = server.live().executing("shop", "u", soon()).await.unwrap();
-        assert_eq!(read.map(|read| read.len()), expected);
+        let names = read.map(|read| read.iter().map(ResourceExt::name_any).collect::<Vec<_>>());
+        let expected = expected.map(|names| names.iter().copied().map(str::to_owned).collect());
+        assert_eq!(names, expected, "{waiting_many} {open_many}");
         let asked = server.asked();
-        assert_eq!(asked.len(), 1);
+        assert_eq!(asked.len(), pages);
         // No resourceVersion: the list is of now.
         let selected = "fieldSelector=spec.target.uid%3Du%2Cstatus.phase%3DExecuting";
         assert!(asked[0].contains(selected) && !asked[0].contains("resourceVersion"), "{asked:?}");
     }
-    let unreadable = Server::default().list(path, vec![json!({"metadata": {"name": "r"}})]);
+    let unreadable = vec![json!({"metadata": {"name": "r"}})];
+    let unreadable = Server::default().list(REMEDIATIONS_OF_THE_SHOP, unreadable);
     assert!(unreadable.live().executing("shop", "u", soon()).await.is_err());
 }
 

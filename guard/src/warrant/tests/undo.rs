@@ -58,10 +58,29 @@ fn an_undo_that_brings_back_what_was_passes_pause_step_and_budget_and_nothing_el
 }
 
 #[test]
-fn an_undo_is_held_to_the_bounds_and_needs_no_approval_of_its_own() {
-    let mut remediation = undoing(8);
-    remediation.spec.require_approval = true;
-    assert_eq!(refusal(&verdict(&scale(8, 3), &[remediation])), None);
+fn an_undo_needs_an_approval_of_its_own_where_one_is_asked_for() {
+    let mut undo = undoing(8);
+    assert_eq!(refusal(&verdict(&scale(8, 3), &[undo.clone()])), None);
+    undo.spec.require_approval = true;
+    // Without one it is spared nothing: the step that the attempt went may be more than one write is allowed.
+    let refused = verdict(&scale(8, 3), &[undo.clone()]);
+    let causes = &refused.denial().unwrap().causes;
+    let rules: Vec<_> = causes.iter().map(|c| c.rule.as_str()).collect();
+    assert_eq!(rules, ["replicas", "warrant"]);
+    assert!(causes[1].message.contains("attempt 2") && causes[1].message.contains("none counts"));
+    // What was approved is the attempt it undoes.
+    let mut applied = undo.clone();
+    applied.status.as_mut().unwrap().attempts.pop();
+    for (of, passes) in [(&applied, false), (&undo, true)] {
+        let approvals = [approval(of, "carol", Decision::Approve)];
+        let remediations = std::slice::from_ref(&undo);
+        let verdict = verdict_as(&scale(8, 3), &controller(), remediations, &approvals, false);
+        assert_eq!(verdict.denial().is_none(), passes, "{verdict:?}");
+    }
+}
+
+#[test]
+fn an_undo_is_held_to_the_bounds() {
     let mut above = undoing(4);
     above.status.as_mut().unwrap().attempts[0].former.replicas = 12;
     last(&mut above).intent = scale_intent(12);

@@ -41,9 +41,36 @@ fn a_scale_is_the_number_and_to_zero_it_is_an_empty_spec() {
     assert!(causes.iter().any(|c| c.path == "metadata.labels.a"), "{causes:?}");
 }
 
+#[test]
+fn what_others_keep_their_books_in_is_written_by_no_warrant_and_not_without_one() {
+    const APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+    let announced = [remediation(&scale_intent(4))];
+    for (replicas, remediations) in [(4, &announced[..]), (3, &announced[..]), (3, &[])] {
+        let mut new = plain();
+        new["spec"]["replicas"] = json!(replicas);
+        // The twin: as it was, or as announced.
+        assert_eq!(refusal(&verdict(&update("", &plain(), &new), remediations)), None);
+        for key in [APPLIED, "deployment.kubernetes.io/revision"] {
+            new["metadata"]["annotations"] = json!({key: "{}"});
+            let verdict = verdict(&update("", &plain(), &new), remediations);
+            let causes = &verdict.denial().unwrap().causes;
+            let path = format!(r#"metadata.annotations["{key}"]"#);
+            let is_named = causes.iter().any(|c| {
+                c.rule == smartops_common::denial::Rule::Warrant
+                    && (c.path == path || remediations.is_empty())
+            });
+            assert!(is_named, "{key} {causes:?}");
+        }
+    }
+}
+
 /// What becomes of a patch of the container's resources that comes out as this container and this metadata.
 fn patched(format: PatchFormat, body: &Value, new: &Value) -> Option<String> {
-    let announced = [remediation(&patch_intent(format, body))];
+    patched_by(&patch_intent(format, body), new)
+}
+
+fn patched_by(intent: &Intent, new: &Value) -> Option<String> {
+    let announced = [remediation(intent)];
     let container =
         json!({"name": "web", "image": "shop:1", "resources": {"limits": {"cpu": "1"}}});
     let old = template(&json!({}), &container);
@@ -99,6 +126,59 @@ fn a_patch_that_cannot_be_carried_out_is_refused_with_the_reason() {
     ] {
         let refusal = patched(format, &body, &new).unwrap();
         assert!(refusal.contains(word), "{refusal}");
+    }
+}
+
+/// The body of a patch, as somebody may write it who makes no object of it first.
+fn bodied(format: PatchFormat, body: String, new: &Value) -> Option<String> {
+    let patch = Some(PatchParameters { format, body });
+    patched_by(&Intent { patch, ..patch_intent(format, &json!([])) }, new)
+}
+
+#[test]
+fn a_patch_makes_no_more_of_the_object_than_it_holds() {
+    let nested = |depth: usize| format!("{}1{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
+    let add =
+        |path: &str, value: &str| format!(r#"{{"op":"add","path":"{path}","value":{value}}}"#);
+    let moving = |op: &str, from: &str, path: &str| {
+        format!(r#"{{"op":"{op}","from":"{from}","path":"{path}"}}"#)
+    };
+    let list = |operations: &[String]| format!("[{}]", operations.join(","));
+    let annotation = "/spec/template/metadata/annotations";
+    // Each copy is twice as large, or twice as deep, as the one before.
+    let start = add(annotation, r#"{"a":"x"}"#);
+    let doubled = |from: &str| {
+        let copies = (0..22).map(|_| moving("copy", annotation, &format!("{annotation}{from}")));
+        list(&[vec![start.clone()], copies.collect()].concat())
+    };
+    let deepening = (1..40).map(|n| add(&"/a".repeat(n * 100), &nested(100)));
+    for (format, body, word) in [
+        (PatchFormat::Json, doubled("/b"), "the operation copy"),
+        (PatchFormat::Json, doubled("/a"), "the operation copy"),
+        (
+            PatchFormat::Json,
+            list(&[moving("move", "/spec/replicas", "/spec/paused")]),
+            "the operation move",
+        ),
+        (PatchFormat::Json, list(&vec![start.clone(); 257]), "has 257 operations"),
+        (PatchFormat::Json, list(&deepening.collect::<Vec<_>>()), "path of more than 64 keys"),
+        (PatchFormat::Json, list(&[add("/a", &nested(16_384))]), "recursion limit"),
+        (PatchFormat::Strategic, nested(16_384), "recursion limit"),
+    ] {
+        let refusal = bodied(format, body, &plain()).unwrap();
+        assert!(refusal.contains(word), "{word}: {refusal}");
+    }
+    // The twins: as much as is borne.
+    let labelled = template(
+        &json!({"annotations": {"a": "x"}}),
+        &json!({"name": "web", "image": "shop:1", "resources": {"limits": {"cpu": "1"}}}),
+    );
+    assert_eq!(bodied(PatchFormat::Json, list(&vec![start.clone(); 256]), &labelled), None);
+    let deep = [add("/a", &nested(120)), add(&"/a".repeat(64), &nested(120))];
+    for (format, body) in [(PatchFormat::Json, list(&deep)), (PatchFormat::Strategic, nested(120))]
+    {
+        let refusal = bodied(format, body, &labelled).unwrap();
+        assert!(refusal.contains("write exactly what was announced"), "{refusal}");
     }
 }
 
