@@ -9,7 +9,7 @@ use smartops_common::denial::{Cause, Denial, Rule};
 
 use crate::break_glass::BreakGlass;
 use crate::exception::Lift;
-use crate::policy::Mode;
+use crate::policy::{CompiledPolicy, Mode};
 use crate::subject::Subject;
 use crate::verdict::{Decision, Effect, Outcome, Verdict, shortened};
 use crate::wording::Wording;
@@ -31,6 +31,9 @@ pub(crate) const LEADING: Wording = Wording::new("policy {}, rule {}: {}");
 pub(crate) const FURTHER: Wording = Wording::new("also {}");
 pub(crate) const FURTHER_AT: Wording = Wording::new("also {} at {}");
 pub(crate) const MORE: Wording = Wording::new("and {} more");
+/// What a person may do about a refusal whose every cause can be lifted.
+pub(crate) const LIFTABLE: Wording =
+    Wording::new("a GuardrailException could lift this for a while, for a reason");
 
 /// What one rule found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,23 +62,37 @@ struct Found {
     finding: Finding,
     /// By what it was lifted, where it would have refused.
     lift: Option<Lift>,
+    /// Whether an exception could lift it.
+    is_liftable: bool,
 }
 
 impl Findings {
     /// Takes what a policy's rule found; the policy's mode says what comes of it.
+    pub(crate) fn add_of(&mut self, policy: &CompiledPolicy, finding: Finding) {
+        let is_liftable = policy.allowance().lifts(finding.rule);
+        self.push(policy.name(), policy.mode(), finding, is_liftable);
+    }
+
+    /// Takes what was found beside the rules, which no exception lifts.
     pub(crate) fn add(&mut self, policy: &Arc<str>, mode: Mode, finding: Finding) {
+        self.push(policy, mode, finding, false);
+    }
+
+    fn push(&mut self, policy: &Arc<str>, mode: Mode, finding: Finding, is_liftable: bool) {
         let effect = match mode {
             Mode::Enforce if finding.refuses => Effect::Deny,
             Mode::Enforce | Mode::Warn => Effect::Warn,
             Mode::Audit => Effect::Audit,
         };
-        self.found.push(Found { policy: Arc::clone(policy), effect, finding, lift: None });
+        let policy = Arc::clone(policy);
+        self.found.push(Found { policy, effect, finding, lift: None, is_liftable });
     }
 
     /// Takes what a policy's rule would have refused but for an exception.
     pub(crate) fn except(&mut self, policy: &Arc<str>, finding: Finding, lift: Lift) {
         let (policy, lift) = (Arc::clone(policy), Some(lift));
-        self.found.push(Found { policy, effect: Effect::Except, finding, lift });
+        let effect = Effect::Except;
+        self.found.push(Found { policy, effect, finding, lift, is_liftable: true });
     }
 
     /// Whether anything refuses.
@@ -222,6 +239,9 @@ fn denial(
     if more > 0 {
         parts.push(MORE.say(&[&more]));
     }
+    if !subject.is_automation() && refusals.iter().all(|f| f.is_liftable) {
+        parts.push(LIFTABLE.say(&[]));
+    }
     parts.extend(hint.map(str::to_owned));
     let message = format!("{write}: {}", parts.join("; "));
     let seconds: Option<Vec<u32>> = refusals.iter().map(|f| f.finding.retry_after).collect();
@@ -321,7 +341,7 @@ mod tests {
         let message = |write: &Write, subject: &Subject| {
             sample::verdict(write, subject).denial().unwrap().message.clone()
         };
-        insta::assert_snapshot!(message(&sample::scale(3, 50), &sample::person()), @"SmartOps denies UPDATE of deployments.apps/scale smartops-dev/web by alice: policy smartops-baseline, rule replicas: spec.replicas 3 → 50: the maximum is 10; ask for at most 10");
+        insta::assert_snapshot!(message(&sample::scale(3, 50), &sample::person()), @"SmartOps denies UPDATE of deployments.apps/scale smartops-dev/web by alice: policy smartops-baseline, rule replicas: spec.replicas 3 → 50: the maximum is 10; ask for at most 10; a GuardrailException could lift this for a while, for a reason");
         let image = sample::pods(r#"{"name":"web","image":"shop:2"}"#);
         insta::assert_snapshot!(
             message(&Write::update("", &sample::pods(sample::CONTAINER), &image), &sample::automation()),
@@ -337,5 +357,29 @@ mod tests {
         let facts = Facts { watched: Watched::Seen(&record), ..sample::facts(&policies) };
         let verdict = sample::verdict_with(&sample::restart(), &sample::automation(), &facts);
         insta::assert_snapshot!(verdict.denial().unwrap().message, @"SmartOps denies UPDATE of deployments.apps smartops-dev/web by system:serviceaccount:agents:bot: policy smartops-automation, rule cooldown: the pod template last changed (restarted) 33 s ago and may change again after 120 s; retry in 87 s");
+    }
+
+    #[test]
+    fn a_person_hears_of_exceptions_where_every_policy_that_refuses_allows_them() {
+        let open = sample::baseline();
+        let mut closed = sample::baseline();
+        closed.exceptions.allowed = false;
+        for (specs, subject, told) in [
+            (vec![&open], sample::person(), true),
+            (vec![&open, &open], sample::person(), true),
+            (vec![&closed], sample::person(), false),
+            (vec![&open, &closed], sample::person(), false),
+            (vec![&open], sample::automation(), false),
+        ] {
+            let policies: Vec<_> = specs
+                .iter()
+                .enumerate()
+                .map(|(place, spec)| sample::applied(&format!("p{place}"), spec))
+                .collect();
+            let facts = sample::facts(&policies);
+            let verdict = sample::verdict_with(&sample::scale(3, 50), &subject, &facts);
+            let message = &verdict.denial().unwrap().message;
+            assert_eq!(message.contains("GuardrailException"), told, "{message}");
+        }
     }
 }

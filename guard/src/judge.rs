@@ -108,7 +108,7 @@ pub fn judge(
         for finding in found {
             match lifting.lift(finding.rule).filter(|_| finding.refuses) {
                 Some(lift) => findings.except(policy.name(), finding, lift),
-                None => findings.add(policy.name(), policy.mode(), finding),
+                None => findings.add_of(policy, finding),
             }
         }
     }

@@ -132,6 +132,25 @@ pub enum Liftable {
     Freeze,
 }
 
+impl Liftable {
+    const ALL: [Self; 9] = [
+        Self::Images,
+        Self::Replicas,
+        Self::Resources,
+        Self::Paths,
+        Self::Deletion,
+        Self::Custom,
+        Self::Cooldown,
+        Self::Budget,
+        Self::Freeze,
+    ];
+
+    /// Whether a rule is one of them.
+    pub(crate) fn is(rule: Rule) -> bool {
+        Self::ALL.into_iter().any(|liftable| Rule::from(liftable) == rule)
+    }
+}
+
 impl From<Liftable> for Rule {
     fn from(rule: Liftable) -> Self {
         match rule {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use smartops_common::denial::Rule;
 
 use super::compile::Flaw;
+use crate::exception::Liftable;
 use crate::rules::RulesSpec;
 
 /// Hours an exception may last unless the policy says otherwise.
@@ -74,6 +75,11 @@ impl Allowance {
             writer_groups: spec.writer_groups.clone(),
             rules: rules.given(),
         }
+    }
+
+    /// Whether an exception may lift a rule of the policy.
+    pub(crate) fn lifts(&self, rule: Rule) -> bool {
+        self.is_allowed && self.rules.contains(&rule) && Liftable::is(rule)
     }
 
     /// How long after it was made an exception ends at the latest.

@@ -6,7 +6,8 @@ use super::Backstop;
 use super::cel;
 use super::subjects::is_member;
 use crate::break_glass::{HINT, HINT_SHORT};
-use crate::findings::{FURTHER, FURTHER_AT, FURTHER_CAUSES, HEAD, LEADING, MORE};
+use crate::findings::{FURTHER, FURTHER_AT, FURTHER_CAUSES, HEAD, LEADING, LIFTABLE, MORE};
+use smartops_common::denial::Rule;
 use smartops_common::names;
 
 /// The variables the sentence is made of, after the one that holds the causes: each `rule`, path and message, on a line
@@ -48,8 +49,9 @@ pub(super) fn variables(policy: &str) -> Vec<(&'static str, String)> {
 /// The whole sentence.
 pub(super) fn expression(backstop: &Backstop, config: &SmartOpsConfigSpec) -> String {
     format!(
-        "{} + ': ' + variables.because + variables.further + variables.more{}",
+        "{} + ': ' + variables.because + variables.further + variables.more{}{}",
         head(),
+        liftable(backstop),
         hint(backstop, config)
     )
 }
@@ -64,6 +66,17 @@ pub(super) fn head() -> String {
         "(has(request.name) ? request.name : '')",
         "request.userInfo.username",
     ])
+}
+
+/// What anybody might have done about it.
+fn liftable(backstop: &Backstop) -> String {
+    let allowance = backstop.policy.allowance();
+    let rules = [Rule::Replicas, Rule::Images];
+    if rules.into_iter().any(|rule| allowance.lifts(rule)) {
+        format!(" + '; ' + {}", LIFTABLE.cel(&[]))
+    } else {
+        String::new()
+    }
 }
 
 /// What a member of a break-glass group might do.
