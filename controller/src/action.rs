@@ -7,10 +7,11 @@ pub mod restart;
 pub mod scale;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::Patch;
 use serde_json::Value;
 use smartops_common::action::{Action, ActionType, Intent};
+
+use crate::target::Live;
 
 /// An action or intent that cannot be carried out as it stands.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +32,7 @@ pub struct Write {
 pub fn plan(
     action: &Action,
     recorded: Option<&Intent>,
-    live: &Deployment,
+    live: &Live,
     now: Timestamp,
 ) -> Result<Intent, Malformed> {
     match action.type_ {
@@ -46,7 +47,7 @@ pub fn plan(
 pub fn replan(
     action: &Action,
     proposed: &Intent,
-    live: &Deployment,
+    live: &Live,
     now: Timestamp,
 ) -> Result<Intent, Malformed> {
     match action.type_ {
@@ -66,7 +67,7 @@ pub fn write(intent: &Intent, resource_version: &str) -> Result<Write, Malformed
 
 /// Whether `live` shows the values of `intent`. For a patch this is a sufficient sign only: where it cannot be told
 /// from the object, the answer is `false`.
-pub fn is_applied(intent: &Intent, live: &Deployment) -> bool {
+pub fn is_applied(intent: &Intent, live: &Live) -> bool {
     match intent.type_ {
         ActionType::Scale => scale::is_applied(intent, live),
         ActionType::Restart => restart::is_applied(intent, live),
@@ -75,6 +76,6 @@ pub fn is_applied(intent: &Intent, live: &Deployment) -> bool {
 }
 
 /// Whether writing `intent` could change nothing, as far as that can be told before asking the API server.
-pub fn is_unchanged(intent: &Intent, live: &Deployment) -> bool {
+pub fn is_unchanged(intent: &Intent, live: &Live) -> bool {
     intent.type_ == ActionType::Scale && scale::is_applied(intent, live)
 }

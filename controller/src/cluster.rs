@@ -4,7 +4,6 @@
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
@@ -21,7 +20,7 @@ use smartops_process::client::{self, deadline};
 use crate::action::Write;
 use crate::failure::Failure;
 use crate::metrics::ControllerMetrics;
-use crate::target;
+use crate::target::Live;
 
 /// How long one call may take.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
@@ -77,7 +76,7 @@ impl Cluster {
         self.client.clone()
     }
 
-    fn deployments(&self, namespace: &str) -> Api<Deployment> {
+    fn deployments(&self, namespace: &str) -> Api<Live> {
         Api::namespaced(self.client.clone(), namespace)
     }
 
@@ -86,16 +85,12 @@ impl Cluster {
     }
 
     /// The live Deployment; `None` where there is none of that name.
-    pub async fn deployment(
-        &self,
-        namespace: &str,
-        name: &str,
-    ) -> Result<Option<Deployment>, Failure> {
+    pub async fn deployment(&self, namespace: &str, name: &str) -> Result<Option<Live>, Failure> {
         let api = self.deployments(namespace);
         let found =
             self.make(call("get_deployment", "get", "deployments"), api.get_opt(name)).await?;
         if let Some(live) = &found {
-            self.metrics.show(namespace, name, target::observed(live));
+            self.metrics.show(namespace, name, live.observed());
         }
         Ok(found)
     }
@@ -104,7 +99,7 @@ impl Cluster {
     pub async fn deployment_names(
         &self,
         namespace: &str,
-    ) -> Result<Vec<PartialObjectMeta<Deployment>>, Failure> {
+    ) -> Result<Vec<PartialObjectMeta<Live>>, Failure> {
         let api = self.deployments(namespace);
         let list = ListParams::default();
         let call = call("list_deployments", "list", "deployments");
@@ -119,8 +114,8 @@ impl Cluster {
     }
 
     /// The pods of a Deployment, at most 500; none where its selector cannot be written as labels.
-    pub async fn pods(&self, namespace: &str, live: &Deployment) -> Result<Vec<Pod>, Failure> {
-        let Some(selector) = target::pod_selector(live) else { return Ok(Vec::new()) };
+    pub async fn pods(&self, namespace: &str, live: &Live) -> Result<Vec<Pod>, Failure> {
+        let Some(selector) = live.pod_selector() else { return Ok(Vec::new()) };
         let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         let list = ListParams::default().labels(&selector).limit(PODS_LOOKED_AT);
         Ok(self.make(call("list_pods", "list", "pods"), api.list(&list)).await?.items)
@@ -134,7 +129,7 @@ impl Cluster {
         name: &str,
         write: &Write,
         dry_run: bool,
-    ) -> Result<Option<Deployment>, Failure> {
+    ) -> Result<Option<Live>, Failure> {
         let api = self.deployments(namespace);
         let parameters = PatchParams {
             dry_run,

@@ -1,7 +1,6 @@
 //! Objects for the unit tests of this crate.
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
 use smartops_common::action::Action;
@@ -9,6 +8,7 @@ use smartops_common::approval::{Approved, Decision, RemediationApproval, Remedia
 use smartops_common::remediation::{Remediation, Source, Target, TargetKind};
 
 use crate::intake::place::{self, Order};
+use crate::target::Live;
 
 /// A moment, in seconds since 1970.
 pub(crate) fn at(second: i64) -> Timestamp {
@@ -16,12 +16,12 @@ pub(crate) fn at(second: i64) -> Timestamp {
 }
 
 /// A healthy Deployment `web` (uid `u-1`, generation 7, resourceVersion 70) with this many replicas.
-pub(crate) fn deployment(replicas: i32) -> Deployment {
+pub(crate) fn deployment(replicas: i32) -> Live {
     edited(replicas, |_| {})
 }
 
 /// The same, edited.
-pub(crate) fn edited(replicas: i32, edit: impl FnOnce(&mut Value)) -> Deployment {
+pub(crate) fn edited(replicas: i32, edit: impl FnOnce(&mut Value)) -> Live {
     let mut object = json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -47,7 +47,7 @@ pub(crate) fn edited(replicas: i32, edit: impl FnOnce(&mut Value)) -> Deployment
 }
 
 /// Three replicas, restarted at this value.
-pub(crate) fn restarted(value: &str) -> Deployment {
+pub(crate) fn restarted(value: &str) -> Live {
     edited(3, |d| {
         d["spec"]["template"]["metadata"]["annotations"] =
             json!({"kubectl.kubernetes.io/restartedAt": value});

@@ -2,12 +2,12 @@
 //! recognised. What a patch may touch is not decided here: the webhook judges its result.
 
 use json_patch::PatchOperation;
-use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::Patch;
 use serde_json::{Map, Value, json};
 use smartops_common::action::{Action, ActionType, Intent, PatchFormat, PatchParameters};
 
 use super::{Malformed, Write};
+use crate::target::Live;
 
 /// Longest patch that is recorded, in bytes of JSON.
 const LONGEST: usize = 65_536;
@@ -94,14 +94,13 @@ pub(super) fn write(intent: &Intent, resource_version: &str) -> Result<Write, Ma
     Ok(Write { scale: false, patch })
 }
 
-pub(super) fn is_applied(intent: &Intent, live: &Deployment) -> bool {
-    let (Ok((parameters, body)), Ok(live)) = (recorded(intent), serde_json::to_value(live)) else {
-        return false;
-    };
+pub(super) fn is_applied(intent: &Intent, live: &Live) -> bool {
+    let Ok((parameters, body)) = recorded(intent) else { return false };
+    let live = live.stored();
     match parameters.format {
-        PatchFormat::Strategic => contains(&live, &body),
+        PatchFormat::Strategic => contains(live, &body),
         PatchFormat::Json => operations(&body)
-            .is_ok_and(|all| !all.0.is_empty() && all.0.iter().all(|op| shows(&live, op))),
+            .is_ok_and(|all| !all.0.is_empty() && all.0.iter().all(|op| shows(live, op))),
     }
 }
 

@@ -1,21 +1,20 @@
 //! Restart: the pod-template annotation kubectl uses, with a value no other restart of the object has.
 
 use jiff::{Timestamp, ToSpan};
-use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::Patch;
 use serde_json::json;
 use smartops_common::action::{ActionType, Intent};
 use smartops_common::names;
 
 use super::{Malformed, Write};
-use crate::target;
+use crate::target::Live;
 
 /// A restart stamped `now`, or a second later where the object already carries that very second: an equal value
 /// would roll nothing.
-pub(super) fn plan(live: &Deployment, now: Timestamp) -> Intent {
+pub(super) fn plan(live: &Live, now: Timestamp) -> Intent {
     let stamp = |t: Timestamp| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let mut value = stamp(now);
-    if target::restarted_at(live) == Some(value.as_str()) {
+    if live.restarted_at() == Some(value.as_str()) {
         value = now.checked_add(1.second()).map_or(value, stamp);
     }
     Intent { type_: ActionType::Restart, replicas: None, restarted_at: Some(value), patch: None }
@@ -33,8 +32,8 @@ pub(super) fn write(intent: &Intent, resource_version: &str) -> Result<Write, Ma
     Ok(Write { scale: false, patch })
 }
 
-pub(super) fn is_applied(intent: &Intent, live: &Deployment) -> bool {
-    intent.restarted_at.is_some() && intent.restarted_at.as_deref() == target::restarted_at(live)
+pub(super) fn is_applied(intent: &Intent, live: &Live) -> bool {
+    intent.restarted_at.is_some() && intent.restarted_at.as_deref() == live.restarted_at()
 }
 
 #[cfg(test)]

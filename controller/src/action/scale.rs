@@ -1,22 +1,21 @@
 //! Scale: an exact number of replicas, written through the scale subresource, which can change nothing else.
 
-use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::Patch;
 use serde_json::json;
 use smartops_common::action::{Action, ActionType, Intent};
 
 use super::{Malformed, Write};
-use crate::target;
+use crate::target::Live;
 
 /// The number of replicas `action` means for `live`. Limits are the webhook's: only what no Deployment can have is
 /// refused here.
 pub(super) fn plan(
     action: &Action,
     recorded: Option<&Intent>,
-    live: &Deployment,
+    live: &Live,
 ) -> Result<Intent, Malformed> {
     let parameters = action.scale.as_ref();
-    let present = target::replicas(live);
+    let present = live.replicas();
     let wanted = match (
         recorded.and_then(|r| r.replicas),
         parameters.and_then(|p| p.replicas),
@@ -48,8 +47,8 @@ pub(super) fn write(intent: &Intent, resource_version: &str) -> Result<Write, Ma
     Ok(Write { scale: true, patch })
 }
 
-pub(super) fn is_applied(intent: &Intent, live: &Deployment) -> bool {
-    intent.replicas == Some(target::replicas(live))
+pub(super) fn is_applied(intent: &Intent, live: &Live) -> bool {
+    intent.replicas == Some(live.replicas())
 }
 
 #[cfg(test)]

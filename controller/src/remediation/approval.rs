@@ -2,7 +2,6 @@
 //! Pure; when it is asked and acted on is `machine`'s.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::{Value, json};
 use smartops_common::action::{ActionType, Intent, PatchFormat};
 use smartops_common::approval::{Decision, RemediationApproval};
@@ -10,10 +9,10 @@ use smartops_common::names;
 use smartops_common::remediation::{self, Proposal, Remediation};
 
 use super::record;
-use crate::target;
+use crate::target::Live;
 
 /// What an approval of this intent, for the object as it is, has to name.
-pub fn hash(remediation: &Remediation, live: &Deployment, intent: &Intent) -> String {
+pub fn hash(remediation: &Remediation, live: &Live, intent: &Intent) -> String {
     let uid = remediation.metadata.uid.as_deref().unwrap_or_default();
     remediation::intent_hash(uid, &record::target_of(live), intent)
 }
@@ -43,7 +42,7 @@ pub fn by_whom(approval: &RemediationApproval) -> String {
 }
 
 /// What is asked, of whom, until when, and how to answer.
-pub fn request(remediation: &Remediation, live: &Deployment, proposal: &Proposal) -> String {
+pub fn request(remediation: &Remediation, live: &Live, proposal: &Proposal) -> String {
     let spec = &remediation.spec;
     let name = remediation.metadata.name.as_deref().unwrap_or_default();
     let uid = remediation.metadata.uid.as_deref().unwrap_or_default();
@@ -64,12 +63,12 @@ pub fn in_seconds(moment: Timestamp) -> String {
 }
 
 /// What would be written, in words. A patch is long and stands in the status: here is only where.
-fn would_do(live: &Deployment, intent: &Intent) -> String {
-    let (name, generation) = (target::name(live), target::generation(live));
+fn would_do(live: &Live, intent: &Intent) -> String {
+    let (name, generation) = (live.name(), live.generation());
     let what = match (intent.type_, &intent.patch) {
         (ActionType::Scale, _) => format!(
             "scale Deployment {name} from {} to {} replicas",
-            target::replicas(live),
+            live.replicas(),
             intent.replicas.unwrap_or_default()
         ),
         (ActionType::Restart, _) => format!(
@@ -118,7 +117,7 @@ mod tests {
     use crate::action;
     use crate::fixture::{approval, at, deployment, remediation};
 
-    fn proposal(r: &Remediation, live: &Deployment) -> Proposal {
+    fn proposal(r: &Remediation, live: &Live) -> Proposal {
         let intent = action::plan(&r.spec.action, None, live, at(10)).unwrap();
         Proposal {
             hash: hash(r, live, &intent),

@@ -16,7 +16,6 @@ mod verifying;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use smartops_common::approval::RemediationApproval;
 use smartops_common::remediation::{AttemptResult, Phase, Remediation, RemediationStatus};
@@ -24,7 +23,7 @@ use smartops_common::remediation::{AttemptResult, Phase, Remediation, Remediatio
 pub use self::executing::{after_write, is_transient};
 use crate::failure::Failure;
 use crate::remediation::record::{self, MOST_ATTEMPTS};
-use crate::target;
+use crate::target::Live;
 
 /// Attempts that may fail, expire or not verify: the first and two repeats.
 const TRIES: usize = 3;
@@ -75,6 +74,8 @@ pub mod reason {
     pub const REJECTED_BY_APPROVER: &str = "ApprovalRejected";
     /// Nobody approved in time.
     pub const APPROVAL_EXPIRED: &str = "ApprovalExpired";
+    /// Admission would not have the record, time and again.
+    pub const RECORD_REFUSED: &str = "RecordRefused";
     /// What was approved is not what a further attempt would be.
     pub const APPROVAL_STALE: &str = "ApprovalStale";
 }
@@ -83,7 +84,7 @@ pub mod reason {
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
     /// The target as read just now; `None` where nothing has its name.
-    pub live: Option<&'a Deployment>,
+    pub live: Option<&'a Live>,
     /// Its pods, needed while verifying; `None` where they could not be read.
     pub pods: Option<&'a [Pod]>,
     /// All Remediations of the target as read just now; this one among them does no harm.
@@ -140,9 +141,9 @@ pub enum Step {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Written {
     /// Committed; the object since.
-    Committed(Box<Deployment>),
+    Committed(Box<Live>),
     /// The dry run showed that nothing would change; the object as it is.
-    Unchanged(Box<Deployment>),
+    Unchanged(Box<Live>),
     /// The dry run passed, and the Remediation is one.
     Passed,
     /// The deadline passed between the dry run and the write.
@@ -158,7 +159,7 @@ pub fn step(remediation: &Remediation, facts: Facts<'_>) -> Step {
     }
     let mut status = remediation.status.clone().unwrap_or_default();
     let target = &remediation.spec.target;
-    let Some(live) = facts.live.filter(|l| target::uid(l) == target.uid) else {
+    let Some(live) = facts.live.filter(|l| l.uid() == target.uid) else {
         let gone = format!("Deployment {} (uid {}) is gone", target.name, target.uid);
         record::settle(&mut status, AttemptResult::Failed, Some(&gone));
         let phase = give_up_phase(&status);
@@ -208,6 +209,27 @@ pub fn unreadable(
     record::settle(&mut status, AttemptResult::Expired, Some(&message));
     record::finish(&mut status, Phase::TimedOut, reason::UNAVAILABLE, message, now);
     Some(status)
+}
+
+/// The end of a Remediation whose record was refused, in these words, for too long to be waited for. It says nothing
+/// that was not on record before, apart from that an attempt that was open is so no longer.
+pub fn unrecorded(
+    remediation: &Remediation,
+    refusal: &Failure,
+    lasting: Duration,
+    now: Timestamp,
+) -> RemediationStatus {
+    let mut status = remediation.status.clone().unwrap_or_default();
+    let message = format!(
+        "what was to be recorded was refused for {} s, and nothing is done that is not on record: {refusal}",
+        lasting.as_secs()
+    );
+    // Of what was sent nobody can say any more, on the record, what became of it.
+    let is_sent = status.attempts.last().is_some_and(|a| a.sent_at.is_some());
+    let result = if is_sent { AttemptResult::Expired } else { AttemptResult::Failed };
+    record::settle(&mut status, result, Some(&message));
+    record::finish(&mut status, Phase::Failed, reason::RECORD_REFUSED, message, now);
+    status
 }
 
 /// The end of a Remediation that nobody approved in time.

@@ -2,16 +2,15 @@
 //! [`RemediationStatus`]; when each is due is `machine`'s.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use smartops_common::action::Intent;
+use smartops_common::action::{ActionType, Intent};
 use smartops_common::condition::{self, Setting};
 use smartops_common::remediation::{
     Attempt, AttemptKind, AttemptResult, AttemptTarget, FormerState, Observed, Outcome, Phase,
     RemediationStatus, Verification, VerificationStatus,
 };
 
-use crate::target;
+use crate::target::Live;
 
 /// The condition that says how the question of approval stands.
 pub const APPROVED: &str = "Approved";
@@ -24,7 +23,7 @@ pub const MOST_ATTEMPTS: usize = 8;
 pub fn begin(
     status: &mut RemediationStatus,
     intent: Intent,
-    live: &Deployment,
+    live: &Live,
     leader: &str,
     now: Timestamp,
 ) {
@@ -34,10 +33,7 @@ pub fn begin(
         kind: AttemptKind::Apply,
         intent,
         target: target_of(live),
-        former: FormerState {
-            replicas: target::replicas(live),
-            template: target::template_digest(live),
-        },
+        former: FormerState { replicas: live.replicas(), template: Some(live.template_digest()) },
         leader: leader.to_owned(),
         started_at: Time(now),
         deadline: Time(now.saturating_add(ATTEMPT_LIMIT).unwrap_or(now)),
@@ -53,11 +49,11 @@ pub fn begin(
 }
 
 /// The object as it was read.
-pub fn target_of(live: &Deployment) -> AttemptTarget {
+pub fn target_of(live: &Live) -> AttemptTarget {
     AttemptTarget {
-        uid: target::uid(live).to_owned(),
-        generation: target::generation(live),
-        resource_version: target::resource_version(live).to_owned(),
+        uid: live.uid().to_owned(),
+        generation: live.generation(),
+        resource_version: live.resource_version().to_owned(),
     }
 }
 
@@ -75,7 +71,7 @@ pub fn decide(
 /// Notes that the open attempt is about to be sent.
 pub fn send(status: &mut RemediationStatus, now: Timestamp) {
     if let Some(attempt) = status.attempts.last_mut().filter(|a| a.result.is_none()) {
-        attempt.sent_at = Some(Time(now));
+        attempt.sent_at.get_or_insert(Time(now));
     }
 }
 
@@ -87,41 +83,48 @@ pub fn settle(status: &mut RemediationStatus, result: AttemptResult, message: Op
     }
 }
 
-/// Settles the open attempt as written (or found to be so already), `live` being the object since.
+/// Settles the open attempt as written (or as having nothing to write), `live` being the object since.
 pub fn settle_written(
     status: &mut RemediationStatus,
     result: AttemptResult,
-    live: &Deployment,
+    live: &Live,
     now: Timestamp,
 ) {
-    settle(status, result, None);
-    if let Some(attempt) = status.attempts.last_mut() {
-        show(attempt, live);
-        attempt.written_at = (result == AttemptResult::Written).then_some(Time(now));
+    if let Some(attempt) = status.attempts.last_mut().filter(|a| a.result.is_none()) {
+        end_with(attempt, result, live, now);
     }
 }
 
 /// Notes on an earlier attempt that its write is what `live` shows.
-pub fn mark_written(attempt: &mut Attempt, live: &Deployment, now: Timestamp) {
-    if attempt.result != Some(AttemptResult::Written) {
-        attempt.result = Some(AttemptResult::Written);
-        attempt.message = None;
-        attempt.written_at = Some(Time(now));
-    }
-    show(attempt, live);
+pub fn mark_written(attempt: &mut Attempt, live: &Live, now: Timestamp) {
+    end_with(attempt, AttemptResult::Written, live, now);
 }
 
-/// What verification must find unchanged.
-fn show(attempt: &mut Attempt, live: &Deployment) {
-    attempt.written_generation = Some(target::generation(live));
-    attempt.written_template = target::template_digest(live);
+/// Ends an attempt with what verification must find unchanged. Which write it was is said once: what is on record
+/// already stays, whatever `live` has become since.
+fn end_with(attempt: &mut Attempt, result: AttemptResult, live: &Live, now: Timestamp) {
+    let is_written = result == AttemptResult::Written;
+    let (mut generation, mut template) = (live.generation(), live.template_digest());
+    // A scale depends on the version that was recorded: it makes the very next generation, of the same template. What
+    // somebody else made of that before it could be looked at is not what was written.
+    if is_written && attempt.intent.type_ == ActionType::Scale {
+        generation = generation.min(attempt.target.generation.saturating_add(1));
+        template = attempt.former.template.clone().unwrap_or(template);
+    }
+    attempt.result = Some(result);
+    attempt.message = None;
+    attempt.written_generation.get_or_insert(generation);
+    attempt.written_template.get_or_insert(template);
+    if is_written {
+        attempt.written_at.get_or_insert(Time(now));
+    }
 }
 
 /// Makes the open attempt depend on the object as it is now. Whatever was sent on the former condition can no longer
 /// be committed.
-pub fn rebase(status: &mut RemediationStatus, live: &Deployment) {
+pub fn rebase(status: &mut RemediationStatus, live: &Live) {
     if let Some(attempt) = status.attempts.last_mut().filter(|a| a.result.is_none()) {
-        target::resource_version(live).clone_into(&mut attempt.target.resource_version);
+        live.resource_version().clone_into(&mut attempt.target.resource_version);
     }
 }
 
@@ -187,4 +190,84 @@ fn set(
 ) {
     let setting = Setting { type_, status, reason, message, observed_generation: Some(1) };
     condition::set(conditions, setting, now);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use smartops_common::action::Action;
+
+    use super::*;
+    use crate::action;
+    use crate::fixture::{at, deployment, edited};
+
+    /// A status with an attempt at this action, begun at second 10 and sent a second later; three replicas are live.
+    fn sent(action: &Action) -> RemediationStatus {
+        let (mut status, live) = (RemediationStatus::default(), deployment(3));
+        let intent = action::plan(action, None, &live, at(10)).unwrap();
+        begin(&mut status, intent, &live, "controller/1", at(10));
+        send(&mut status, at(11));
+        status
+    }
+
+    /// What the target has become: this generation, number and image.
+    fn since(generation: i64, replicas: i32, image: &str) -> Live {
+        edited(replicas, |d| {
+            d["metadata"]["generation"] = json!(generation);
+            d["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image);
+        })
+    }
+
+    fn write_of(attempt: &Attempt) -> (Option<i64>, Option<&str>, Option<Timestamp>) {
+        let at = attempt.written_at.as_ref().map(|t| t.0);
+        (attempt.written_generation, attempt.written_template.as_deref(), at)
+    }
+
+    #[test]
+    fn which_write_an_attempt_made_is_said_once_and_kept() {
+        let mut status = sent(&Action::restart());
+        let live = since(8, 3, "web:2");
+        settle_written(&mut status, AttemptResult::Written, &live, at(12));
+        let (written, digest) = (status.clone(), live.template_digest());
+        assert_eq!(write_of(&written.attempts[0]), (Some(8), Some(digest.as_str()), Some(at(12))));
+        mark_written(&mut status.attempts[0], &since(9, 3, "web:3"), at(20));
+        settle_written(&mut status, AttemptResult::Written, &since(9, 3, "web:3"), at(20));
+        send(&mut status, at(20));
+        assert_eq!(status, written);
+
+        // The twin: one of which nothing was said yet is said to have made what is there.
+        let mut status = sent(&Action::restart());
+        settle(&mut status, AttemptResult::Expired, Some("no answer"));
+        mark_written(&mut status.attempts[0], &live, at(20));
+        let found = &status.attempts[0];
+        assert_eq!((found.result, &found.message), (Some(AttemptResult::Written), &None));
+        assert_eq!(write_of(found), (Some(8), Some(digest.as_str()), Some(at(20))));
+    }
+
+    #[test]
+    fn a_repeated_send_keeps_the_moment_of_the_first() {
+        let mut status = sent(&Action::restart());
+        send(&mut status, at(30));
+        assert_eq!(status.attempts[0].sent_at, Some(Time(at(11))));
+    }
+
+    #[test]
+    fn what_somebody_else_made_of_it_before_the_second_look_is_not_what_a_scale_wrote() {
+        let former = deployment(3).template_digest();
+        for (live, what) in [
+            (since(8, 4, "web:1"), "nobody"),
+            (since(9, 6, "web:1"), "scaled further"),
+            (since(9, 4, "web:2"), "another image"),
+        ] {
+            let mut status = sent(&Action::scale_by(1));
+            settle_written(&mut status, AttemptResult::Written, &live, at(12));
+            let expected = (Some(8), Some(former.as_str()), Some(at(12)));
+            assert_eq!(write_of(&status.attempts[0]), expected, "{what}");
+        }
+        // The twin: where nothing had to be written, what is there is what is watched.
+        let (mut status, live) = (sent(&Action::scale_by(1)), since(9, 4, "web:2"));
+        settle_written(&mut status, AttemptResult::Unchanged, &live, at(12));
+        let digest = live.template_digest();
+        assert_eq!(write_of(&status.attempts[0]), (Some(9), Some(digest.as_str()), None));
+    }
 }

@@ -1,26 +1,26 @@
 //! The shell around the phase machine: it gathers facts, carries out what `machine` says, and records it; it decides
 //! nothing. When a Remediation is looked at is `queue`'s.
 
+mod storing;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::SignedDuration;
-use k8s_openapi::api::apps::v1::Deployment;
 use kube::runtime::controller::Action;
-use smartops_common::denial::{Denial, Rule};
-use smartops_common::remediation::{Remediation, RemediationStatus};
+use smartops_common::remediation::Remediation;
 use smartops_process::clock::Clock;
 use smartops_process::failpoint;
 use tracing::Instrument;
 
+use crate::action;
 use crate::action::Write;
 use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::remediation::machine::{self, Facts, Needs, Step, Written};
-use crate::remediation::record;
 use crate::remediation::refusals::Refusals;
 use crate::remediation::telling::Teller;
-use crate::{action, target};
+use crate::target::Live;
 
 /// Steps taken in a row before other Remediations get their turn.
 const STEPS_IN_A_ROW: usize = 16;
@@ -51,14 +51,13 @@ pub struct Shell {
 pub fn retry_later(remediation: Arc<Remediation>, failure: &Failure, shell: Arc<Shell>) -> Action {
     let uid = remediation.metadata.uid.as_deref().unwrap_or_default();
     match failure {
-        // Somebody recorded something since: look at it at once.
-        Failure::Conflict(_) => Action::requeue(AFTER_CONFLICT),
-        Failure::Denied(denial) => {
-            let (is_first, pause) = shell.refusals.note(uid, Instant::now());
-            if is_first {
-                tracing::error!(uid, denial = %denial.message, "admission refuses the status: it is offered again");
-            }
-            Action::requeue(pause)
+        // Somebody recorded something since, or the target moved: look at it at once.
+        Failure::Conflict(_) => {
+            Action::requeue(shell.refusals.pause(uid, AFTER_CONFLICT).min(AFTER_FAILURE))
+        }
+        Failure::Denied(_) | Failure::Rejected { .. } | Failure::Forbidden { .. } => {
+            tracing::error!(uid, refusal = %failure, "a step was refused and will be repeated");
+            Action::requeue(shell.refusals.pause(uid, AFTER_FAILURE))
         }
         _ => {
             tracing::warn!(uid, error = %failure, "a step failed and will be repeated");
@@ -151,7 +150,7 @@ impl Shell {
         &self,
         namespace: &str,
         remediation: &Remediation,
-        live: Option<&Deployment>,
+        live: Option<&Live>,
     ) -> Result<Step, Failure> {
         let (mut pods, mut others, mut approvals) = (Ok(Vec::new()), Vec::new(), Vec::new());
         let mut expiry = SignedDuration::ZERO;
@@ -185,29 +184,12 @@ impl Shell {
         Ok(machine::step(remediation, facts))
     }
 
-    /// Records a status, on condition that nobody recorded another since.
-    async fn record(
-        &self,
-        namespace: &str,
-        former: Remediation,
-        status: RemediationStatus,
-    ) -> Result<Remediation, Failure> {
-        let attempts = |status: &RemediationStatus| status.attempts.len();
-        let begins = attempts(&status) > former.status.as_ref().map_or(0, attempts);
-        failpoint::hit(if begins { "before-intent" } else { "before-status" });
-        let wanted = Remediation { status: Some(status), ..former.clone() };
-        let recorded = self.store(namespace, &wanted).await?;
-        failpoint::hit(if begins { "after-intent" } else { "after-status" });
-        self.teller.tell(former.status.as_ref(), &recorded).await;
-        Ok(recorded)
-    }
-
     /// Has the open attempt judged by a dry run of exactly what would be written.
     async fn judged(
         &self,
         namespace: &str,
         remediation: &Remediation,
-        live: &Deployment,
+        live: &Live,
     ) -> Result<Judged, Failure> {
         let status = remediation.status.as_ref();
         let Some(attempt) = status.and_then(|s| s.attempts.last()) else {
@@ -221,11 +203,11 @@ impl Shell {
             }
         };
         failpoint::hit("before-dry-run");
-        let tried = self.cluster.write(namespace, target::name(live), &write, true).await;
+        let tried = self.cluster.write(namespace, live.name(), &write, true).await;
         failpoint::hit("after-dry-run");
         Ok(match tried {
             Err(failure) => Judged::Settled(self.explain(namespace, live, failure).await?),
-            Ok(Some(tried)) if tried.spec == live.spec && has_same_marks(&tried, live) => {
+            Ok(Some(tried)) if tried.is_like(live) => {
                 Judged::Settled(Written::Unchanged(Box::new(live.clone())))
             }
             Ok(_) if remediation.spec.dry_run => Judged::Settled(Written::Passed),
@@ -234,41 +216,14 @@ impl Shell {
         })
     }
 
-    /// Records that the open attempt is about to be sent: after a crash this tells what may have been written from
-    /// what never left.
-    async fn mark_sent(
-        &self,
-        namespace: &str,
-        remediation: Remediation,
-    ) -> Result<Remediation, Failure> {
-        let mut marked = remediation;
-        if let Some(status) = &mut marked.status {
-            record::send(status, self.clock.now());
-        }
-        self.store(namespace, &marked).await
-    }
-
-    /// Stores a status. Where admission could not tell whether it is true, or saw the target move meanwhile, another
-    /// look is all it takes.
-    async fn store(&self, namespace: &str, wanted: &Remediation) -> Result<Remediation, Failure> {
-        match self.cluster.replace_status(namespace, wanted).await {
-            Ok(stored) => {
-                self.refusals.forget(wanted.metadata.uid.as_deref().unwrap_or_default());
-                Ok(stored)
-            }
-            Err(Failure::Denied(denial)) => Err(of_a_status(denial)),
-            Err(failure) => Err(failure),
-        }
-    }
-
     /// Writes. `None` where the write got no answer: what became of it will be seen in the live object.
     async fn send(
         &self,
         namespace: &str,
-        live: &Deployment,
+        live: &Live,
         write: &Write,
     ) -> Result<Option<Written>, Failure> {
-        let name = target::name(live);
+        let name = live.name();
         failpoint::hit("before-write");
         let written = self.cluster.write(namespace, name, write, false).await;
         failpoint::hit("after-write");
@@ -291,7 +246,7 @@ impl Shell {
     async fn explain(
         &self,
         namespace: &str,
-        before: &Deployment,
+        before: &Live,
         failure: Failure,
     ) -> Result<Written, Failure> {
         let message = match &failure {
@@ -300,10 +255,9 @@ impl Shell {
             _ => None,
         };
         if let Some(message) = message {
-            let live = self.cluster.deployment(namespace, target::name(before)).await?;
-            let moved = live.is_some_and(|live| {
-                target::resource_version(&live) != target::resource_version(before)
-            });
+            let live = self.cluster.deployment(namespace, before.name()).await?;
+            let moved =
+                live.is_some_and(|live| live.resource_version() != before.resource_version());
             if moved {
                 return Ok(Written::Failed(Failure::Conflict(message.clone())));
             }
@@ -312,15 +266,5 @@ impl Shell {
     }
 }
 
-/// What a denied status means for what happens next.
-fn of_a_status(denial: Denial) -> Failure {
-    match denial.leading_rule() {
-        Some(Rule::Undecided) => Failure::Unavailable(denial.message),
-        _ if machine::is_transient(&denial) => Failure::Conflict(denial.message),
-        _ => Failure::Denied(denial),
-    }
-}
-
-fn has_same_marks(a: &Deployment, b: &Deployment) -> bool {
-    a.metadata.annotations == b.metadata.annotations && a.metadata.labels == b.metadata.labels
-}
+#[cfg(test)]
+mod tests;

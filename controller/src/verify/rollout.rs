@@ -2,11 +2,11 @@
 //! the signs by which a rollout is known to have failed before its time is up.
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition};
+use k8s_openapi::api::apps::v1::DeploymentCondition;
 use k8s_openapi::api::core::v1::Pod;
 use smartops_common::remediation::Observed;
 
-use crate::target;
+use crate::target::Live;
 
 /// What one look at a rollout says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,17 +23,12 @@ const CRASH_LOOP: &str = "CrashLoopBackOff";
 
 /// Judges one look. `since` is when the change was begun: a crash loop of an older pod keeps the rollout from being
 /// healthy, but only that of a pod made since then fails it. `None` means every pod counts as new.
-pub fn assess(live: &Deployment, pods: &[Pod], since: Option<Timestamp>) -> (Observed, Assessment) {
-    let observed = target::observed(live);
+pub fn assess(live: &Live, pods: &[Pod], since: Option<Timestamp>) -> (Observed, Assessment) {
+    let observed = live.observed();
     (observed, judge(live, observed, pods, since))
 }
 
-fn judge(
-    live: &Deployment,
-    observed: Observed,
-    pods: &[Pod],
-    since: Option<Timestamp>,
-) -> Assessment {
+fn judge(live: &Live, observed: Observed, pods: &[Pod], since: Option<Timestamp>) -> Assessment {
     let crashing: Vec<(&Pod, String)> = pods
         .iter()
         .filter(|p| p.metadata.deletion_timestamp.is_none())
@@ -42,7 +37,7 @@ fn judge(
     if let Some((_, words)) = crashing.iter().find(|(pod, _)| is_made_since(pod, since)) {
         return Assessment::Failed(CRASH_LOOP, words.clone());
     }
-    if !target::is_observed(live) {
+    if !live.is_observed() {
         return Assessment::Progressing("the Deployment controller has not seen it yet".into());
     }
     if let Some(lag) = lag(observed) {
@@ -67,8 +62,8 @@ fn lag(o: Observed) -> Option<String> {
     Some(format!("{found} {what} where {desired} are wanted"))
 }
 
-fn condition_failure(live: &Deployment) -> Option<Assessment> {
-    let conditions = target::status(live)?.conditions.as_deref().unwrap_or_default();
+fn condition_failure(live: &Live) -> Option<Assessment> {
+    let conditions = live.status()?.conditions.as_deref().unwrap_or_default();
     let words = |c: &DeploymentCondition| c.message.clone().unwrap_or_default();
     conditions.iter().find_map(|c| match (c.type_.as_deref()?, c.status.as_deref()?) {
         ("Progressing", "False") if c.reason.as_deref() == Some("ProgressDeadlineExceeded") => {

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use smartops_common::action::Intent;
 use smartops_common::approval::Decision;
@@ -13,6 +12,7 @@ use smartops_common::remediation::{Phase, Proposal, Remediation, RemediationStat
 use super::{Facts, Step, beginning, reason};
 use crate::action;
 use crate::remediation::{approval, record};
+use crate::target::Live;
 
 /// How soon what waits is held against the live object again. An approval is seen at once, by its own watch.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -21,7 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 pub(super) fn propose(
     remediation: &Remediation,
     mut status: RemediationStatus,
-    live: &Deployment,
+    live: &Live,
     facts: Facts<'_>,
 ) -> Step {
     match action::plan(&remediation.spec.action, None, live, facts.now) {
@@ -35,7 +35,7 @@ pub(super) fn propose(
 pub(super) fn awaiting(
     remediation: &Remediation,
     mut status: RemediationStatus,
-    live: &Deployment,
+    live: &Live,
     facts: Facts<'_>,
 ) -> Step {
     let now = facts.now;
@@ -85,7 +85,7 @@ pub(super) fn awaiting(
 pub(super) fn repeat(
     remediation: &Remediation,
     mut status: RemediationStatus,
-    live: &Deployment,
+    live: &Live,
     facts: Facts<'_>,
 ) -> Step {
     let now = facts.now;
@@ -134,7 +134,7 @@ fn put_forward(
     remediation: &Remediation,
     status: &mut RemediationStatus,
     intent: Intent,
-    live: &Deployment,
+    live: &Live,
     facts: Facts<'_>,
 ) {
     let now = facts.now;

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::apps::v1::Deployment;
 use smartops_common::remediation::{
     Attempt, AttemptResult, Phase, Remediation, RemediationStatus, Source,
 };
@@ -14,15 +13,16 @@ use super::{
     AgeKey, BACKOFF, Facts, Step, TURN_POLL, UNSEEN_LIMIT, age_key, awaiting, give_up_phase,
     has_begun, others_of, reason, tries,
 };
+use crate::action;
 use crate::remediation::record::{self, MOST_ATTEMPTS};
+use crate::target::Live;
 use crate::verify::rollout::{self, Assessment};
-use crate::{action, target};
 
 /// Begin, ask for approval, wait, or do not begin at all.
 pub(super) fn beginning(
     remediation: &Remediation,
     mut status: RemediationStatus,
-    live: &Deployment,
+    live: &Live,
     facts: Facts<'_>,
 ) -> Step {
     if let Some(pause) = backoff_left(&status, facts.now) {
@@ -60,7 +60,7 @@ pub(super) fn beginning(
 pub(super) fn obstacle(
     remediation: &Remediation,
     status: &RemediationStatus,
-    live: &Deployment,
+    live: &Live,
     facts: Facts<'_>,
 ) -> Option<Step> {
     if !is_its_turn(remediation, facts) {
@@ -89,12 +89,12 @@ enum Refusal {
 fn refusal(
     remediation: &Remediation,
     status: &RemediationStatus,
-    live: &Deployment,
+    live: &Live,
     facts: Facts<'_>,
 ) -> Refusal {
     let spec = &remediation.spec;
     let name = &spec.target.name;
-    if target::is_paused(live) {
+    if live.is_paused() {
         let message = format!(
             "the rollout of Deployment {name} is paused: resume it (kubectl rollout resume), then ask again"
         );
@@ -111,8 +111,8 @@ fn refusal(
         );
         return Refusal::For(reason::COOLDOWN, message);
     }
-    let observed = target::observed(live);
-    if !target::is_observed(live) {
+    let observed = live.observed();
+    if !live.is_observed() {
         let made = remediation.metadata.creation_timestamp.as_ref().map_or(facts.now, |t| t.0);
         return if facts.now.duration_since(made) < UNSEEN_LIMIT {
             Refusal::NotYet
@@ -135,7 +135,7 @@ fn refusal(
 }
 
 /// Whether the Deployment controller itself says the rollout makes no progress: a remedy is what it needs.
-fn has_given_up(live: &Deployment) -> bool {
+fn has_given_up(live: &Live) -> bool {
     matches!(rollout::assess(live, &[], None).1, Assessment::Failed(..))
 }
 

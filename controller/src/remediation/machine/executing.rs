@@ -1,22 +1,22 @@
 //! An open attempt: written once, or recognised as written, or given up for another.
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::Deployment;
 use smartops_common::denial::{Denial, Rule};
 use smartops_common::remediation::{Attempt, AttemptResult, Phase, Remediation, RemediationStatus};
 
 use super::{
     Facts, Step, TURN_POLL, Written, age_key, fail_unless_retried, has_begun, others_of, reason,
 };
+use crate::action;
 use crate::failure::Failure;
 use crate::remediation::record;
-use crate::{action, target};
+use crate::target::Live;
 
 /// Judge and write the open attempt, or recognise what has become of it.
 pub(super) fn executing(
     remediation: &Remediation,
     mut status: RemediationStatus,
-    live: &Deployment,
+    live: &Live,
     facts: Facts<'_>,
 ) -> Step {
     let Some(attempt) = status.attempts.last().cloned() else { return Step::Done };
@@ -30,7 +30,7 @@ pub(super) fn executing(
             AttemptResult::Unchanged
         };
         written(remediation, &mut status, result, live, facts.now);
-    } else if attempt.sent_at.is_some() && target::generation(live) != attempt.target.generation {
+    } else if attempt.sent_at.is_some() && live.generation() != attempt.target.generation {
         let words = "it was sent and got no answer, and the object has moved on: whether it was written cannot be told";
         record::settle(&mut status, AttemptResult::Expired, Some(words));
         record::finish(&mut status, Phase::TimedOut, reason::UNKNOWN, words, facts.now);
@@ -38,12 +38,12 @@ pub(super) fn executing(
         let words = "its deadline passed before it was written";
         record::settle(&mut status, AttemptResult::Expired, Some(words));
         fail_unless_retried(&mut status, reason::UNAVAILABLE, words, facts.now);
-    } else if target::generation(live) == attempt.target.generation
-        && target::resource_version(live) != attempt.target.resource_version
+    } else if live.generation() == attempt.target.generation
+        && live.resource_version() != attempt.target.resource_version
     {
         // Only its status moved, as it does all the time: the same attempt, on condition of what is there now.
         record::rebase(&mut status, live);
-    } else if target::resource_version(live) != attempt.target.resource_version {
+    } else if live.resource_version() != attempt.target.resource_version {
         let words = "the target moved after it was read";
         record::settle(&mut status, AttemptResult::Conflict, Some(words));
     } else if is_real && action::is_unchanged(&attempt.intent, live) {
@@ -64,10 +64,20 @@ pub(super) fn executing(
     Step::Record(Box::new(status))
 }
 
-/// Whether `live` shows what an attempt meant to write, and changed since it was recorded.
-fn is_seen(attempt: &Attempt, live: &Deployment) -> bool {
-    target::generation(live) > attempt.target.generation
+/// Whether `live` shows what an attempt wrote, and changed since it was recorded. The same values are somebody else's
+/// where nothing was sent.
+fn is_seen(attempt: &Attempt, live: &Live) -> bool {
+    may_be_written(attempt)
+        && live.generation() > attempt.target.generation
         && action::is_applied(&attempt.intent, live)
+}
+
+fn may_be_written(attempt: &Attempt) -> bool {
+    match attempt.result {
+        Some(AttemptResult::Written) => true,
+        Some(AttemptResult::Unchanged | AttemptResult::DryRun) => false,
+        _ => attempt.sent_at.is_some(),
+    }
 }
 
 /// Whether the webhook could not decide, has not yet seen the change before, or saw the object move: no guardrail's
@@ -109,7 +119,7 @@ fn written(
     remediation: &Remediation,
     status: &mut RemediationStatus,
     result: AttemptResult,
-    live: &Deployment,
+    live: &Live,
     now: Timestamp,
 ) {
     record::settle_written(status, result, live, now);

@@ -8,8 +8,9 @@ use smartops_common::remediation::{Attempt, OriginatingSignal, Source, Verificat
 use smartops_common::signal::SignalKind;
 
 use super::*;
-use crate::fixture::{at, deployment, edited, remediation, restarted};
+use crate::fixture::{at, deployment, edited, remediation};
 
+mod announced;
 mod approvals;
 mod beginning;
 mod executing;
@@ -17,7 +18,7 @@ mod verifying;
 
 const ME: &str = "controller/1";
 
-fn facts<'a>(live: Option<&'a Deployment>, others: &'a [Remediation], now: i64) -> Facts<'a> {
+fn facts<'a>(live: Option<&'a Live>, others: &'a [Remediation], now: i64) -> Facts<'a> {
     Facts {
         live,
         pods: Some(&[]),
@@ -36,7 +37,7 @@ fn recorded(r: &Remediation, step: Step) -> Remediation {
 }
 
 /// The Remediation with its first attempt recorded at second 10 against `live`.
-fn begun(r: &Remediation, live: &Deployment) -> Remediation {
+fn begun(r: &Remediation, live: &Live) -> Remediation {
     let r = recorded(r, step(r, facts(Some(live), &[], 10)));
     assert_eq!(r.phase(), Phase::Executing, "{:?}", r.status);
     r
@@ -54,7 +55,7 @@ fn last(r: &Remediation) -> &Attempt {
     r.status.as_ref().unwrap().attempts.last().unwrap()
 }
 
-fn scaled(replicas: i32) -> Deployment {
+fn scaled(replicas: i32) -> Live {
     edited(replicas, |d| {
         d["metadata"]["generation"] = json!(8);
         d["metadata"]["resourceVersion"] = json!("80");
@@ -152,12 +153,48 @@ fn a_target_that_cannot_be_read_ends_the_remediation_and_does_not_hold_it_open()
     }
 }
 
-fn verifying(action: Action, live: &Deployment) -> Remediation {
+#[test]
+fn what_admission_never_believed_ends_as_it_was_on_record() {
+    let refusal = Failure::Rejected { code: 422, message: "that is not so".into() };
+    let five_minutes = Duration::from_mins(5);
+    let end = |r: &Remediation| Remediation {
+        status: Some(unrecorded(r, &refusal, five_minutes, at(400))),
+        ..r.clone()
+    };
+    let fresh = remediation("a", Action::scale_by(1));
+    let begun = begun(&fresh, &deployment(3));
+    let sent = executing::sent(&begun);
+    let watching = after(&begun, Written::Committed(Box::new(scaled(4))), 11);
+    let (failed, expired) = (Some(AttemptResult::Failed), Some(AttemptResult::Expired));
+    for (r, result) in [
+        (&fresh, None),
+        (&approvals::awaiting(Action::restart()), None),
+        (&begun, failed),
+        (&sent, expired),
+        (&watching, Some(AttemptResult::Written)),
+    ] {
+        let ended = end(r);
+        assert_eq!((ended.phase(), reason_of(&ended)), (Phase::Failed, reason::RECORD_REFUSED));
+        let attempts = |r: &Remediation| r.status.as_ref().map_or(0, |s| s.attempts.len());
+        assert_eq!(attempts(&ended), attempts(r), "nothing is added");
+        let status = ended.status.as_ref().unwrap();
+        let last = status.attempts.last();
+        assert_eq!(last.and_then(|a| a.result), result);
+        assert_eq!(
+            last.map(|a| &a.target),
+            r.status.as_ref().and_then(|s| s.attempts.last()).map(|a| &a.target)
+        );
+        let words = &status.outcome.as_ref().unwrap().message;
+        assert!(words.contains("300 s") && words.contains("that is not so"), "{words}");
+    }
+}
+
+fn verifying(action: Action, live: &Live) -> Remediation {
     let r = begun(&remediation("a", action), &deployment(3));
     after(&r, Written::Committed(Box::new(live.clone())), 11)
 }
 
-fn broken(replicas: i32) -> Deployment {
+fn broken(replicas: i32) -> Live {
     edited(replicas, |d| {
         d["metadata"]["generation"] = json!(8);
         d["metadata"]["resourceVersion"] = json!("80");

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use k8s_openapi::api::apps::v1::Deployment;
 use smartops_common::action::ActionType;
 use smartops_common::remediation::{
     Attempt, Phase, Remediation, RemediationStatus, VerificationStatus,
@@ -11,14 +10,14 @@ use smartops_common::remediation::{
 
 use super::{Facts, Step, fail_unless_retried, reason};
 use crate::remediation::record;
-use crate::target;
+use crate::target::Live;
 use crate::verify::rollout::{self, Assessment};
 
 /// Watch the rollout to its end.
 pub(super) fn verifying(
     remediation: &Remediation,
     mut status: RemediationStatus,
-    live: &Deployment,
+    live: &Live,
     facts: Facts<'_>,
 ) -> Step {
     let (Some(attempt), Some(verification)) =
@@ -82,16 +81,14 @@ pub(super) fn verifying(
 }
 
 /// Somebody else's change of what is being verified, in words.
-fn superseded(attempt: &Attempt, live: &Deployment) -> Option<&'static str> {
-    if attempt.written_generation.is_none_or(|g| target::generation(live) <= g) {
+fn superseded(attempt: &Attempt, live: &Live) -> Option<&'static str> {
+    if attempt.written_generation.is_none_or(|g| live.generation() <= g) {
         return None;
     }
-    if attempt.written_template.is_some()
-        && attempt.written_template != target::template_digest(live)
-    {
+    if attempt.written_template.as_ref().is_some_and(|t| *t != live.template_digest()) {
         return Some("somebody else changed the pod template while the rollout was verified");
     }
-    if attempt.intent.replicas.is_some_and(|r| r != target::replicas(live)) {
+    if attempt.intent.replicas.is_some_and(|r| r != live.replicas()) {
         return Some("somebody else scaled the target while the rollout was verified");
     }
     None

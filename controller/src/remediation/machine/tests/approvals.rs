@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 use smartops_common::action::Action;
@@ -16,6 +15,7 @@ use super::{
 use crate::failure::Failure;
 use crate::fixture::{approval, at, deployment, edited, remediation};
 use crate::remediation::record;
+use crate::target::Live;
 
 fn guarded(action: Action) -> Remediation {
     let mut r = remediation("a", action);
@@ -39,7 +39,7 @@ fn said(r: &Remediation, decision: Decision, second: i64) -> RemediationApproval
     approval(r, &proposal(r).hash, decision, "carol", second)
 }
 
-fn step_with(r: &Remediation, live: &Deployment, word: &RemediationApproval, now: i64) -> Step {
+fn step_with(r: &Remediation, live: &Live, word: &RemediationApproval, now: i64) -> Step {
     let approvals = std::slice::from_ref(word);
     step(r, Facts { approvals, ..facts(Some(live), &[], now) })
 }

@@ -19,6 +19,17 @@ fn of_two_that_began_at_the_same_moment_the_later_steps_back() {
     assert_eq!(step(&older, facts(Some(&live), &[back], 11)), Step::Write);
 }
 
+/// The Remediation with its open attempt about to be sent.
+pub(super) fn sent(r: &Remediation) -> Remediation {
+    let mut status = r.status.clone().unwrap();
+    record::send(&mut status, at(11));
+    Remediation { status: Some(status), ..r.clone() }
+}
+
+fn unchanged() -> Written {
+    Written::Unchanged(Box::new(deployment(3)))
+}
+
 #[test]
 fn an_open_attempt_is_written_while_the_object_is_as_it_was_read() {
     let live = deployment(3);
@@ -28,28 +39,46 @@ fn an_open_attempt_is_written_while_the_object_is_as_it_was_read() {
 
 #[test]
 fn killed_after_the_write_the_values_are_recognised_and_not_written_again() {
-    let r = begun(&remediation("a", Action::scale_by(1)), &deployment(3));
+    let r = sent(&begun(&remediation("a", Action::scale_by(1)), &deployment(3)));
     let next = recorded(&r, step(&r, facts(Some(&scaled(4)), &[], 12)));
     assert_eq!(
         (next.phase(), last(&next).result),
         (Phase::Verifying, Some(AttemptResult::Written))
     );
 
-    let restart = begun(&remediation("a", Action::restart()), &deployment(3));
+    let restart = sent(&begun(&remediation("a", Action::restart()), &deployment(3)));
     let value = last(&restart).intent.restarted_at.clone().unwrap();
-    let mut live = restarted(&value);
-    live.metadata.generation = Some(8);
+    let live = edited(3, |d| {
+        d["metadata"]["generation"] = json!(8);
+        d["spec"]["template"]["metadata"]["annotations"] =
+            json!({"kubectl.kubernetes.io/restartedAt": value});
+    });
     let next = recorded(&restart, step(&restart, facts(Some(&live), &[], 500)));
     assert_eq!(last(&next).result, Some(AttemptResult::Written), "even after the deadline");
 }
 
 #[test]
+fn the_same_values_written_by_somebody_else_are_not_called_written() {
+    let r = begun(&remediation("a", Action::scale_by(1)), &deployment(3));
+    let by_somebody_else = scaled(4);
+    let next = recorded(&r, step(&r, facts(Some(&by_somebody_else), &[], 12)));
+    assert_eq!(last(&next).result, Some(AttemptResult::Conflict), "it never left");
+    let next = recorded(&next, step(&next, facts(Some(&by_somebody_else), &[], 12)));
+    let next = recorded(&next, step(&next, facts(Some(&by_somebody_else), &[], 12)));
+    assert_eq!(last(&next).result, Some(AttemptResult::Unchanged), "and nothing is left to do");
+
+    // One that wrote nothing has not written what is there later either, though the rollout was watched for it.
+    let r = after(&begun(&remediation("a", Action::scale_to(3)), &deployment(3)), unchanged(), 11);
+    let broken = broken(3);
+    let r = recorded(&r, step(&r, facts(Some(&broken), &[], 12)));
+    let r = recorded(&r, step(&r, facts(Some(&broken), &[], 17)));
+    let r = recorded(&r, step(&r, facts(Some(&broken), &[], 17)));
+    let results = r.status.as_ref().unwrap().attempts.iter().map(|a| a.result);
+    assert_eq!(results.collect::<Vec<_>>(), [Some(AttemptResult::Unchanged); 2]);
+}
+
+#[test]
 fn a_write_that_was_sent_and_cannot_be_seen_is_unknown_and_not_repeated() {
-    let sent = |r: &Remediation| {
-        let mut status = r.status.clone().unwrap();
-        record::send(&mut status, at(11));
-        Remediation { status: Some(status), ..r.clone() }
-    };
     let r = begun(&remediation("a", Action::scale_by(1)), &deployment(3));
     // Written, and undone by somebody else before anybody looked; or never written. Nobody can tell.
     let moved = scaled(3);

@@ -1,0 +1,119 @@
+//! The shell against a scripted API server whose admission does not believe it.
+
+use std::convert::Infallible;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::http::{Method, Response};
+use kube::Client;
+use serde_json::{Value, json};
+use smartops_common::action::Action as Asked;
+use smartops_process::metrics::Metrics;
+use tower::service_fn;
+
+use super::*;
+use crate::fixture::{deployment, remediation};
+use crate::metrics::ControllerMetrics;
+use crate::remediation::refusals::PATIENCE;
+
+const REMEDIATION: &str = "/apis/smartops.dev/v1alpha1/namespaces/ns/remediations/a";
+
+/// A shell whose statuses are refused with this answer wherever they add an attempt, and what was offered.
+fn refused(refusal: &Value) -> (Arc<Shell>, Arc<Mutex<Vec<Value>>>) {
+    let offered = Arc::new(Mutex::new(Vec::new()));
+    let (log, refusal) = (Arc::clone(&offered), refusal.clone());
+    let stored = serde_json::to_value(remediation("a", Asked::restart())).unwrap();
+    let server = service_fn(move |request: axum::http::Request<kube::client::Body>| {
+        let (log, refusal, stored) = (Arc::clone(&log), refusal.clone(), stored.clone());
+        async move {
+            let (parts, body) = request.into_parts();
+            let sent = body.collect_bytes().await.unwrap_or_default();
+            let answer = match (parts.method, parts.uri.path()) {
+                (Method::GET, REMEDIATION) => stored,
+                (Method::GET, "/apis/apps/v1/namespaces/ns/deployments/web") => {
+                    deployment(3).stored().clone()
+                }
+                (Method::GET, "/apis/smartops.dev/v1alpha1/namespaces/ns/remediations") => {
+                    json!({"metadata": {}, "items": [stored]})
+                }
+                (Method::PUT, path) if path == format!("{REMEDIATION}/status") => {
+                    let wanted: Value = serde_json::from_slice(&sent).unwrap();
+                    log.lock().unwrap().push(wanted["status"].clone());
+                    if wanted["status"]["attempts"].is_array() { refusal } else { wanted }
+                }
+                _ => json!({"kind": "Status", "code": 404, "message": "not here"}),
+            };
+            let code = answer["code"].as_u64().and_then(|code| u16::try_from(code).ok());
+            let response = Response::builder().status(code.unwrap_or(200));
+            Ok::<_, Infallible>(response.body(Body::from(answer.to_string())).unwrap())
+        }
+    });
+    let metrics = ControllerMetrics::new(&Metrics::new("controller").unwrap()).unwrap();
+    let cluster = Cluster::new(Client::new(server, "default"), metrics.clone());
+    let shell = Shell {
+        teller: Teller::new(&cluster, metrics, "one"),
+        cluster,
+        clock: Clock,
+        leader: "controller/1".into(),
+        cooldown: SignedDuration::from_secs(300),
+        refusals: Refusals::default(),
+    };
+    (Arc::new(shell), offered)
+}
+
+/// As if statuses of it had been refused for this many seconds already.
+fn refused_since(shell: &Shell, seconds: u64) {
+    let now = Instant::now();
+    for ago in (0..=seconds).rev().step_by(60) {
+        shell.refusals.note("a", now.checked_sub(Duration::from_secs(ago)).unwrap());
+    }
+}
+
+fn denial(rule: &str, retry_after: Option<u32>) -> Value {
+    json!({
+        "kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden",
+        "message": "that is not so",
+        "details": {"group": "smartops.dev", "retryAfterSeconds": retry_after, "causes": [
+            {"reason": rule, "field": "status.attempts[0].former.template", "message": "no"}]},
+    })
+}
+
+async fn reconciled(shell: &Arc<Shell>) -> Result<Action, Failure> {
+    let seen = Arc::new(remediation("a", Asked::restart()));
+    reconcile(seen, Arc::clone(shell)).await
+}
+
+#[tokio::test]
+async fn a_remediation_whose_status_was_refused_for_five_minutes_ends_without_an_attempt() {
+    let invalid = json!({"kind": "Status", "code": 422, "message": "that is not so"});
+    for refusal in [denial("invalid", None), denial("invalid", Some(1)), invalid] {
+        let (shell, offered) = refused(&refusal);
+        refused_since(&shell, PATIENCE.as_secs());
+        reconciled(&shell).await.unwrap();
+        let offered = offered.lock().unwrap();
+        let [begun, end] = offered.as_slice() else { panic!("{offered:?}") };
+        assert_eq!(begun["phase"], "Executing");
+        assert_eq!((&end["phase"], &end["attempts"]), (&json!("Failed"), &Value::Null));
+        assert_eq!(end["outcome"]["reason"], "RecordRefused");
+        let words = end["outcome"]["message"].as_str().unwrap();
+        assert!(words.contains("that is not so"), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn one_refused_for_less_or_not_judged_at_all_is_offered_again() {
+    let table = [
+        (denial("invalid", None), PATIENCE.as_secs() - 60),
+        (denial("invalid", Some(1)), PATIENCE.as_secs() - 60),
+        // Nobody could tell whether it is true: that is no refusal.
+        (denial("undecided", Some(1)), PATIENCE.as_secs()),
+        (json!({"kind": "Status", "code": 500, "message": "webhook is gone"}), PATIENCE.as_secs()),
+    ];
+    for (refusal, seconds) in table {
+        let (shell, offered) = refused(&refusal);
+        refused_since(&shell, seconds);
+        let failure = reconciled(&shell).await.unwrap_err();
+        assert_eq!(offered.lock().unwrap().len(), 1, "{failure:?}");
+    }
+}
