@@ -133,19 +133,30 @@ fn books_that_others_keep_in_an_annotation() -> Result<()> {
         let metadata = json!({"annotations": {key: "{}"}});
         json!({"metadata": metadata, "spec": {"replicas": replicas}}).to_string()
     };
-    let write = |actor: &str, body: &str| {
-        ground.kubectl(actor, &["patch", WEB, "--type=merge", "-p", body])
+    let refused = |actor: &str, key: &str, replicas: u32, word: &str| {
+        let body = planted(key, replicas);
+        let patch = ["patch", WEB, "--type=merge", "-p", &body];
+        // A cluster that has just come up may not have read its Remediations yet; then it is undecided, and denied.
+        eventually(SECONDS, &format!("{key} is refused to {actor} by {word}"), || {
+            let outcome = ground.kubectl(actor, &patch)?;
+            let text = outcome.text();
+            ensure!(
+                !outcome.succeeded && text.contains("rule paths") && text.contains(key),
+                "{text}"
+            );
+            Ok(Seen::when(text.contains(word), text))
+        })
     };
     for key in [applied, "deployment.kubernetes.io/revision"] {
         // Alone, and riding along with what the safelist allows.
         for replicas in [3, 4] {
-            let text = write("agent", &planted(key, replicas))?.text();
-            ensure!(text.contains("rule paths") && text.contains(key), "{text}");
-            ground.unwarranted(&write(CONTROLLER, &planted(key, replicas))?, "")?;
+            refused("agent", key, replicas, "rule paths")?;
+            refused(CONTROLLER, key, replicas, "smartops-controller/warrant")?;
         }
     }
+    // Or with what was announced.
     ground.scaling("more")?;
-    ground.unwarranted(&write(CONTROLLER, &planted(applied, 5))?, applied)?;
+    refused(CONTROLLER, applied, 5, "smartops-controller/warrant")?;
     scales(&ground)?;
     // The twins: a person's `kubectl apply`, and an agent's that leaves the books alone.
     let file = |replicas: u32| ground.file(&ground.manifest("web", replicas));
