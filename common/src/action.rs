@@ -96,8 +96,13 @@ pub struct PatchParameters {
     pub body: String,
 }
 
-/// What an attempt will write: absolute values and nothing else.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+/// What an attempt will write: absolute values of the action's type and nothing else.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[x_kube(
+    crates(kube_core = "::kube_core"),
+    validation = kube_core::Rule::new("self.type == 'scale' ? has(self.replicas) && !has(self.restartedAt) && !has(self.patch) : self.type == 'restart' ? has(self.restartedAt) && !has(self.replicas) && !has(self.patch) : has(self.patch) && !has(self.replicas) && !has(self.restartedAt)")
+        .message("exactly the values of the action's type must be given: replicas of a scale, restartedAt of a restart, patch of a patch")
+)]
 #[serde(rename_all = "camelCase")]
 pub struct Intent {
     /// Which action.

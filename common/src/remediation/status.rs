@@ -187,7 +187,7 @@ pub struct Attempt {
     /// What came of it; absent while it is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<AttemptResult>,
-    /// When the write was seen to have been committed.
+    /// When the write was seen to have been committed. Like the two that follow set once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written_at: Option<Time>,
     /// The target's generation after the write.
@@ -196,6 +196,7 @@ pub struct Attempt {
     /// Digest of the pod template after the write: another one while verifying means that somebody else rolled
     /// the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub written_template: Option<String>,
     /// What went wrong, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -214,7 +215,7 @@ pub enum AttemptKind {
 /// What came of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum AttemptResult {
-    /// The write was committed.
+    /// The write was committed: the target shows it.
     Written,
     /// The object already was as intended; nothing was written.
     Unchanged,
