@@ -120,3 +120,35 @@ pub fn service_accounts_group(namespace: &str) -> String {
 pub fn service_account_user(namespace: &str, name: &str) -> String {
     format!("system:serviceaccount:{namespace}:{name}")
 }
+
+/// Whether a user is the controller's ServiceAccount.
+pub fn is_controller(username: &str) -> bool {
+    is_ours(username, CONTROLLER_SERVICE_ACCOUNT)
+}
+
+/// Whether a user is the webhook's ServiceAccount.
+pub fn is_webhook(username: &str) -> bool {
+    is_ours(username, WEBHOOK_SERVICE_ACCOUNT)
+}
+
+fn is_ours(username: &str, account: &str) -> bool {
+    username.strip_prefix(&service_account_prefix(SYSTEM_NAMESPACE)) == Some(account)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_programs_are_known_and_their_namesakes_are_not() {
+        for (user, controller, webhook) in [
+            ("system:serviceaccount:smartops-system:smartops-orchestrator", true, false),
+            ("system:serviceaccount:smartops-system:smartops-webhook", false, true),
+            ("system:serviceaccount:smartops-dev:smartops-orchestrator", false, false),
+            ("smartops-webhook", false, false),
+            ("", false, false),
+        ] {
+            assert_eq!((is_controller(user), is_webhook(user)), (controller, webhook), "{user}");
+        }
+    }
+}

@@ -67,9 +67,7 @@ impl Subject {
 
     /// Whether this is the controller, the only one whose writes a Remediation announces.
     pub fn is_controller(&self) -> bool {
-        let account = names::CONTROLLER_SERVICE_ACCOUNT;
-        let prefix = names::service_account_prefix(names::SYSTEM_NAMESPACE);
-        self.username.strip_prefix(&prefix) == Some(account)
+        names::is_controller(&self.username)
     }
 
     /// Whether the configuration lets it past every policy for a reason it gives; automation never.

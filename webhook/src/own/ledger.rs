@@ -2,7 +2,7 @@
 //! steps and budgets rest on.
 
 use super::answer::{Checked, flaw};
-use super::who::is_webhook;
+use smartops_common::names::is_webhook;
 
 /// Checks who writes what stands in a ledger.
 pub(super) fn check(user: &str) -> Checked {

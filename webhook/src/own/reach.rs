@@ -10,7 +10,6 @@ use smartops_common::names;
 use smartops_guard::Subject;
 
 use super::answer::out_of_reach;
-use super::who::is_controller;
 use crate::admission::envelope::Request;
 use crate::admission::reply::Answer;
 
@@ -93,7 +92,7 @@ pub fn refusal(request: &Request<'_>, writer: &Subject) -> Option<Answer> {
 fn is_the_controllers_business(request: &Request<'_>) -> bool {
     let place = (request.resource.resource.as_ref(), request.sub_resource.as_ref());
     request.resource.group == names::GROUP
-        && is_controller(&request.user_info.username)
+        && names::is_controller(&request.user_info.username)
         && [("CREATE", ("remediations", "")), ("UPDATE", ("remediations", "status"))]
             .contains(&(request.operation.as_ref(), place))
 }

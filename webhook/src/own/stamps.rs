@@ -2,10 +2,9 @@
 //! Whatever the writer claimed is overwritten; `remediation` and `approval` look that it stayed so.
 
 use serde_json::{Map, Value, json};
-use smartops_common::names::label;
+use smartops_common::names::{is_controller, label};
 use smartops_common::remediation::cause_label;
 
-use super::who::is_controller;
 use crate::admission::envelope::Request;
 use crate::admission::reply::Answer;
 
