@@ -22,6 +22,7 @@ pub mod review;
 pub mod snapshot;
 pub mod status;
 pub mod told;
+mod turns;
 pub mod vap;
 pub mod workload;
 

@@ -12,41 +12,36 @@ mod policy;
 pub mod reach;
 mod reads;
 mod remediation;
+mod routes;
 mod stamps;
 mod status;
 mod target;
-mod who;
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
-use axum::response::Response;
-use axum::routing::post;
 use jiff::Timestamp;
 use prometheus::IntCounterVec;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use smartops_common::names::path;
+use smartops_common::names::is_controller;
 use smartops_common::remediation::Remediation;
 use smartops_guard::Subject;
-use smartops_guard::policy::Flaw;
 use smartops_process::clock::Clock;
 use smartops_process::metrics;
 use tokio::time::{Instant, timeout_at};
 
 use self::answer::Checked;
 pub use self::reads::Reads;
+pub use self::routes::router;
+use crate::admission::Half;
 use crate::admission::envelope::{Envelope, Request};
 use crate::admission::reply::Answer;
-use crate::admission::{Half, http};
 use crate::metrics::WebhookMetrics;
 use crate::snapshot::{Board, Snapshot};
 use crate::told::Alarm;
+use crate::turns::{Turns, shielded_while};
 
 /// Checks what is written.
 #[derive(Debug)]
@@ -55,6 +50,7 @@ pub struct Checker {
     reads: Reads,
     alarm: Alarm,
     metrics: WebhookMetrics,
+    turns: Turns,
 }
 
 /// What a review is checked by.
@@ -76,22 +72,34 @@ struct Written<'a> {
 impl Checker {
     /// Asks the board who automation is, and the API server what only it knows.
     pub fn new(board: Arc<Board>, reads: Reads, alarm: Alarm, metrics: WebhookMetrics) -> Self {
-        Self { board, reads, alarm, metrics }
+        Self { board, reads, alarm, metrics, turns: Turns::default() }
     }
 
     /// Answers one review before its deadline, and tells the decision.
     pub async fn review(&self, envelope: &Envelope<'_>, half: Half, until: Instant) -> Answer {
         let answer = match &envelope.request {
             Err(problem) => Answer::undecided(problem),
-            Ok(request) => timeout_at(until, self.decide(&envelope.uid, request, half, until))
-                .await
-                .unwrap_or_else(|_| Answer::undecided("its time was over")),
+            Ok(request) => {
+                let decided = timeout_at(until, self.decide(&envelope.uid, request, half, until));
+                match shielded_while(decided).await {
+                    Some(Ok(answer)) => answer,
+                    Some(Err(_)) => Answer::undecided("its time was over"),
+                    None => {
+                        self.metrics.panics.inc();
+                        Answer::undecided("the check broke down")
+                    }
+                }
+            }
         };
         self.tell(envelope, half, &answer);
         answer
     }
 
     async fn decide(&self, uid: &str, request: &Request<'_>, half: Half, until: Instant) -> Answer {
+        let _turn = match self.turns.take(until).await {
+            Ok(turn) => turn,
+            Err(why) => return Answer::undecided(why),
+        };
         let Some(snapshot) = self.board.snapshot() else {
             return Answer::undecided("policies and configuration have not been read yet");
         };
@@ -140,9 +148,10 @@ impl Checker {
 
     /// A Remediation that comes into being.
     async fn made(&self, case: &Case<'_>) -> Result<Checked, String> {
-        let Case { request, until, .. } = *case;
+        let Case { request, writer, snapshot, until, .. } = *case;
         let (new, user) = (new::<Remediation>(request)?, &request.user_info);
         let mut flaws = remediation::flaws_of_new(&new, &user.username);
+        flaws.extend(remediation::goes_past(snapshot, namespace(request), writer));
         if flaws.is_empty()
             && let Some(deed) = remediation::deed(&new, namespace(request), &user.username)
             && !self.reads.may(user, &deed, until).await?
@@ -155,24 +164,27 @@ impl Checker {
     /// What the controller says became of a Remediation.
     async fn recorded(&self, case: &Case<'_>) -> Result<Checked, String> {
         let Case { request, snapshot, now, until, .. } = *case;
-        if !who::is_controller(&request.user_info.username) {
+        if !is_controller(&request.user_info.username) {
             return Ok(vec![status::not_the_controllers()].into());
         }
         let (old, new) = (old::<Remediation>(request)?, new::<Remediation>(request)?);
         let flaws = status::flaws(&old, &new, &snapshot.config.approval, now);
         let (attempt, claimed) = (status::to_compare(&old, &new), status::claimed(&old, &new));
-        if !flaws.is_empty() || (attempt.is_none() && claimed.is_empty()) {
+        let proposal = status::put_forward(&old, &new);
+        let is_told = attempt.is_none() && claimed.is_empty() && proposal.is_none();
+        if !flaws.is_empty() || is_told {
             return Ok(flaws.into());
         }
         let target = self.reads.target(namespace(request), &new.spec.target.name, until).await?;
-        let told = target.iter().flat_map(|target| {
-            claimed.iter().flat_map(move |attempt| status::disproved(attempt, target))
-        });
-        let flaws: Vec<Flaw> = told.collect();
-        Ok(match attempt.filter(|_| flaws.is_empty()) {
-            Some(attempt) => status::compared(attempt, target.as_ref()),
-            None => flaws.into(),
-        })
+        let target = target.as_ref();
+        let mut claims = claimed.into_iter().filter_map(|claim| status::disproved(claim, target));
+        if let Some(disproved) = claims.next() {
+            return Ok(disproved);
+        }
+        let compared = attempt.map(|attempt| status::compared(attempt, target));
+        let meant = proposal.map(|proposal| status::meant(&old, &new, proposal, target));
+        let mut checks = [compared, meant].into_iter().flatten();
+        Ok(checks.find(|checked| !checked.flaws.is_empty()).unwrap_or_default())
     }
 
     /// Somebody's word on a Remediation.
@@ -232,41 +244,6 @@ fn spec_checked(case: &Case<'_>) -> Result<Answer, String> {
     };
     let bad_as_before = !checked.flaws.is_empty() && stays();
     Ok(if bad_as_before { checked.answer_to_the_same(request) } else { checked.answer(request) })
-}
-
-/// The routes of both halves.
-pub fn router(checker: Arc<Checker>) -> Router {
-    let route = |half| {
-        post(move |State(checker): State<Arc<Checker>>, query, headers, body| async move {
-            serve(&checker, half, query, headers, body).await
-        })
-    };
-    Router::new()
-        .route(path::VALIDATE_OWN, route(Half::Validating))
-        .route(path::MUTATE_OWN, route(Half::Mutating))
-        .with_state(checker)
-}
-
-async fn serve(
-    checker: &Checker,
-    half: Half,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let started = Instant::now();
-    let bytes = match http::read(&headers, body).await {
-        Ok(bytes) => bytes,
-        Err(refusal) => return refusal,
-    };
-    let until = started + http::time(query.as_deref());
-    match Envelope::read(&bytes) {
-        Ok(envelope) => {
-            let answer = checker.review(&envelope, half, until).await;
-            http::respond(&envelope, &answer)
-        }
-        Err(error) => http::unreadable(&error),
-    }
 }
 
 /// The counter of checks.

@@ -2,9 +2,7 @@
 //! reads for what the judgement lacks. What stays unknown is an input of the judgement; what cannot be judged at all
 //! is a denial.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;
@@ -15,7 +13,6 @@ use smartops_guard::{
     Amendment, BreakGlass, Facts, Judgement, Needs, Outcome, Subject, Watched, amend, judge,
 };
 use smartops_process::clock::Clock;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::admission::envelope::{self, Envelope};
@@ -30,11 +27,7 @@ use crate::own::reach;
 use crate::relatives;
 use crate::snapshot::{Board, Snapshot};
 use crate::told::Alarm;
-
-/// Reviews under way at once; what is beyond waits for its turn.
-const MAX_IN_FLIGHT: usize = 256;
-/// The longest a review waits for its turn.
-const MAX_WAIT: Duration = Duration::from_secs(2);
+use crate::turns::{Turns, shielded};
 
 /// How a review came, and until when its caller waits.
 #[derive(Debug, Clone, Copy)]
@@ -69,7 +62,7 @@ pub struct Reviewer {
     live: Live,
     alarm: Alarm,
     metrics: WebhookMetrics,
-    places: Semaphore,
+    turns: Turns,
 }
 
 /// What became of a review.
@@ -99,7 +92,7 @@ impl Reviewer {
         alarm: Alarm,
         metrics: WebhookMetrics,
     ) -> Self {
-        Self { board, histories, live, alarm, metrics, places: Semaphore::new(MAX_IN_FLIGHT) }
+        Self { board, histories, live, alarm, metrics, turns: Turns::default() }
     }
 
     /// Answers one review before its deadline, and tells the decision.
@@ -158,9 +151,9 @@ impl Reviewer {
     }
 
     async fn decide(&self, uid: &str, request: &envelope::Request<'_>, asked: Asked) -> Reviewed {
-        let turn = asked.deadline.min(Instant::now() + MAX_WAIT);
-        let Ok(Ok(_place)) = timeout_at(turn, self.places.acquire()).await else {
-            return Reviewed::undecided("too many reviews at once");
+        let _turn = match self.turns.take(asked.deadline).await {
+            Ok(turn) => turn,
+            Err(why) => return Reviewed::undecided(why),
         };
         let Some(snapshot) = self.board.snapshot() else {
             return Reviewed::undecided("policies and configuration have not been read yet");
@@ -285,11 +278,6 @@ impl Reviewed {
     }
 }
 
-/// Runs a judgement; `None` where it panicked.
-fn shielded<T>(judgement: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(judgement)).ok()
-}
-
 pub(crate) fn read<'a>(request: &'a envelope::Request<'_>) -> Result<Change<'a>, String> {
     let operation = Operation::parse(&request.operation).ok_or_else(|| {
         let known = Operation::ALL.map(Operation::as_str).join(", ");
@@ -342,16 +330,5 @@ impl<'a> Flight<'a> {
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
         self.0.in_flight.dec();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_judgement_that_panics_is_caught_and_the_next_one_is_judged() {
-        assert_eq!(shielded(|| -> u8 { panic!("on purpose") }), None);
-        assert_eq!(shielded(|| 7), Some(7));
     }
 }

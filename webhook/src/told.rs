@@ -1,6 +1,8 @@
 //! What is told on the object itself, as Events: a bounded queue that no review waits for, and the task that writes what
 //! is in it. What is worth an Event is said by `break_glass` and `own::attempts`.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,12 +17,17 @@ use smartops_process::client::deadline;
 use smartops_process::clock::Clock;
 use smartops_process::shutdown::Shutdown;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::admission::envelope::Request;
 use crate::metrics::WebhookMetrics;
 
 /// Events that wait to be written.
 const QUEUE: usize = 256;
+/// Events of one reason that may come at once, and how soon there may be another: whoever writes a thousand times, or
+/// makes the webhook believe it, neither fills etcd nor crowds out what is told of others.
+const BURST: u32 = 120;
+const EACH: Duration = Duration::from_secs(1);
 /// How long one write may take.
 const CALL: Duration = Duration::from_secs(5);
 /// Longest note of an Event the API server takes, in bytes.
@@ -32,7 +39,16 @@ const CLUSTER: &str = "default";
 #[derive(Debug, Clone)]
 pub struct Alarm {
     queue: mpsc::Sender<Event>,
+    paces: Arc<Mutex<HashMap<&'static str, Pace>>>,
     pub(crate) metrics: WebhookMetrics,
+}
+
+/// How many Events of a reason may come now.
+#[derive(Debug)]
+struct Pace {
+    left: u32,
+    /// Up to when `left` was reckoned.
+    since: Instant,
 }
 
 /// Writes the Events.
@@ -62,25 +78,42 @@ pub(crate) struct Notice<'a> {
 /// Where notes are taken, and what writes the Events about them.
 pub fn alarm(metrics: &WebhookMetrics) -> (Alarm, Events) {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let alarm = Alarm { queue: sender, metrics: metrics.clone() };
+    let alarm = Alarm { queue: sender, paces: Arc::default(), metrics: metrics.clone() };
     (alarm, Events { queue: receiver, metrics: metrics.clone() })
 }
 
 impl Alarm {
-    /// Has an Event written; one that finds the queue full is only counted.
+    /// Has an Event written; one too many of its reason, or that finds the queue full, is only counted.
     pub(crate) fn tell(&self, request: &Request<'_>, notice: Notice<'_>) {
-        self.queue(event(request, notice, Clock.now()));
+        self.queue(notice.reason, || event(request, notice, Clock.now()));
     }
 
     /// Has an Event written on an object of no namespace, which nobody asks about just now.
     pub(crate) fn tell_of(&self, api_version: &str, notice: Notice<'_>) {
-        self.queue(event_on(api_version.to_owned(), None, notice, Clock.now()));
+        self.queue(notice.reason, || event_on(api_version.to_owned(), None, notice, Clock.now()));
     }
 
-    fn queue(&self, event: Event) {
-        if self.queue.try_send(event).is_err() {
+    fn queue(&self, reason: &'static str, event: impl FnOnce() -> Event) {
+        if !self.is_its_turn(reason, Instant::now()) || self.queue.try_send(event()).is_err() {
             self.metrics.dropped_events.inc();
         }
+    }
+
+    fn is_its_turn(&self, reason: &'static str, now: Instant) -> bool {
+        let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        paces.entry(reason).or_insert(Pace { left: BURST, since: now }).take(now)
+    }
+}
+
+impl Pace {
+    fn take(&mut self, now: Instant) -> bool {
+        let passed = now.saturating_duration_since(self.since);
+        let more = u32::try_from(passed.as_secs() / EACH.as_secs()).unwrap_or(u32::MAX);
+        self.left = self.left.saturating_add(more).min(BURST);
+        self.since += EACH.saturating_mul(more);
+        let is_left = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        is_left
     }
 }
 
@@ -217,16 +250,54 @@ mod tests {
         }
     }
 
+    fn alarm_of_a_new_webhook() -> (Alarm, Events, WebhookMetrics) {
+        let metrics = WebhookMetrics::new(&Metrics::new("webhook").unwrap()).unwrap();
+        let (alarm, events) = alarm(&metrics);
+        (alarm, events, metrics)
+    }
+
     #[test]
     fn a_full_queue_drops_and_counts_and_never_waits() {
-        let metrics = WebhookMetrics::new(&Metrics::new("webhook").unwrap()).unwrap();
-        let (alarm, _events) = alarm(&metrics);
+        let (alarm, _events, metrics) = alarm_of_a_new_webhook();
         let body = body("shop");
         let envelope = Envelope::read(body.as_bytes()).unwrap();
-        for _ in 0..QUEUE + 3 {
-            alarm.tell(envelope.request.as_ref().unwrap(), NOTICE);
+        for place in 0..QUEUE + 3 {
+            let reason = ["One", "Another", "Third"][place % 3];
+            alarm.tell(envelope.request.as_ref().unwrap(), Notice { reason, ..NOTICE });
         }
         assert_eq!(metrics.dropped_events.get(), 3);
+    }
+
+    #[test]
+    fn one_reason_too_often_is_only_counted_and_another_is_told_all_the_same() {
+        let (alarm, mut events, metrics) = alarm_of_a_new_webhook();
+        let body = body("shop");
+        let envelope = Envelope::read(body.as_bytes()).unwrap();
+        let tell = |notice: Notice<'_>| alarm.tell(envelope.request.as_ref().unwrap(), notice);
+        for _ in 0..BURST + 7 {
+            tell(NOTICE);
+        }
+        let dropped = metrics.dropped_events.get();
+        assert!((1..=7).contains(&dropped), "{dropped}");
+        tell(Notice { reason: "BreakGlass", ..NOTICE });
+        assert_eq!(metrics.dropped_events.get(), dropped);
+        let mut told = std::iter::from_fn(|| events.waiting()).filter_map(|event| event.reason);
+        assert!(told.any(|reason| reason == "BreakGlass"));
+    }
+
+    #[test]
+    fn there_is_another_event_of_a_reason_each_second_and_never_more_than_at_first() {
+        let now = Instant::now();
+        let mut pace = Pace { left: 1, since: now };
+        let taken = |pace: &mut Pace, at: u64, times: u32| {
+            (0..times).filter(|_| pace.take(now + Duration::from_millis(at))).count()
+        };
+        assert_eq!(taken(&mut pace, 0, 3), 1);
+        assert_eq!(taken(&mut pace, 999, 3), 0);
+        assert_eq!(taken(&mut pace, 1000, 3), 1);
+        assert_eq!(taken(&mut pace, 3500, 5), 2);
+        assert_eq!(taken(&mut pace, 4000, 5), 1);
+        assert_eq!(taken(&mut pace, 3_600_000, BURST + 5), BURST as usize);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Whether a policy means a write: kind, operation, subject, labels and conditions. The namespace is the index's.
 
-use smartops_change::{Change, Kind, NumberPath, Operation};
+use smartops_change::{Change, Kind, NumberPath, Operation, Resource};
 use smartops_common::names;
 
 use super::compile::CompiledPolicy;
@@ -214,6 +214,17 @@ impl CompiledPolicy {
     /// Whether the policy was written for this subject: it includes it by word, not as one of everybody.
     pub(crate) fn is_written_for(&self, subject: &Subject) -> bool {
         self.subjects.name(subject)
+    }
+
+    /// Whether the policy may hold one subject, by word, to rules about updates of such objects, and not another, so that
+    /// whatever the second did for the first would go past it. Which objects it means by label or condition is not asked.
+    pub fn is_gone_past(&self, bound: &Subject, by: &Subject, resource: Resource<'_>) -> bool {
+        self.mode == Mode::Enforce
+            && (self.is_blind() || self.rules().bind_something())
+            && self.coverage.operations().contains(&Operation::Update)
+            && self.coverage.means(resource)
+            && self.is_written_for(bound)
+            && !self.subjects.mean(by)
     }
 
     /// Whether the policy names this write for this subject, given how it fits.

@@ -1,6 +1,7 @@
 //! An AdmissionReview, borrowed from the body: only what is judged is read, the objects stay raw text.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -96,26 +97,43 @@ pub struct UserInfo<'a> {
     /// The user name.
     #[serde(borrow, default)]
     pub username: Cow<'a, str>,
+    /// Its uid, where the authenticator knows one.
+    #[serde(borrow, default)]
+    pub uid: Cow<'a, str>,
     /// Its groups.
     #[serde(borrow, default)]
     pub groups: Vec<Cow<'a, str>>,
     /// What else the API server found out about it.
     #[serde(borrow, default)]
-    pub extra: Option<Extra<'a>>,
+    pub extra: Option<BTreeMap<Cow<'a, str>, Values<'a>>>,
 }
 
-/// What is read of what else the API server found out about a user.
+/// What the API server found out about a user under one key.
 #[derive(Debug, Default, Deserialize)]
-pub struct Extra<'a> {
-    /// The pod that a ServiceAccount's token is bound to.
-    #[serde(borrow, default, rename = "authentication.kubernetes.io/pod-name")]
-    pod_name: Vec<Cow<'a, str>>,
+#[serde(from = "Option<Vec<Cow<'a, str>>>")]
+pub struct Values<'a>(Vec<Cow<'a, str>>);
+
+impl<'a> From<Option<Vec<Cow<'a, str>>>> for Values<'a> {
+    fn from(values: Option<Vec<Cow<'a, str>>>) -> Self {
+        Self(values.unwrap_or_default())
+    }
 }
+
+impl<'a> std::ops::Deref for Values<'a> {
+    type Target = [Cow<'a, str>];
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+/// The pod that a ServiceAccount's token is bound to.
+const POD: &str = "authentication.kubernetes.io/pod-name";
 
 impl UserInfo<'_> {
     /// The pod that its token is bound to, where it is to one.
     pub fn pod(&self) -> Option<&str> {
-        self.extra.as_ref()?.pod_name.first().map(AsRef::as_ref)
+        self.extra.as_ref()?.get(POD)?.first().map(AsRef::as_ref)
     }
 }
 
@@ -227,7 +245,9 @@ mod tests {
         };
         let bound = r#"{"authentication.kubernetes.io/pod-name":["web-1"],"other/key":["x"]}"#;
         assert_eq!(pod(bound).as_deref(), Some("web-1"));
-        for extra in ["null", "{}", r#"{"other/key":["x"]}"#] {
+        let empty = r#"{"authentication.kubernetes.io/pod-name":[]}"#;
+        let null = r#"{"authentication.kubernetes.io/pod-name":null}"#;
+        for extra in ["null", "{}", r#"{"other/key":["x"]}"#, empty, null] {
             assert_eq!(pod(extra), None, "{extra}");
         }
     }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use smartops_common::action::{Intent, PatchFormat};
+use smartops_common::action::{ActionType, Intent, PatchFormat};
 use smartops_common::approval::RemediationApproval;
 use smartops_common::config::SmartOpsConfigSpec;
 use smartops_common::remediation::{Phase, Proposal, Remediation};
@@ -112,10 +112,11 @@ fn parties(remediation: &Remediation, approver: &str) -> Option<Flaw> {
 /// What a proposal comes to, in words.
 fn told(remediation: &Remediation, proposal: &Proposal) -> String {
     let name = &remediation.spec.target.name;
-    match &proposal.intent {
-        Intent { replicas: Some(replicas), .. } => format!("scale {name} to {replicas}"),
-        Intent { restarted_at: Some(at), .. } => format!("restart {name} (as of {at})"),
-        Intent { patch: Some(patch), .. } => {
+    let Intent { type_, replicas, restarted_at, patch } = &proposal.intent;
+    match (type_, replicas, restarted_at, patch) {
+        (ActionType::Scale, Some(replicas), ..) => format!("scale {name} to {replicas}"),
+        (ActionType::Restart, _, Some(at), _) => format!("restart {name} (as of {at})"),
+        (ActionType::Patch, _, _, Some(patch)) => {
             let format = match patch.format {
                 PatchFormat::Strategic => "a strategic patch",
                 PatchFormat::Json => "a JSON patch",
@@ -124,7 +125,7 @@ fn told(remediation: &Remediation, proposal: &Proposal) -> String {
             let more = if body.len() < patch.body.len() { "…" } else { "" };
             format!("patch {name} by {format}, {body}{more}")
         }
-        Intent { type_, .. } => format!("{type_} {name}"),
+        (type_, ..) => format!("{type_} {name}"),
     }
 }
 
@@ -224,6 +225,16 @@ mod tests {
                 "patch web by a JSON patch, []",
             ),
             (json!({"type": "patch", "patch": {"format": "strategic", "body": long}}), "x…"),
+            // What is told is what the type says, whatever else stands there.
+            (
+                json!({"type": "patch", "replicas": 4, "patch": {"format": "json", "body": "[]"}}),
+                "patch web by a JSON patch, []",
+            ),
+            (
+                json!({"type": "restart", "replicas": 4, "restartedAt": "now"}),
+                "restart web (as of now)",
+            ),
+            (json!({"type": "patch", "replicas": 4}), "would patch web"),
         ] {
             let told = told_about(&approval("carol", "r-1", "h-old"), Some(&waiting(&intent)));
             assert!(told[0].contains(&format!("{words}; approve that")), "{told:?}");

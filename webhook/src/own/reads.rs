@@ -1,6 +1,8 @@
 //! What a check of SmartOps' own objects reads from the API server, under the review's deadline: one object, or what
 //! somebody is allowed. What cannot be read in time leaves the review undecided.
 
+use std::borrow::Cow;
+
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
 };
@@ -45,7 +47,7 @@ impl Reads {
         let deployments = resource("apps", "v1", "Deployment", "deployments");
         let text = self.live.text(&deployments, namespace, name, until).await;
         let text = text.map_err(|error| unread("the target", &error))?;
-        let read = text.map(|text| serde_json::from_str(&text)).transpose();
+        let read = text.map(|text| Target::read(&text)).transpose();
         read.map_err(|error| format!("the target cannot be read: {error}"))
     }
 
@@ -80,11 +82,16 @@ impl Reads {
     }
 }
 
+/// Asked with all that the API server found out about the writer: an authorizer may go by any of it.
 fn asked(user: &UserInfo<'_>, deed: &Deed) -> SubjectAccessReview {
+    let texts = |texts: &[Cow<'_, str>]| texts.iter().map(ToString::to_string).collect();
+    let extra = user.extra.iter().flatten().map(|(key, values)| (key.to_string(), texts(values)));
     SubjectAccessReview {
         spec: SubjectAccessReviewSpec {
             user: Some(user.username.to_string()),
-            groups: Some(user.groups.iter().map(ToString::to_string).collect()),
+            uid: (!user.uid.is_empty()).then(|| user.uid.to_string()),
+            groups: Some(texts(&user.groups)),
+            extra: Some(extra.collect()),
             resource_attributes: Some(ResourceAttributes {
                 group: Some("apps".to_owned()),
                 resource: Some("deployments".to_owned()),
@@ -109,13 +116,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_asked_for_the_writer_with_his_groups_and_for_exactly_that_object() {
-        let user = r#"{"username": "alice", "groups": ["team"]}"#;
+    fn it_is_asked_for_the_writer_with_all_that_is_known_of_him_and_for_exactly_that_object() {
+        let user = r#"{"username": "alice", "uid": "a-1", "groups": ["team"],
+            "extra": {"scopes.example": ["read", "write"], "other": null}}"#;
         let user: UserInfo<'_> = serde_json::from_str(user).unwrap();
         let (namespace, name) = ("shop".to_owned(), "web".to_owned());
         let spec = asked(&user, &Deed { subresource: Some("scale"), namespace, name }).spec;
         assert_eq!(spec.user.as_deref(), Some("alice"));
+        assert_eq!(spec.uid.as_deref(), Some("a-1"));
         assert_eq!(spec.groups, Some(vec!["team".to_owned()]));
+        let extra = spec.extra.unwrap();
+        assert_eq!(extra["scopes.example"], ["read", "write"]);
+        assert_eq!(extra["other"], [] as [&str; 0]);
         let what = spec.resource_attributes.unwrap();
         let said =
             [what.verb, what.group, what.resource, what.subresource, what.namespace, what.name];

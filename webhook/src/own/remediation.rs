@@ -1,14 +1,18 @@
 //! A written Remediation: what is stamped stayed stamped, its labels say what its spec says, and whoever makes one
 //! could do himself what it asks for. The controller makes them for others; its status is `status`'s.
 
+use smartops_change::Resource;
 use smartops_common::action::ActionType;
-use smartops_common::names::{MANUAL_CAUSE, label};
+use smartops_common::names::{self, MANUAL_CAUSE, is_controller, label};
 use smartops_common::remediation::{Remediation, Source, cause_label};
+use smartops_guard::Subject;
 use smartops_guard::policy::Flaw;
 
 use super::answer::flaw;
-use super::who::is_controller;
+use crate::snapshot::Snapshot;
 
+/// Most policies that are told of one Remediation.
+const MOST_POLICIES: usize = 4;
 /// Hex digits at the end of the names the controller gives.
 const DIGITS: usize = 16;
 
@@ -72,6 +76,38 @@ pub(super) fn not_allowed(deed: &Deed, user: &str) -> Flaw {
     )
 }
 
+/// That policies hold its maker to rules which what is done for him would go past: it is judged as the controller's.
+/// What they say of his own writes, only his own writes can be asked.
+pub(super) fn goes_past(snapshot: &Snapshot, namespace: &str, maker: &Subject) -> Option<Flaw> {
+    if maker.is_controller() {
+        return None;
+    }
+    let account = names::CONTROLLER_SERVICE_ACCOUNT;
+    let controller = names::service_account_user(names::SYSTEM_NAMESPACE, account);
+    let groups = [
+        "system:serviceaccounts".to_owned(),
+        names::service_accounts_group(names::SYSTEM_NAMESPACE),
+        "system:authenticated".to_owned(),
+    ];
+    let controller = Subject::new(&snapshot.config, &controller, &groups);
+    let deployments =
+        Resource { group: "apps", version: "v1", resource: "deployments", subresource: "" };
+    let policies = snapshot.index.policies(Some(namespace)).iter().map(|applied| &applied.policy);
+    let past = policies.filter(|policy| policy.is_gone_past(maker, &controller, deployments));
+    let past: Vec<&str> = past.map(|policy| &**policy.name()).take(MOST_POLICIES).collect();
+    (!past.is_empty()).then(|| {
+        flaw(
+            "spec.action",
+            format!(
+                "would be judged as the controller's write, and {} is written for {} and not for the controller; make the \
+                 change yourself, or have the policy include the controller",
+                past.join(", "),
+                maker.username(),
+            ),
+        )
+    })
+}
+
 fn stamp(field: &str, found: &str, user: &str) -> Flaw {
     flaw(
         format!("spec.{field}"),
@@ -96,6 +132,10 @@ fn posing(new: &Remediation) -> Vec<Flaw> {
             "{cause:?} is the controller's to give; begin it with {MANUAL_CAUSE}, as in {MANUAL_CAUSE}scale"
         );
         flaws.push(flaw("spec.cause", reason));
+    }
+    if new.spec.signal.is_some() {
+        let reason = "is what the controller acts on, and goes before everybody's; leave it out";
+        flaws.push(flaw("spec.signal", reason));
     }
     let name = new.metadata.name.as_deref().unwrap_or_default();
     if is_reserved(name) {
@@ -185,6 +225,7 @@ pub(super) mod tests {
             (json!({"source": "closed-loop"}), vec!["spec.source"]),
             (json!({"cause": "rca/memory_leak"}), vec!["spec.cause"]),
             (json!({"cause": "manual"}), vec!["spec.cause"]),
+            (json!({"signal": {"kind": "rca", "id": "w-1"}}), vec!["spec.signal"]),
         ] {
             let new = remediation(&members);
             assert_eq!(fields(&flaws_of_new(&new, "alice")), expected, "{members}");
@@ -201,6 +242,8 @@ pub(super) mod tests {
         assert_eq!(fields(&flaws_of_new(&by(""), CONTROLLER)), ["spec.requestedBy"]);
         let mut named = by("apikey:detector");
         named.metadata.name = Some("web-0123456789abcdef".into());
+        let signal = json!({"kind": "rca", "id": "w-1", "score": 0.9});
+        named.spec.signal = Some(serde_json::from_value(signal).unwrap());
         assert_eq!(flaws_of_new(&named, CONTROLLER), []);
     }
 

@@ -2,6 +2,10 @@
 //! it is the warrant by which it may be written afterwards. What never changes and which phase follows which is the
 //! schema's.
 
+mod claims;
+mod planned;
+mod shown;
+
 use jiff::{SignedDuration, Timestamp};
 use smartops_common::action::{ActionType, Intent};
 use smartops_common::config::Approval;
@@ -11,6 +15,7 @@ use smartops_common::remediation::{
 };
 use smartops_guard::policy::Flaw;
 
+pub(super) use self::claims::{claimed, disproved};
 use super::answer::{Checked, flaw};
 use super::target::Target;
 
@@ -46,10 +51,38 @@ pub(super) fn flaws(
     {
         flaws.extend(added_attempt(new, after, added, now));
     }
-    if let Some(proposal) = proposal(new).filter(|new| proposal(old) != Some(new)) {
+    if let Some(proposal) = put_forward(old, new) {
         flaws.extend(proposed(new, proposal, approval, now));
     }
     flaws
+}
+
+/// The proposal that has to be compared with the target: one that is put forward, for the first time or anew.
+pub(super) fn put_forward<'a>(old: &Remediation, new: &'a Remediation) -> Option<&'a Proposal> {
+    proposal(new).filter(|new| proposal(old) != Some(new))
+}
+
+/// Whether a proposal is of the target as it is, and is what was asked for of that.
+pub(super) fn meant(
+    old: &Remediation,
+    new: &Remediation,
+    put_forward: &Proposal,
+    target: Option<&Target>,
+) -> Checked {
+    let AttemptTarget { uid, generation, .. } = &put_forward.target;
+    let same =
+        |target: &&Target| (&target.metadata.uid, &target.metadata.generation) == (uid, generation);
+    let Some(target) = target.filter(same) else {
+        let reason = "does not agree with the target; read it again and plan anew";
+        return moved(vec![flaw("status.proposal.target", reason)]);
+    };
+    let first = attempts(new).first().map(|attempt| &attempt.intent);
+    let recorded = proposal(old).map(|proposal| &proposal.intent).or(first);
+    let (action, intent) = (&new.spec.action, &put_forward.intent);
+    let strays = planned::strays(action, intent, recorded, target.spec.replicas);
+    let flaws: Vec<Flaw> =
+        strays.into_iter().map(|reason| flaw("status.proposal.intent", reason)).collect();
+    flaws.into()
 }
 
 /// The attempt that has to be compared with the target: one that is added, or depends on another version than before.
@@ -68,7 +101,10 @@ pub(super) fn compared(attempt: &Attempt, target: Option<&Target>) -> Checked {
     let AttemptTarget { uid, generation, resource_version } = &attempt.target;
     let live = &target.metadata;
     let differs = |part: &str, said: &str, is: &str| {
-        let reason = format!("says {said} and the target has {is}; read it again and plan anew");
+        // What the target is, nobody learns from a sentence.
+        let reason = format!(
+            "says {said}, which does not agree with the target; read it again and plan anew"
+        );
         (said != is).then(|| flaw(field(attempt, part), reason))
     };
     let versions = [
@@ -89,42 +125,6 @@ pub(super) fn compared(attempt: &Attempt, target: Option<&Target>) -> Checked {
         differs("former.template", said, &digest),
     ];
     former.into_iter().flatten().collect::<Vec<Flaw>>().into()
-}
-
-/// The attempts that are said to have been written and were not before. An undo rests on that.
-pub(super) fn claimed<'a>(old: &Remediation, new: &'a Remediation) -> Vec<&'a Attempt> {
-    let is_written = |attempt: &Attempt| attempt.result == Some(AttemptResult::Written);
-    let before = attempts(old);
-    let after = attempts(new).iter().enumerate();
-    let claimed = after.filter(|(place, attempt)| {
-        is_written(attempt) && !before.get(*place).is_some_and(is_written)
-    });
-    claimed.map(|(_, attempt)| attempt).collect()
-}
-
-/// Whether an attempt that is said to have been written was, as far as the target still tells: one that is gone or has
-/// moved on since tells nothing, and can be undone by nobody.
-pub(super) fn disproved(attempt: &Attempt, target: &Target) -> Vec<Flaw> {
-    let Some(written) = attempt.written_generation else {
-        let reason = "is missing; say which generation the write made";
-        return vec![flaw(field(attempt, "writtenGeneration"), reason)];
-    };
-    let live = target.metadata.generation;
-    if target.metadata.uid != attempt.target.uid || written < live {
-        return Vec::new();
-    }
-    if written > live {
-        let reason = format!("is {written} and the target has come to {live}");
-        return vec![flaw(field(attempt, "writtenGeneration"), reason)];
-    }
-    let (intended, replicas) = (attempt.intent.replicas, target.spec.replicas);
-    let flaws = intended.filter(|intended| *intended != replicas).map(|intended| {
-        let reason = format!(
-            "is Written, and generation {live} of the target has {replicas} replicas instead of {intended}"
-        );
-        flaw(field(attempt, "result"), reason)
-    });
-    flaws.into_iter().collect()
 }
 
 /// The target moved between the controller's look and this one.
@@ -151,7 +151,8 @@ fn added_attempt(
             format!("is {:?} and the Remediation is for {uid:?}", added.target.uid),
         );
     }
-    if added.result.is_some() || added.sent_at.is_some() || added.written_at.is_some() {
+    let written = (&added.written_at, &added.written_generation, &added.written_template);
+    if added.result.is_some() || added.sent_at.is_some() || written != (&None, &None, &None) {
         refuse("result", "is there already; record an attempt before it is sent".to_owned());
     }
     if added.leader.is_empty() {
@@ -176,9 +177,7 @@ fn added_attempt(
         );
     }
     let reason = match added.kind {
-        AttemptKind::Apply => (added.intent.type_ != remediation.spec.action.type_).then(|| {
-            format!("is a {} and a {} was asked for", added.intent.type_, remediation.spec.action.type_)
-        }),
+        AttemptKind::Apply => applies(remediation, all, added),
         AttemptKind::Undo => undone(all).map_or_else(
             || Some("undoes nothing: no attempt before it was written".to_owned()),
             |attempt| {
@@ -194,6 +193,17 @@ fn added_attempt(
         refuse("intent", reason);
     }
     flaws
+}
+
+/// Why an attempt to apply the remedy is not what was asked for, or not what was put forward for approval.
+fn applies(remediation: &Remediation, all: &[Attempt], added: &Attempt) -> Option<String> {
+    let spec = &remediation.spec;
+    let recorded = all.split_last().and_then(|(_, before)| before.first()).map(|a| &a.intent);
+    match proposal(remediation).filter(|_| spec.require_approval) {
+        Some(proposal) if proposal.intent == added.intent => None,
+        Some(_) => Some("is not what was put forward for approval".to_owned()),
+        None => planned::strays(&spec.action, &added.intent, recorded, added.former.replicas),
+    }
 }
 
 /// The attempt an undo at the end is of: the last one that was written to apply the remedy.

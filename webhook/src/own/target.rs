@@ -1,13 +1,22 @@
 //! The target of a Remediation as it is now, as far as an attempt on record speaks of it.
 
 use serde::Deserialize;
+use serde_json::Value;
 use smartops_change::TemplateDigest;
 
-/// A Deployment, as far as it is looked at.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+/// A Deployment: what every check looks at, and the whole for those that look further.
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Target {
     pub(super) metadata: Metadata,
     pub(super) spec: Spec,
+    pub(super) object: Value,
+}
+
+/// As far as every check looks at it.
+#[derive(Deserialize)]
+struct Read {
+    metadata: Metadata,
+    spec: Spec,
 }
 
 /// Which one, in which version.
@@ -30,4 +39,12 @@ pub(super) struct Spec {
 
 const fn one() -> i32 {
     1
+}
+
+impl Target {
+    /// Reads one from its JSON.
+    pub(super) fn read(text: &str) -> serde_json::Result<Self> {
+        let Read { metadata, spec } = serde_json::from_str(text)?;
+        Ok(Self { metadata, spec, object: serde_json::from_str(text)? })
+    }
 }

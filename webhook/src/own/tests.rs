@@ -40,6 +40,16 @@ fn checker(config: &Value, client: Client) -> Checker {
         let stored = json!({"metadata": {"name": name}, "spec": spec});
         board.policy(Event::InitApply(serde_json::from_value(stored).unwrap()));
     }
+    for (name, include) in [
+        ("for-bound", json!({"users": ["bound"]})),
+        ("for-both", json!({"users": ["free"], "automation": true})),
+    ] {
+        let mut spec = policy(&json!({"replicas": {"max": 5}}));
+        spec["match"]["subjects"] = json!({"include": include});
+        spec["mode"] = json!("Enforce");
+        let stored = json!({"metadata": {"name": name}, "spec": spec});
+        board.policy(Event::InitApply(serde_json::from_value(stored).unwrap()));
+    }
     board.policy(Event::<Stored>::InitDone);
     board.namespace(Event::<Namespace>::InitDone);
     let (alarm, _events) = told::alarm(&metrics);

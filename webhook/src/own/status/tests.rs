@@ -57,7 +57,7 @@ fn target(metadata: &Value, spec: &Value) -> Target {
             live[part][key] = value.clone();
         }
     }
-    serde_json::from_value(live).unwrap()
+    Target::read(&live.to_string()).unwrap()
 }
 
 #[test]
@@ -72,8 +72,12 @@ fn an_attempt_is_recorded_before_it_is_sent_and_is_what_was_asked_for() {
         (json!({"result": "Written"}), Some("result")),
         (json!({"sentAt": "2026-11-21T10:00:00Z"}), Some("result")),
         (json!({"writtenAt": "2026-11-21T10:00:00Z"}), Some("result")),
+        (json!({"writtenGeneration": 4}), Some("result")),
+        (json!({"writtenTemplate": "x"}), Some("result")),
         (json!({"leader": ""}), Some("leader")),
         (json!({"intent": {"type": "restart", "restartedAt": "x"}}), Some("intent")),
+        (json!({"intent": {"type": "scale", "replicas": 6}}), Some("intent")),
+        (json!({"intent": {"type": "scale", "replicas": 5, "restartedAt": "x"}}), Some("intent")),
         (json!({"startedAt": "2026-11-21T09:58:59Z"}), Some("startedAt")),
         (json!({"startedAt": "2026-11-21T09:59:00Z"}), None),
         (json!({"startedAt": "2026-11-21T10:01:00Z"}), None),
@@ -228,8 +232,116 @@ fn a_proposal_names_the_digest_of_itself_and_waits_no_longer_than_is_configured(
     }
 }
 
+/// What is wrong with these proposals one after the other, each put forward for a target of so many replicas.
+fn put(action: &Value, steps: &[(i32, i32)]) -> Vec<Vec<String>> {
+    let mut old = remediation(&json!({"action": action}));
+    let steps = steps.iter().map(|(present, replicas)| {
+        let mut new = old.clone();
+        let status = json!({"phase": "AwaitingApproval", "proposal": {
+            "intent": {"type": "scale", "replicas": replicas}, "hash": "0",
+            "target": {"uid": "u-1", "generation": 3, "resourceVersion": "7"},
+            "proposedAt": "2026-11-21T10:00:00Z", "expiresAt": "2026-11-21T10:15:00Z",
+        }});
+        new.status = Some(serde_json::from_value(status).unwrap());
+        let live = target(&json!({}), &json!({"replicas": present}));
+        let proposal = put_forward(&old, &new);
+        let checked = proposal.map(|proposal| meant(&old, &new, proposal, Some(&live)));
+        old = new;
+        let flaws = checked.unwrap_or_default().flaws;
+        flaws.into_iter().map(|flaw| flaw.field).collect()
+    });
+    steps.collect()
+}
+
 #[test]
-fn a_write_that_the_target_does_not_show_is_not_claimed_and_one_that_nobody_can_tell_may_be() {
+fn what_is_put_forward_is_what_was_asked_for_of_the_target_as_it_is() {
+    let (good, bad) = (vec![], vec!["status.proposal.intent".to_owned()]);
+    let to_five = json!({"type": "scale", "scale": {"replicas": 5}});
+    let (more, fewer) = (
+        json!({"type": "scale", "scale": {"delta": 2}}),
+        json!({"type": "scale", "scale": {"delta": -2}}),
+    );
+    for (action, steps, expected) in [
+        (&to_five, vec![(3, 5)], vec![&good]),
+        (&to_five, vec![(3, 6)], vec![&bad]),
+        (&more, vec![(3, 5), (3, 5), (4, 5), (7, 7)], vec![&good; 4]),
+        (&more, vec![(3, 6)], vec![&bad]),
+        (&more, vec![(3, 5), (4, 6)], vec![&good, &bad]),
+        (&fewer, vec![(3, 1), (0, 0)], vec![&good; 2]),
+        (&fewer, vec![(3, 1), (3, -1)], vec![&good, &bad]),
+    ] {
+        assert_eq!(put(action, &steps).iter().collect::<Vec<_>>(), expected, "{action} {steps:?}");
+    }
+    let mut new = remediation(&json!({}));
+    let old = new.clone();
+    let target_of = json!({"uid": "u-1", "generation": 3, "resourceVersion": "older"});
+    let status = json!({"phase": "AwaitingApproval", "proposal": {
+        "intent": {"type": "scale", "replicas": 5}, "hash": "0", "target": target_of,
+        "proposedAt": "2026-11-21T10:00:00Z", "expiresAt": "2026-11-21T10:15:00Z",
+    }});
+    new.status = Some(serde_json::from_value(status).unwrap());
+    let proposal = put_forward(&old, &new).unwrap();
+    let checked = |live: Option<&Target>| meant(&old, &new, proposal, live);
+    assert_eq!(checked(Some(&target(&json!({}), &json!({})))), Checked::default());
+    let moved = target(&json!({"generation": 4}), &json!({}));
+    let other = target(&json!({"uid": "u-2"}), &json!({}));
+    for live in [Some(&moved), Some(&other), None] {
+        let checked = checked(live);
+        assert_eq!(checked.flaws[0].field, "status.proposal.target");
+        assert_eq!(checked.retry_after, Some(1));
+    }
+}
+
+#[test]
+fn an_attempt_that_needs_approval_is_what_was_put_forward_for_it() {
+    let with = |status: Value, require_approval: bool| {
+        let mut remediation = remediation(&json!({"requireApproval": require_approval}));
+        remediation.status = Some(serde_json::from_value(status).unwrap());
+        remediation
+    };
+    let proposal = |replicas: i32| {
+        json!({
+            "intent": {"type": "scale", "replicas": replicas}, "hash": "0",
+            "target": {"uid": "u-1", "generation": 3, "resourceVersion": "7"},
+            "proposedAt": "2026-11-21T10:00:00Z", "expiresAt": "2026-11-21T10:15:00Z",
+        })
+    };
+    for (replicas, require_approval, is_good) in
+        [(5, true, true), (4, true, false), (5, false, true), (4, false, true)]
+    {
+        let waits = json!({"phase": "AwaitingApproval", "proposal": proposal(replicas)});
+        let begins = json!({
+            "phase": "Executing", "proposal": proposal(replicas), "attempts": [attempt(&json!({}))],
+        });
+        let (old, new) = (with(waits, require_approval), with(begins, require_approval));
+        let expected = if is_good { vec![] } else { vec!["status.attempts[0].intent"] };
+        assert_eq!(told(&old, &new), expected, "{replicas} {require_approval}");
+    }
+}
+
+#[test]
+fn a_further_attempt_never_takes_the_step_again() {
+    let ended = attempt(&json!({"result": "Conflict"}));
+    let second = |replicas: i32, former: i32| {
+        let intent = json!({"type": "scale", "replicas": replicas});
+        attempt(&json!({"number": 2, "intent": intent, "former": {"replicas": former}}))
+    };
+    for (replicas, former, is_good) in [(5, 3, true), (5, 5, true), (7, 7, true), (7, 5, false)] {
+        let action = json!({"action": {"type": "scale", "scale": {"delta": 2}}});
+        let of = |attempts: &[Value]| {
+            let mut remediation = remediation(&action);
+            remediation.status = with(attempts).status;
+            remediation
+        };
+        let old = of(std::slice::from_ref(&ended));
+        let new = of(&[ended.clone(), second(replicas, former)]);
+        let expected = if is_good { vec![] } else { vec!["status.attempts[1].intent"] };
+        assert_eq!(told(&old, &new), expected, "{replicas} of {former}");
+    }
+}
+
+#[test]
+fn a_write_that_the_target_does_not_show_is_not_claimed_and_one_that_it_hides_is_looked_at_again() {
     let open = attempt(&json!({}));
     let written = |generation: Value| {
         let mut written = attempt(&json!({"result": "Written"}));
@@ -240,27 +352,94 @@ fn a_write_that_the_target_does_not_show_is_not_claimed_and_one_that_nobody_can_
         target(&json!({"generation": generation}), &json!({"replicas": replicas}))
     };
     let another = target(&json!({"uid": "u-2", "generation": 4}), &json!({}));
-    for (claim, live, part) in [
-        (json!(4), is(4, 5), None),
-        (json!(4), is(4, 3), Some("result")),
-        (json!(4), is(3, 5), Some("writtenGeneration")),
-        (json!(4), is(5, 3), None),
-        (json!(4), another, None),
-        (json!(null), is(4, 5), Some("writtenGeneration")),
+    for (claim, live, part, retry) in [
+        (json!(4), Some(is(4, 5)), None, None),
+        (json!(4), Some(is(4, 3)), Some("result"), None),
+        (json!(4), Some(is(3, 5)), Some("writtenGeneration"), None),
+        (json!(3), Some(is(4, 5)), Some("writtenGeneration"), None),
+        (json!(1), Some(is(8, 9)), Some("writtenGeneration"), None),
+        (json!(4), Some(is(5, 5)), None, None),
+        (json!(4), Some(is(5, 3)), Some("result"), Some(1)),
+        (json!(4), Some(another), None, None),
+        (json!(4), None, None, None),
+        (json!(3), None, Some("writtenGeneration"), None),
+        (json!(null), Some(is(4, 5)), Some("writtenGeneration"), None),
     ] {
         let (old, new) = (with(std::slice::from_ref(&open)), with(&[written(claim.clone())]));
         let claimed = claimed(&old, &new);
         assert_eq!(claimed.len(), 1);
-        let flaws = disproved(claimed[0], &live);
-        let fields: Vec<&str> = flaws.iter().map(|flaw| flaw.field.as_str()).collect();
+        let checked = disproved(claimed[0], live.as_ref()).unwrap_or_default();
+        let fields: Vec<&str> = checked.flaws.iter().map(|flaw| flaw.field.as_str()).collect();
         let expected: Vec<String> =
             part.into_iter().map(|part| format!("status.attempts[0].{part}")).collect();
         assert_eq!(fields, expected, "{claim} {live:?}");
+        assert_eq!(checked.retry_after, retry, "{claim} {live:?}");
     }
-    let settled = with(&[written(json!(4))]);
-    assert_eq!(claimed(&settled, &settled), [] as [&Attempt; 0]);
-    let failed = with(&[attempt(&json!({"result": "Failed"}))]);
-    assert_eq!(claimed(&with(&[open]), &failed), [] as [&Attempt; 0]);
-    // What was taken for failed may turn out to have been written.
-    assert_eq!(claimed(&failed, &settled).len(), 1);
+}
+
+#[test]
+fn which_write_it_was_is_claimed_once_and_any_other_is_another_claim() {
+    let with_write = |generation: i64, template: &str| {
+        let members = json!({
+            "result": "Written", "writtenGeneration": generation, "writtenTemplate": template,
+        });
+        with(&[attempt(&members)])
+    };
+    let (open, failed) =
+        (with(&[attempt(&json!({}))]), with(&[attempt(&json!({"result": "Failed"}))]));
+    let settled = with_write(4, "x");
+    for (old, new, is_claim) in [
+        (&open, &settled, true),
+        // What was taken for failed may turn out to have been written.
+        (&failed, &settled, true),
+        (&settled, &settled, false),
+        (&settled, &with_write(8, "x"), true),
+        (&settled, &with_write(4, "y"), true),
+        (&open, &failed, false),
+    ] {
+        assert_eq!(claimed(old, new).len(), usize::from(is_claim), "{new:?}");
+    }
+}
+
+#[test]
+fn a_restart_a_patch_and_the_template_they_made_are_held_against_the_target_too() {
+    let body = json!({"spec": {"template": {"metadata": {"annotations": {"team": "shop"}}}}});
+    let patch =
+        json!({"type": "patch", "patch": {"format": "strategic", "body": body.to_string()}});
+    let restart = json!({"type": "restart", "restartedAt": "t1"});
+    let annotated = |generation: i64, key: &str, value: &str| {
+        let annotations = json!({key: value});
+        let template =
+            json!({"metadata": {"annotations": annotations}, "spec": {"containers": []}});
+        target(&json!({"generation": generation}), &json!({"template": template}))
+    };
+    let restarted = |value: &str| annotated(4, "kubectl.kubernetes.io/restartedAt", value);
+    for (intent, generation, live, part) in [
+        (&restart, 4, restarted("t1"), None),
+        (&restart, 4, restarted("t0"), Some("result")),
+        (&restart, 3, restarted("t1"), Some("writtenGeneration")),
+        (&patch, 4, annotated(4, "team", "shop"), None),
+        (&patch, 4, annotated(4, "team", "other"), Some("result")),
+        (&patch, 4, annotated(5, "team", "other"), Some("result")),
+        // One that touches no more than labels of the object makes no new generation.
+        (&patch, 3, annotated(3, "team", "shop"), None),
+        (&patch, 2, annotated(3, "team", "shop"), Some("writtenGeneration")),
+    ] {
+        let members = |template: &str| {
+            json!({
+                "intent": intent, "result": "Written", "writtenGeneration": generation, "writtenTemplate": template,
+            })
+        };
+        let field = |template: &str| {
+            let claim = serde_json::from_value(attempt(&members(template))).unwrap();
+            let checked = disproved(&claim, Some(&live))?;
+            checked.flaws.first().map(|flaw| flaw.field.clone())
+        };
+        let expected = part.map(|part| format!("status.attempts[0].{part}"));
+        assert_eq!(field(&live.spec.template.to_string()), expected, "{intent} {generation}");
+        if expected.is_none() {
+            let another = field("another");
+            assert_eq!(another.as_deref(), Some("status.attempts[0].writtenTemplate"), "{intent}");
+        }
+    }
 }

@@ -92,6 +92,66 @@ async fn whoever_may_do_it_himself_may_ask_for_it() {
 }
 
 #[tokio::test]
+async fn a_policy_written_for_somebody_alone_is_not_gone_past_by_a_remediation_of_his() {
+    let by = |user: &'static str| made(user, &json!({"createdBy": user, "requestedBy": user}));
+    let past = by("bound").answer(vec![rights(true)]).await;
+    assert_eq!(first(&past), (Some(Rule::Invalid), "spec.action"));
+    let message = past.denial.unwrap().message;
+    assert!(message.contains("for-bound is written for bound and not for the controller"));
+    for free in ["free", "alice"] {
+        assert_eq!(by(free).answer(vec![rights(true)]).await, Answer::allowed(), "{free}");
+    }
+}
+
+#[tokio::test]
+async fn a_claim_a_proposal_and_an_attempt_are_each_held_against_the_target() {
+    let old = serde_json::to_value(remediation(&json!({}))).unwrap();
+    let now = Clock.now();
+    let later = (now + jiff::SignedDuration::from_secs(60)).to_string();
+    let target = json!({"uid": "u-1", "generation": 2, "resourceVersion": "6"});
+    let open = json!({
+        "number": 1, "kind": "Apply", "intent": {"type": "scale", "replicas": 5}, "target": target,
+        "former": {"replicas": 2}, "leader": "pod/1", "startedAt": now.to_string(), "deadline": later,
+    });
+    let mut written = open.clone();
+    written["result"] = json!("Written");
+    written["writtenGeneration"] = json!(3);
+    let (intent, target) = (&open["intent"], &open["target"]);
+    let read = |value: &Value| serde_json::from_value(value.clone()).unwrap();
+    let hash = smartops_common::remediation::intent_hash(
+        "r-1",
+        &read(target),
+        &serde_json::from_value(intent.clone()).unwrap(),
+    );
+    let proposal = json!({
+        "intent": intent, "target": target, "hash": hash, "proposedAt": now.to_string(), "expiresAt": later,
+    });
+    let records = |before: Value, after: Value| {
+        let (mut was, mut is) = (old.clone(), old.clone());
+        (was["status"], is["status"]) = (before, after);
+        Review {
+            user: CONTROLLER,
+            resource: "remediations/status",
+            half: Half::Validating,
+            old: Some(was),
+            new: is,
+        }
+    };
+    let executing = |attempt: &Value| json!({"phase": "Executing", "attempts": [attempt]});
+    let waiting = json!({"phase": "AwaitingApproval", "proposal": proposal});
+    // The target has three replicas at generation 3.
+    let claim = records(executing(&open), executing(&written)).answer(vec![web("7")]).await;
+    assert_eq!(first(&claim).1, "status.attempts[0].result");
+    assert_eq!(claim.denial.unwrap().retry_after_seconds, None);
+    let old_target = records(json!({"phase": "Pending"}), waiting).answer(vec![web("7")]).await;
+    assert_eq!(first(&old_target).1, "status.proposal.target");
+    assert_eq!(old_target.denial.unwrap().retry_after_seconds, Some(1));
+    let attempt =
+        records(json!({"phase": "Pending"}), executing(&open)).answer(vec![web("7")]).await;
+    assert_eq!(first(&attempt).1, "status.attempts[0].target.generation");
+}
+
+#[tokio::test]
 async fn the_controller_makes_them_for_others_without_being_asked_for_its_rights() {
     let members = json!({"createdBy": CONTROLLER, "requestedBy": "apikey:detector", "source": "closed-loop", "cause": "rca/x"});
     assert_eq!(made(CONTROLLER, &members).answer(vec![]).await, Answer::allowed());
