@@ -6,6 +6,7 @@
 
 mod accounts;
 mod approvals;
+mod claims;
 mod ground;
 mod own;
 mod remediations;

@@ -141,8 +141,8 @@ fn an_approval_of_what_does_not_wait() -> Result<()> {
 fn a_proposal_that_claims_another_hash_than_its_own() -> Result<()> {
     let ground = Ground::new("false-hash")?;
     let made = ground.made("developer", "more", &json!({"spec": {"requireApproval": true}}))?;
-    let harmless =
-        ground.made("developer", "harmless", &json!({"spec": {"requireApproval": true}}))?;
+    let four = json!({"spec": {"requireApproval": true, "action": {"scale": {"replicas": 4}}}});
+    let harmless = ground.made("developer", "harmless", &four)?;
     let harmless = ground.put_forward(&harmless, &to(4))?;
     let waiting = ground.put_forward(&made, &to(5))?;
     let mut status = waiting["status"].clone();
@@ -179,10 +179,18 @@ fn a_write_that_one_approved_and_another_rejected() -> Result<()> {
 #[test]
 fn a_bigger_write_than_was_approved() -> Result<()> {
     let ground = Ground::new("more-than")?;
-    let spec = json!({"spec": {"requireApproval": true}});
+    let spec = json!({"spec": {"requireApproval": true, "action": {"scale": {"replicas": 4}}}});
     let made = ground.made("developer", "more", &spec)?;
     let waiting = ground.put_forward(&made, &to(4))?;
     ground.allowed_object("approver", &ground.word(&waiting, &json!({})))?;
-    begun(&ground, &waiting)?;
-    ground.unwarranted(&ground.scale("controller", WEB, 5)?, "approv")
+    let mut status = waiting["status"].clone();
+    status["phase"] = json!("Executing");
+    status["attempts"] = json!([ground.attempt("web", &to(5))?]);
+    ground.lies(&waiting, &status, &["status.attempts[0].intent", "put forward for approval"])?;
+    status["attempts"] = json!([ground.attempt("web", &to(4))?]);
+    ground.tells(&waiting, &status)?;
+    ground.unwarranted(&ground.scale("controller", WEB, 5)?, "spec.replicas")?;
+    let outcome = ground.scale("controller", WEB, 4)?;
+    ensure!(outcome.succeeded, "{}", outcome.text());
+    Ok(())
 }

@@ -152,7 +152,8 @@ impl Ground {
         Ok(())
     }
 
-    /// A Remediation of the controller's that is at work on `web`, its attempt changed by `edit`.
+    /// A Remediation of the controller's that is at work on `web`, its attempt changed by `edit`. It asks for the number
+    /// the intent says, unless `spec` asks for something else.
     pub(super) fn at_work(
         &self,
         name: &str,
@@ -160,7 +161,11 @@ impl Ground {
         intent: &Value,
         edit: &Value,
     ) -> Result<Value> {
-        let made = self.made("controller", name, &json!({"spec": spec}))?;
+        let mut asked = spec.clone();
+        if spec["action"].is_null() {
+            asked["action"] = json!({"scale": {"replicas": intent["replicas"]}});
+        }
+        let made = self.made("controller", name, &json!({"spec": asked}))?;
         let mut attempt = self.attempt("web", intent)?;
         merge(&mut attempt, edit);
         self.tells(&made, &json!({"phase": "Executing", "attempts": [attempt]}))
@@ -173,13 +178,18 @@ impl Ground {
 
     /// Puts forward what a Remediation would write to `web`, and hands out what is stored.
     pub(super) fn put_forward(&self, remediation: &Value, intent: &Value) -> Result<Value> {
+        self.tells(remediation, &self.proposed(remediation, intent)?)
+    }
+
+    /// The status of one that puts this forward.
+    pub(super) fn proposed(&self, remediation: &Value, intent: &Value) -> Result<Value> {
         let target = self.attempt("web", intent)?["target"].clone();
         let uid = remediation["metadata"]["uid"].as_str().context("no uid")?;
         let proposal = json!({
             "intent": intent, "target": target, "hash": intent_hash(uid, &target, intent),
             "proposedAt": at(0)?, "expiresAt": at(600)?,
         });
-        self.tells(remediation, &json!({"phase": "AwaitingApproval", "proposal": proposal}))
+        Ok(json!({"phase": "AwaitingApproval", "proposal": proposal}))
     }
 
     /// Somebody's word on a Remediation that waits, changed by `edit`.

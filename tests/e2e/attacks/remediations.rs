@@ -42,6 +42,44 @@ fn a_remediation_that_poses_as_the_closed_loops() -> Result<()> {
 }
 
 #[test]
+fn a_remediation_that_brings_a_signal_to_go_first() -> Result<()> {
+    let edit = json!({"spec": {"signal": {"kind": "rca", "id": "w-1", "score": 1.0}}});
+    refused_beside_its_twin("signal", &edit, &["spec.signal"])
+}
+
+#[test]
+fn a_remediation_that_goes_past_a_policy_for_its_maker() -> Result<()> {
+    let ground = Ground::new("past")?;
+    let name = ground.name();
+    let kinds =
+        ["deployments", "deployments/scale"].map(|r| json!({"group": "apps", "resource": r}));
+    let labels = json!({"kubernetes.io/metadata.name": name});
+    let policy = json!({
+        "apiVersion": "smartops.dev/v1alpha1", "kind": "GuardrailPolicy", "metadata": {"name": name},
+        "spec": {
+            "match": {
+                "kinds": kinds,
+                "operations": ["UPDATE"], "namespaces": {"selector": {"matchLabels": labels}},
+                "subjects": {"include": {"users": ["developer"]}},
+            },
+            "rules": {"replicas": {"max": 4}},
+        },
+    });
+    ground.allowed("operator", &["apply", "-f", &ground.file(&policy)?])?;
+    let accepted = ["wait", "--for=condition=Accepted", &format!("gp/{name}"), "--timeout=20s"];
+    ground.allowed("admin", &accepted)?;
+    ground.denied(
+        "developer",
+        &["scale", super::ground::WEB, "--replicas=5"],
+        &["rule replicas"],
+    )?;
+    let five = ground.remediation("more", "web", &json!({}))?;
+    ground.denied_object("developer", &five, &["spec.action", name])?;
+    ground.allowed_object("owner", &five)?;
+    ground.allowed("operator", &["delete", "gp", name]).map(drop)
+}
+
+#[test]
 fn a_remediation_for_a_cause_of_the_controllers() -> Result<()> {
     let edit = json!({"spec": {"cause": "rca/memory_leak"}});
     refused_beside_its_twin("cause", &edit, &["spec.cause"])
