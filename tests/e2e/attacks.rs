@@ -12,4 +12,5 @@ mod own;
 mod remediations;
 mod schema;
 mod status;
+mod undo;
 mod warrants;

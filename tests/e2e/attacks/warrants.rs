@@ -183,7 +183,7 @@ fn a_real_write_under_the_warrant_of_a_dry_run() -> Result<()> {
 #[test]
 fn a_write_after_the_attempts_deadline() -> Result<()> {
     let ground = Ground::new("late")?;
-    ground.at_work("more", &json!({}), &to(5), &json!({"deadline": at(3)?}))?;
+    ground.at_work("more", &json!({}), &to(5), &json!({"deadline": at(8)?}))?;
     let patch = json!({"spec": {"replicas": 5}}).to_string();
     let dry = ["patch", WEB, "--subresource=scale", "--type=merge", "-p", &patch];
     let dry = [&dry[..], &["--dry-run=server"]].concat();
