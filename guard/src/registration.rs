@@ -88,7 +88,8 @@ pub fn registrations(
     authority: Option<&[u8]>,
 ) -> Result<Registrations, Flaw> {
     let by_automation = who::by_automation(config)?;
-    let by_people = who::by_people(config);
+    let mut by_people = who::by_people(config);
+    by_people.push(who::not_the_way_out());
     let server = Server { reach, authority };
     let validating = |name: &str, path: &str, entries: Vec<Entry>| ValidatingWebhookConfiguration {
         metadata: named(name),

@@ -347,6 +347,23 @@ fn one_command_switches_smartops_off_and_the_manifests_bring_it_back() -> Result
     apply(&cluster, "developer", &deployment(&namespace.name, "web", 3))?;
     set_outage(&cluster, "Backstop")?;
     backstopped(&namespace, true)?;
+    // Nor may a policy bar the way out.
+    let kind = json!({"group": "rbac.authorization.k8s.io", "resource": "clusterrolebindings"});
+    let bar = json!({
+        "apiVersion": "smartops.dev/v1alpha1", "kind": "GuardrailPolicy", "metadata": {"name": "bar"},
+        "spec": {
+            "match": {"kinds": [kind], "operations": ["DELETE"]},
+            "rules": {"deletion": {"allow": "Never"}},
+        },
+    });
+    apply(&cluster, "operator", &bar)?;
+    let create = ["create", "clusterrolebinding", "kept", "--clusterrole=view", "--user=nobody"];
+    admin.run(&create)?.ok()?;
+    eventually(SECONDS, "a policy keeps bindings", || {
+        let delete = ["delete", "clusterrolebinding", "kept", "--dry-run=server"];
+        let text = admin.run(&delete)?.text();
+        Ok(Seen::when(text.contains("rule deletion"), text))
+    })?;
     // The bindings of rights first: a webhook that still may would put the rest back.
     let kinds = "clusterrolebindings,validatingwebhookconfigurations,mutatingwebhookconfigurations,\
                  validatingadmissionpolicybindings,validatingadmissionpolicies";

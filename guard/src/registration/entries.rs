@@ -16,11 +16,12 @@ use super::wanted::{Wanted, not_in};
 use super::who;
 
 /// Groups in which automation may do only what a policy names.
-const AUTOMATION_GROUPS: [&str; 7] = [
+const AUTOMATION_GROUPS: [&str; 8] = [
     "",
     "apps",
     "batch",
     "autoscaling",
+    "discovery.k8s.io",
     "networking.k8s.io",
     "policy",
     "rbac.authorization.k8s.io",

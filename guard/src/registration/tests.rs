@@ -347,7 +347,7 @@ fn automation_is_asked_about_everything_in_its_groups_and_custom_resources_it_is
     assert_eq!(given, everybody);
     let every = "CREATE,UPDATE,DELETE,CONNECT";
     let own = "smartops.dev/*/*";
-    let groups = ",apps,batch,autoscaling,networking.k8s.io,policy,rbac.authorization.k8s.io";
+    let groups = ",apps,batch,autoscaling,discovery.k8s.io,networking.k8s.io,policy,rbac.authorization.k8s.io";
     assert_eq!(
         entries(work_out(&[demand(&spec)]).validating[0].webhooks.as_ref()),
         [

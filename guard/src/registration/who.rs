@@ -45,6 +45,13 @@ pub(crate) fn by_people(config: &SmartOpsConfigSpec) -> Vec<MatchCondition> {
     ]
 }
 
+/// Nobody is asked who takes SmartOps its rights away: whatever policies say, people have a way out.
+pub(super) fn not_the_way_out() -> MatchCondition {
+    let way_out = "request.operation == 'DELETE' && request.resource.resource == 'clusterrolebindings' && \
+                   has(request.name) && request.name.startsWith('smartops-')";
+    condition("not-the-way-out", format!("!({way_out})"))
+}
+
 /// Kubelets make and end the pods of their own node, and must never wait for a webhook that runs on one.
 pub(crate) fn not_by_a_node() -> MatchCondition {
     let node = "request.userInfo.username.startsWith('system:node:') && has(request.userInfo.groups) && \

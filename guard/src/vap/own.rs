@@ -25,7 +25,7 @@ const BY_NAME: [(&str, &str); 4] = [
     ("rbac.authorization.k8s.io", "clusterrolebindings"),
 ];
 /// What automation has no business with in SmartOps' namespace: group and plurals, subresources included.
-const IN_SYSTEM_NAMESPACE: [(&str, &[&str]); 4] = [
+const IN_SYSTEM_NAMESPACE: [(&str, &[&str]); 7] = [
     (
         "",
         &[
@@ -35,10 +35,17 @@ const IN_SYSTEM_NAMESPACE: [(&str, &[&str]); 4] = [
             "serviceaccounts/*",
             "services",
             "services/*",
+            "endpoints",
+            "pods",
+            "pods/*",
         ],
     ),
-    ("apps", &["deployments", "deployments/*"]),
+    ("apps", &["deployments", "deployments/*", "replicasets", "replicasets/*"]),
     ("coordination.k8s.io", &["leases"]),
+    // Through these the API server finds the webhook, or does not.
+    ("discovery.k8s.io", &["endpointslices"]),
+    ("networking.k8s.io", &["networkpolicies"]),
+    ("policy", &["poddisruptionbudgets"]),
     ("rbac.authorization.k8s.io", &["roles", "rolebindings"]),
 ];
 
