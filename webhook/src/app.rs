@@ -38,7 +38,7 @@ use crate::review::Reviewer;
 use crate::snapshot::Board;
 use crate::status::Writer;
 use crate::told::{self, Alarm};
-use crate::vap;
+use crate::vap::{self, Backing};
 use crate::workload::{Watchable, Workload};
 
 /// Connections of reviews at once: the API server pools a few for each of its instances.
@@ -101,12 +101,18 @@ impl Program {
         self.watches(&board, &histories);
         self.ledgers(args, &histories, leading.clone(), done);
         let reach = args.webhook_url.clone().map(Reach::Url);
-        let inputs =
-            Inputs { board: Arc::clone(&board), authority, leading: leading.clone(), reach };
+        let backing = Backing::new();
+        let inputs = Inputs {
+            board: Arc::clone(&board),
+            authority,
+            leading: leading.clone(),
+            backing: Arc::clone(&backing),
+            reach,
+        };
         let alarm = self.alarm();
         self.registrations(inputs, alarm.clone());
-        self.backstops(&board, leading.clone(), alarm.clone());
-        self.statuses(&board, &histories, leading);
+        self.backstops(&board, &backing, leading.clone(), alarm.clone());
+        self.statuses(&board, &histories, backing, leading);
 
         let live = Live::new(self.client.clone(), self.webhook_metrics.clone());
         let metrics = self.webhook_metrics.clone();
@@ -185,9 +191,16 @@ impl Program {
     }
 
     /// What the API server judges by itself.
-    fn backstops(&mut self, board: &Arc<Board>, leading: watch::Receiver<bool>, alarm: Alarm) {
-        let client = self.client.clone();
-        let keeper = vap::Keeper::new(client, Arc::clone(board), leading, alarm, &self.shutdown);
+    fn backstops(
+        &mut self,
+        board: &Arc<Board>,
+        backing: &Arc<Backing>,
+        leading: watch::Receiver<bool>,
+        alarm: Alarm,
+    ) {
+        let (client, board, backing) =
+            (self.client.clone(), Arc::clone(board), Arc::clone(backing));
+        let keeper = vap::Keeper::new(client, board, backing, leading, alarm, &self.shutdown);
         let (watches, shutdown) = (self.watch_metrics.clone(), self.shutdown.clone());
         self.tasks.spawn("backstops", keeper.run(watches, shutdown));
     }
@@ -264,11 +277,13 @@ impl Program {
         &mut self,
         board: &Arc<Board>,
         histories: &Arc<Histories>,
+        backing: Arc<Backing>,
         leading: watch::Receiver<bool>,
     ) {
         let writer = exceptions::Writer::new(self.client.clone(), Arc::clone(board), leading);
         self.tasks.spawn("exception-statuses", writer.run(self.shutdown.clone()));
-        let writer = Writer::new(self.client.clone(), Arc::clone(board), Arc::clone(histories));
+        let (board, histories) = (Arc::clone(board), Arc::clone(histories));
+        let writer = Writer::new(self.client.clone(), board, histories, backing);
         self.tasks.spawn("statuses", writer.run(self.shutdown.clone()));
     }
 }

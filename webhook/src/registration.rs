@@ -2,6 +2,7 @@
 //! them; every replica looks, and is not ready before it is trusted by all of them. What they should hold is worked
 //! out in `guard`.
 
+mod opening;
 mod repairs;
 mod seen;
 mod standing;
@@ -16,6 +17,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::watcher;
 use kube::{Api, Client};
 use prometheus::IntCounterVec;
+use smartops_common::config::Outage;
 use smartops_common::names;
 use smartops_guard::policy::Flaw;
 use smartops_guard::registration::{Demand, Reach, registrations};
@@ -33,6 +35,7 @@ use self::standing::{Key, Kind, Standing};
 use crate::metrics::WebhookMetrics;
 use crate::snapshot::{Board, Snapshot};
 use crate::told::{Alarm, Notice};
+use crate::vap::Backing;
 
 /// How long one write may take.
 const CALL: Duration = Duration::from_secs(5);
@@ -48,6 +51,8 @@ pub struct Inputs {
     pub authority: watch::Receiver<Option<Arc<str>>>,
     /// Whether this replica leads.
     pub leading: watch::Receiver<bool>,
+    /// Whether anything holds of people's rules while no webhook answers.
+    pub backing: Arc<Backing>,
     /// How the API server reaches the webhook; where nothing is said, what stands is kept.
     pub reach: Option<Reach>,
 }
@@ -75,8 +80,18 @@ struct Memory {
     reach: Option<Reach>,
     /// What it last brought about.
     wanted: Option<Vec<Standing>>,
+    /// Whether they let people's writes pass that nobody answers.
+    is_open: Option<bool>,
     repairs: Repairs,
     told: Option<Flaw>,
+}
+
+impl Memory {
+    /// Takes note of what stands now.
+    fn brought(&mut self, outage: Outage, wanted: Vec<Standing>) {
+        self.wanted = Some(wanted);
+        self.is_open = Some(outage != Outage::Fail);
+    }
 }
 
 /// Why a pass is not the last.
@@ -138,13 +153,16 @@ impl Registrar {
         let mut authority = self.inputs.authority.clone();
         let mut leading = self.inputs.leading.clone();
         let mut changes = self.inputs.board.changes();
+        let mut backed = self.inputs.backing.stands();
         let mut memory = Memory::default();
         loop {
             let ca = authority.borrow_and_update().clone();
             let leads = *leading.borrow_and_update();
             changes.mark_unchanged();
+            backed.mark_unchanged();
             if !leads {
                 memory = Memory::default();
+                self.inputs.backing.tell_registered(None);
             }
             let again = self.pass(ca.as_deref(), leads, &mut memory).await;
             let paused = async {
@@ -158,6 +176,7 @@ impl Registrar {
                 () = self.seen.changed() => {}
                 told = authority.changed() => if told.is_err() { return; },
                 told = leading.changed() => if told.is_err() { return; },
+                told = backed.changed() => if told.is_err() { return; },
                 told = changes.changed() => if told.is_err() { return; },
                 () = paused => {}
             }
@@ -222,11 +241,12 @@ impl Registrar {
                 "policies and configuration have not been read yet",
             )));
         };
-        let Some(wanted) = self.wanted(&snapshot, ca, memory) else { return Ok(None) };
+        let Some((outage, wanted)) = self.wanted(&snapshot, ca, memory) else { return Ok(None) };
         let is_drift = memory.wanted.as_ref() == Some(&wanted);
         let due = standing::due(&wanted, &self.seen.all(), is_drift);
         if due.is_empty() {
-            memory.wanted = Some(wanted);
+            memory.brought(outage, wanted);
+            self.inputs.backing.tell_registered(Some(outage));
             return Ok(None);
         }
         if is_drift {
@@ -243,23 +263,37 @@ impl Registrar {
                 self.note(standing, &writers);
             }
         }
-        memory.wanted = Some(wanted);
+        memory.brought(outage, wanted);
+        self.inputs.backing.tell_registered(Some(outage));
         Ok(None)
     }
 
-    /// What should stand; `None` where the configuration asks for more than can be said.
-    fn wanted(&self, snapshot: &Snapshot, ca: &str, memory: &mut Memory) -> Option<Vec<Standing>> {
+    /// What should stand, and what it says of an outage; `None` where the configuration asks for more than can be said.
+    fn wanted(
+        &self,
+        snapshot: &Snapshot,
+        ca: &str,
+        memory: &mut Memory,
+    ) -> Option<(Outage, Vec<Standing>)> {
         let reach = self.inputs.reach.clone().or_else(|| memory.reach.clone());
         let reach = reach.unwrap_or_else(|| {
             let seen = self.seen.all();
             expected().iter().find_map(|key| seen.get(key)?.reach()).unwrap_or(Reach::Service)
         });
         memory.reach = Some(reach.clone());
+        let is_open = memory.is_open.unwrap_or_else(|| {
+            let key = (Kind::Validating, names::PEOPLE_REGISTRATION.to_owned());
+            self.seen.all().get(&key).is_some_and(Standing::lets_pass)
+        });
+        let mut config = snapshot.config.clone();
+        let is_backed = *self.inputs.backing.stands().borrow();
+        config.people.outage = opening::outage(config.people.outage, is_open, is_backed);
+        let outage = config.people.outage;
         let demands: Vec<&Demand> = snapshot.demands.iter().map(AsRef::as_ref).collect();
-        match registrations(&snapshot.config, &demands, &reach, Some(ca.as_bytes())) {
+        match registrations(&config, &demands, &reach, Some(ca.as_bytes())) {
             Ok(wanted) => {
                 memory.told = None;
-                Some(standing::all(&wanted))
+                Some((outage, standing::all(&wanted)))
             }
             Err(flaw) => {
                 if memory.told.as_ref() != Some(&flaw) {

@@ -28,6 +28,7 @@ use self::matches::Matches;
 use crate::decisions::recent::{self, Recent};
 use crate::history::Histories;
 use crate::snapshot::Board;
+use crate::vap::Backing;
 
 /// How long one write may take.
 const CALL: Duration = Duration::from_secs(5);
@@ -140,6 +141,7 @@ pub struct Writer {
     client: Client,
     board: Arc<Board>,
     histories: Arc<Histories>,
+    backing: Arc<Backing>,
 }
 
 impl std::fmt::Debug for Writer {
@@ -150,15 +152,22 @@ impl std::fmt::Debug for Writer {
 
 impl Writer {
     /// Writes through this client.
-    pub fn new(client: Client, board: Arc<Board>, histories: Arc<Histories>) -> Self {
-        Self { client, board, histories }
+    pub fn new(
+        client: Client,
+        board: Arc<Board>,
+        histories: Arc<Histories>,
+        backing: Arc<Backing>,
+    ) -> Self {
+        Self { client, board, histories, backing }
     }
 
     /// Runs until the stop.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), BoxError> {
         let mut matches = Matches::default();
         let mut written = HashMap::new();
+        let mut lacking = self.backing.lacking();
         loop {
+            lacking.mark_unchanged();
             let recount = matches.refresh(&self.board, &self.histories, Instant::now());
             let Some(again) = self.pass(&matches, &mut written, &shutdown).await else {
                 return Ok(());
@@ -170,6 +179,7 @@ impl Writer {
             tokio::select! {
                 () = shutdown.stopping() => return Ok(()),
                 () = self.board.reported() => {}
+                told = lacking.changed() => if told.is_err() { return Ok(()); },
                 () = decided => {}
                 () = sleep_until(again.map_or(recount, |again| again.min(recount))) => {}
             }
@@ -189,7 +199,8 @@ impl Writer {
     ) -> Option<Option<Instant>> {
         let pending = self.recent().pending();
         let mut reports = self.board.reports();
-        backstop::tell(&mut reports, &self.board, Clock.now());
+        let lacking = Arc::clone(&self.backing.lacking().borrow());
+        backstop::tell(&mut reports, &self.board, &lacking, Clock.now());
         self.forget(&pending, &reports);
         written.retain(|_, at| at.elapsed() < BETWEEN_WRITES);
         let mut again: Option<Instant> = None;

@@ -4,9 +4,11 @@
 //!
 //! No replica waits for it to be ready: where it cannot be written the webhook judges all the same.
 
+mod backing;
 mod standing;
+mod work;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +33,9 @@ use smartops_process::watch::{Watch, WatchMetrics};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use self::standing::{Kind, Object, Seen};
+pub use self::backing::{Backing, Lack, Lacking};
+use self::standing::{Key, Kind, Object, Seen};
+use self::work::{Brought, Step, Waiting, Why};
 use crate::metrics::WebhookMetrics;
 use crate::registration::Repairs;
 use crate::snapshot::{Board, Snapshot};
@@ -39,8 +43,10 @@ use crate::told::{Alarm, Notice};
 
 /// How long one write may take.
 const CALL: Duration = Duration::from_secs(5);
-/// The pause after a pass that did not come to its end.
+/// The pause after a pass that did not come to its end; it doubles with each that follows.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often it doubles at most.
+const DOUBLINGS: u32 = 3;
 /// The longest it is waited for the next end of an exception; clocks are set meanwhile.
 const LONGEST: Duration = Duration::from_mins(1);
 
@@ -48,6 +54,7 @@ const LONGEST: Duration = Duration::from_mins(1);
 pub struct Keeper {
     client: Client,
     board: Arc<Board>,
+    backing: Arc<Backing>,
     leading: watch::Receiver<bool>,
     watched: [Handle; 2],
     seen: Arc<Seen>,
@@ -61,13 +68,22 @@ impl std::fmt::Debug for Keeper {
     }
 }
 
-/// What the leader remembers between passes.
+/// What is remembered between passes.
 #[derive(Debug, Default)]
 struct Memory {
-    /// What it last brought about.
-    wanted: Option<Vec<Object>>,
-    repairs: Repairs,
+    /// As the leader.
+    lead: Lead,
+    waiting: Waiting,
     told: Option<Flaw>,
+}
+
+/// What the leader remembers between passes.
+#[derive(Debug, Default)]
+struct Lead {
+    brought: Brought,
+    repairs: Repairs,
+    /// Passes in a row that did not come to their end.
+    failures: u32,
 }
 
 /// What should stand.
@@ -85,6 +101,7 @@ impl Keeper {
     pub fn new(
         client: Client,
         board: Arc<Board>,
+        backing: Arc<Backing>,
         leading: watch::Receiver<bool>,
         alarm: Alarm,
         shutdown: &Shutdown,
@@ -93,7 +110,7 @@ impl Keeper {
         let listed = Readiness::new(shutdown.clone());
         let watched = ["admission-policies", "admission-bindings"].map(|name| listed.handle(name));
         let metrics = alarm.metrics.clone();
-        Self { client, board, leading, watched, seen: Arc::default(), alarm, metrics }
+        Self { client, board, backing, leading, watched, seen: Arc::default(), alarm, metrics }
     }
 
     /// Runs until the stop.
@@ -129,20 +146,18 @@ impl Keeper {
         let mut leading = self.leading.clone();
         let mut changes = self.board.changes();
         let mut exceptions = self.board.exceptions().changes();
+        let mut registered = self.backing.registered();
         let mut memory = Memory::default();
         loop {
             let leads = *leading.borrow_and_update();
             changes.mark_unchanged();
             exceptions.mark_unchanged();
-            let mut again = None;
-            if leads {
-                again = self.pass(&mut memory).await.unwrap_or_else(|error| {
-                    tracing::warn!(%error, "what the API server judges by itself was not written: trying again");
-                    Some(Instant::now() + RETRY)
-                });
-            } else {
-                memory = Memory::default();
+            registered.mark_unchanged();
+            if !leads {
+                memory.lead = Lead::default();
+                self.backing.tell_stands(false);
             }
+            let again = self.pass(leads, &mut memory).await;
             let paused = async {
                 match again {
                     Some(again) => tokio::time::sleep_until(again).await,
@@ -154,53 +169,104 @@ impl Keeper {
                 () = self.seen.changed() => {}
                 told = leading.changed() => if told.is_err() { return; },
                 told = changes.changed() => if told.is_err() { return; },
+                told = registered.changed() => if told.is_err() { return; },
                 told = exceptions.changed() => if told.is_err() { return; },
                 () = paused => {}
             }
         }
     }
 
-    /// Writes and removes what is due. When to look again, if nothing happens before.
-    async fn pass(&self, memory: &mut Memory) -> Result<Option<Instant>, Error> {
+    /// Writes and removes what is due, where this replica leads, and tells what does not stand. When to look again, if
+    /// nothing happens before.
+    async fn pass(&self, leads: bool, memory: &mut Memory) -> Option<Instant> {
         if !self.watched.iter().all(Handle::is_ready) {
-            return Ok(None);
+            return None;
         }
-        let Some(snapshot) = self.board.snapshot() else { return Ok(None) };
+        let snapshot = self.board.snapshot()?;
+        let is_asked_for = snapshot.config.people.outage == Outage::Backstop;
+        if !is_asked_for {
+            self.backing.tell_stands(false);
+        }
         let now = Clock.now();
         let wanted = self.wanted(&snapshot, now, memory);
-        let again = wanted.until.map(|until| {
+        let mut again = wanted.until.map(|until| {
             let left = until.duration_since(now).max(SignedDuration::ZERO);
             Instant::now() + left.unsigned_abs().min(LONGEST)
         });
-        let is_drift = memory.wanted.as_ref() == Some(&wanted.objects);
+        if leads {
+            let retry = self.bring_about(&wanted, &mut memory.lead).await;
+            again = again.into_iter().chain(retry).min();
+        }
         let stands = self.seen.all();
-        let due: Vec<&Object> =
-            wanted.objects.iter().filter(|object| !object.stands_in(&stands)).collect();
-        let extra = standing::extra(&stands, &wanted.objects, &wanted.kept);
-        if due.is_empty() && extra.is_empty() {
-            memory.wanted = Some(wanted.objects);
-            return Ok(again);
+        if leads && is_asked_for && wanted.objects.iter().all(|object| object.stands_in(&stands)) {
+            self.backing.tell_stands(true);
         }
-        if is_drift {
-            if let Some(pause) = memory.repairs.pause(Instant::now()) {
-                return Ok(Some(pause));
+        let (lacking, next) = memory.waiting.told(&wanted.objects, &stands, Instant::now());
+        self.backing.tell_lacking(lacking);
+        again.into_iter().chain(next).min()
+    }
+
+    /// Writes and removes what is due, each for itself: what cannot be written stops nothing else. When to try again.
+    async fn bring_about(&self, wanted: &Wanted, lead: &mut Lead) -> Option<Instant> {
+        let stands = self.seen.all();
+        for object in wanted.objects.iter().filter(|object| object.stands_in(&stands)) {
+            lead.brought.note(object);
+        }
+        let mut due = lead.brought.due(&wanted.objects, &wanted.kept, &stands);
+        let mut pause = None;
+        if due.iter().any(|step| step.why != Why::Change) {
+            pause = lead.repairs.pause(Instant::now());
+            if pause.is_some() {
+                due.retain(|step| step.why == Why::Change);
+            } else {
+                lead.repairs.note(Instant::now());
             }
-            memory.repairs.note(Instant::now());
         }
-        let why = if is_drift { "drift" } else { "change" };
-        for object in due {
-            let writers = self.tell(object, why);
-            self.write(object).await?;
-            if is_drift {
-                self.note(object, &writers);
+        let mut failed: BTreeSet<String> = BTreeSet::new();
+        for step in &due {
+            let (kind, name) = step.object.key();
+            // No binding without its policy, and no policy taken from under its binding.
+            if failed.contains(&name) {
+                continue;
+            }
+            match self.take(*step, &stands).await {
+                Ok(()) if step.is_write => lead.brought.note(step.object),
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::warn!(
+                        %error,
+                        name,
+                        kind = kind.as_str(),
+                        "what the API server judges by itself was not written: trying again"
+                    );
+                    failed.insert(name);
+                }
             }
         }
-        for object in extra {
-            self.tell(object, if is_drift { "extra" } else { "change" });
-            self.remove(object).await?;
+        if !failed.is_empty() {
+            let factor = 1 << lead.failures.min(DOUBLINGS);
+            lead.failures = lead.failures.saturating_add(1);
+            let retry = Instant::now() + RETRY * factor;
+            return Some(pause.map_or(retry, |pause| pause.min(retry)));
         }
-        memory.wanted = Some(wanted.objects);
-        Ok(again)
+        lead.failures = 0;
+        if pause.is_none() {
+            lead.brought.settle(&wanted.objects, &wanted.kept, &stands);
+        }
+        pause
+    }
+
+    /// Takes one step.
+    async fn take(&self, step: Step<'_>, stands: &BTreeMap<Key, Object>) -> Result<(), Error> {
+        let writers = self.tell(step, stands);
+        if !step.is_write {
+            return self.remove(step.object).await;
+        }
+        self.write(step.object).await?;
+        if step.why == Why::Drift {
+            self.note(step.object, &writers);
+        }
+        Ok(())
     }
 
     fn wanted(&self, snapshot: &Snapshot, now: Timestamp, memory: &mut Memory) -> Wanted {
@@ -222,7 +288,12 @@ impl Keeper {
                 wanted.kept.insert(OWN_OBJECTS.to_owned());
             }
         }
-        if snapshot.config.people.outage != Outage::Backstop {
+        let asked = snapshot.config.people.outage;
+        if asked != Outage::Backstop {
+            // What backs the registrations goes when they say so themselves.
+            if *self.backing.registered().borrow() != Some(asked) {
+                wanted.kept.extend(snapshot.backstops.iter().map(|backstop| backstop.name()));
+            }
             return wanted;
         }
         let exceptions = self.board.exceptions().all();
@@ -239,10 +310,11 @@ impl Keeper {
     }
 
     /// Tells that one is written or removed, and why. Who wrote what stood there.
-    fn tell(&self, object: &Object, why: &'static str) -> String {
-        let (kind, name) = object.key();
+    fn tell(&self, step: Step<'_>, stands: &BTreeMap<Key, Object>) -> String {
+        let (kind, name) = step.object.key();
+        let why = step.why.as_str();
         self.metrics.backstop_writes.with_label_values(&[kind.as_str(), why]).inc();
-        if why == "change" {
+        if step.why == Why::Change {
             tracing::info!(
                 name,
                 kind = kind.as_str(),
@@ -250,7 +322,7 @@ impl Keeper {
             );
             return String::new();
         }
-        let stands = self.seen.all().get(&(kind, name.clone())).map(Object::last_writers);
+        let stands = stands.get(&(kind, name.clone())).map(Object::last_writers);
         let writers = stands.map_or_else(|| "it was deleted".to_owned(), |w| w.join(", "));
         tracing::warn!(
             name,

@@ -132,6 +132,19 @@ impl Standing {
         self
     }
 
+    /// Whether it holds up no write that nobody answers; not where it has no entries.
+    pub(super) fn lets_pass(&self) -> bool {
+        let policies: Vec<Option<&str>> = match self {
+            Self::Validating(c) => {
+                c.webhooks.iter().flatten().map(|w| w.failure_policy.as_deref()).collect()
+            }
+            Self::Mutating(c) => {
+                c.webhooks.iter().flatten().map(|w| w.failure_policy.as_deref()).collect()
+            }
+        };
+        !policies.is_empty() && policies.iter().all(|policy| *policy == Some("Ignore"))
+    }
+
     /// Who wrote it last, as far as it says so.
     pub(super) fn last_writers(&self) -> Vec<String> {
         let fields = self.metadata().managed_fields.as_deref().unwrap_or_default();

@@ -126,20 +126,30 @@ impl Object {
         self
     }
 
-    /// Who wrote it last besides us, as far as it says so.
+    /// Who wrote it last besides us, as far as it says so. The API server's own findings in its status are nobody's.
     pub(super) fn last_writers(&self) -> Vec<String> {
         let fields = self.metadata().managed_fields.iter().flatten();
+        let fields = fields.filter(|entry| entry.subresource.is_none());
         let managers = fields.filter_map(|entry| entry.manager.clone());
         let others: BTreeSet<String> =
             managers.filter(|manager| manager != names::WEBHOOK_FIELD_MANAGER).collect();
         others.into_iter().collect()
     }
 
-    /// Whether it was written here, at whatever time.
+    /// Whether it was written here and by somebody else too.
+    pub(super) fn is_meddled_with(&self) -> bool {
+        self.is_ours() && !self.last_writers().is_empty()
+    }
+
+    /// Whether it was written here, at whatever time: by who wrote it or, where that was struck out, by whose it is.
     fn is_ours(&self) -> bool {
         let mut fields = self.metadata().managed_fields.iter().flatten();
-        self.key().1.starts_with(PREFIX)
-            && fields.any(|entry| entry.manager.as_deref() == Some(names::WEBHOOK_FIELD_MANAGER))
+        let mut owners = self.metadata().owner_references.iter().flatten();
+        let group = |api_version: &str| api_version.split('/').next() == Some(names::GROUP);
+        let is_ours = fields
+            .any(|entry| entry.manager.as_deref() == Some(names::WEBHOOK_FIELD_MANAGER))
+            || owners.any(|owner| owner.kind == "GuardrailPolicy" && group(&owner.api_version));
+        self.key().1.starts_with(PREFIX) && is_ours
     }
 }
 
