@@ -13,6 +13,7 @@ mod sentence;
 mod subjects;
 mod written;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -20,7 +21,9 @@ use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
 use smartops_common::config::SmartOpsConfigSpec;
+use smartops_common::denial::Rule;
 
+use self::lifted::Lifting;
 pub use self::own::{OWN_OBJECTS, own_objects};
 use self::part::Part;
 use crate::exception::Exception;
@@ -51,10 +54,6 @@ pub struct Backstop {
     missing: Vec<String>,
 }
 
-/// Most exceptions from one policy that are written into it. With more of them it is left to the webhook, which knows
-/// them all.
-const MOST_EXCEPTIONS: usize = 64;
-
 impl Backstop {
     /// What there is of a policy as it is in force; `uid` is the GuardrailPolicy's.
     pub fn of(
@@ -74,8 +73,7 @@ impl Backstop {
         if replicas.is_some_and(|rule| rule.has_window()) {
             missing.push("replicas: stepWindowSeconds needs what was observed".into());
         }
-        let judged =
-            [smartops_common::denial::Rule::Replicas, smartops_common::denial::Rule::Images];
+        let judged = [Rule::Replicas, Rule::Images];
         let others = spec.rules.given();
         let others = others.iter().filter(|rule| !judged.contains(rule));
         missing
@@ -139,10 +137,7 @@ impl Backstop {
         exceptions: &[Arc<Exception>],
         now: Timestamp,
     ) -> bool {
-        !self.parts.is_empty()
-            && !self.is_blind()
-            && self.lifting(exceptions, now).len() <= MOST_EXCEPTIONS
-            && crate::registration::who::is_sayable(config).is_ok()
+        self.write(config, exceptions, now).is_some()
     }
 
     /// What to write under this configuration, with these exceptions; `None` where nothing of the policy can be.
@@ -152,7 +147,7 @@ impl Backstop {
         exceptions: &[Arc<Exception>],
         now: Timestamp,
     ) -> Option<Written> {
-        if !self.is_written(config, exceptions, now) {
+        if self.parts.is_empty() || self.is_blind() {
             return None;
         }
         written::write(self, config, &self.lifting(exceptions, now)).ok()
@@ -169,14 +164,22 @@ impl Backstop {
         if self.is_blind() {
             missing.push("the policy cannot be judged by as it is written".into());
         }
-        let count = self.lifting(exceptions, now).len();
-        if count > MOST_EXCEPTIONS {
-            missing.push(format!(
-                "{count} exceptions are in force and {MOST_EXCEPTIONS} can be written: nothing of the policy is"
-            ));
-        }
-        if let Err(Flaw { field, reason }) = crate::registration::who::is_sayable(config) {
-            missing.push(format!("{field} {reason}"));
+        if !self.parts.is_empty() {
+            let lifting = self.lifting(exceptions, now);
+            missing.extend(lifting.missing());
+            if let Err(Flaw { field, reason }) = written::write(self, config, &lifting) {
+                missing.push(format!("{field} {reason}"));
+            }
+            let unlifted: BTreeSet<String> = self
+                .holding(exceptions, now)
+                .filter_map(|exception| lifted::unlifted(exception, &self.parts))
+                .map(Part::key)
+                .collect();
+            missing.extend(unlifted.into_iter().map(|key| {
+                format!(
+                    "exceptions on {key}: a Scale names no kind; write the number of the object itself"
+                )
+            }));
         }
         let has_scale = self.parts.iter().any(Part::is_scale);
         if has_scale && !config.break_glass.groups.is_empty() {
@@ -187,14 +190,28 @@ impl Backstop {
         missing
     }
 
-    /// Those exceptions that lift something of it now.
-    fn lifting<'e>(&self, exceptions: &'e [Arc<Exception>], now: Timestamp) -> Vec<&'e Exception> {
-        let holds = |exception: &&Arc<Exception>| {
+    /// Those exceptions that lift something of the policy now.
+    fn holding<'e>(
+        &self,
+        exceptions: &'e [Arc<Exception>],
+        now: Timestamp,
+    ) -> impl Iterator<Item = &'e Exception> {
+        let holds = move |exception: &&Arc<Exception>| {
             *exception.policy() == **self.policy.name()
                 && !exception.has_expired(now)
                 && exception.flaws_under(Some(&self.policy)).is_empty()
         };
-        exceptions.iter().filter(holds).map(AsRef::as_ref).collect()
+        exceptions.iter().filter(holds).map(AsRef::as_ref)
+    }
+
+    /// What of them is written.
+    fn lifting<'e>(&self, exceptions: &'e [Arc<Exception>], now: Timestamp) -> Lifting<'e> {
+        let rules = [
+            self.images.as_ref().map(|_| Rule::Images),
+            self.replicas.as_ref().map(|_| Rule::Replicas),
+        ];
+        let rules: Vec<Rule> = rules.into_iter().flatten().collect();
+        Lifting::of(self.holding(exceptions, now), &self.parts, &rules)
     }
 }
 

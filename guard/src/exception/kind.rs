@@ -99,11 +99,11 @@ pub struct ExceptionTarget {
 pub struct ExceptionSubjects {
     /// User names, exactly as the API server authenticates them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 64), inner(length(max = 1024)))]
     pub users: Vec<String>,
     /// Groups.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 64), inner(length(max = 1024)))]
     pub groups: Vec<String>,
 }
 

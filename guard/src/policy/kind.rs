@@ -151,7 +151,7 @@ pub struct NamespaceMatch {
     pub guarded: bool,
     /// Not these, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 64), inner(length(max = 63)))]
     pub exclude: Vec<String>,
     /// Only those with such labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -179,11 +179,11 @@ pub struct SubjectSet {
     pub automation: bool,
     /// User names, exactly as the API server authenticates them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 64), inner(length(max = 1024)))]
     pub users: Vec<String>,
     /// Groups.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 64), inner(length(max = 1024)))]
     pub groups: Vec<String>,
     /// ServiceAccounts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

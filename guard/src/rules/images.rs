@@ -42,14 +42,14 @@ pub struct ImagesSpec {
     pub change: ImageRule,
     /// New ones come from here only: `host[:port][/path]`. Absent means from anywhere.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 64), inner(length(max = 253)))]
     pub registries: Vec<String>,
     /// New ones are pinned by a sha256 digest.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub require_digest: bool,
     /// New ones have none of these tags; an image with neither tag nor digest has `latest`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 64), inner(length(max = 128)))]
     pub forbid_tags: Vec<String>,
 }
 

@@ -190,32 +190,144 @@ fn what_is_written_in_part_says_which_part_is_not() {
     assert!(told.contains("break-glass on /scale"), "{told}");
 }
 
-fn exception(name: &str, until: &str) -> Arc<Exception> {
-    let spec = format!(
-        r#"{{"policy":"p","rules":["replicas"],"target":{{"group":"apps","kind":"Deployment","name":"web"}},"reason":"the sale","ticket":"T-1","expiresAt":"{until}"}}"#
-    );
+fn exception_of(
+    namespace: &str,
+    until: &str,
+    edit: impl FnOnce(&mut serde_json::Value),
+) -> Arc<Exception> {
+    let mut spec = serde_json::json!({
+        "policy": "p", "rules": ["replicas"], "reason": "the sale", "ticket": "T-1", "expiresAt": until,
+        "target": {"group": "apps", "kind": "Deployment", "name": "web"},
+    });
+    edit(&mut spec);
     let made = "2026-01-01T11:00:00Z".parse().unwrap();
-    Arc::new(Exception::check("shop", name, made, serde_json::from_str(&spec).unwrap()).unwrap())
+    let spec = serde_json::from_value(spec).unwrap();
+    Arc::new(Exception::check(namespace, "e", made, spec).unwrap())
+}
+
+const SOON: &str = "2026-01-01T13:00:00Z";
+
+/// So many exceptions of a namespace, each for an object of its own.
+fn exceptions(namespace: &str, many: usize) -> Vec<Arc<Exception>> {
+    let one = |n| exception_of(namespace, SOON, |e| e["target"]["name"] = format!("w{n}").into());
+    (0..many).map(one).collect()
+}
+
+/// The namespaces out of reach of what is written.
+fn left_out(written: &Written) -> Vec<String> {
+    let constraints = written.policy.spec.clone().unwrap().match_constraints.unwrap();
+    let expressions = constraints.namespace_selector.unwrap().match_expressions.unwrap();
+    expressions
+        .into_iter()
+        .filter(|e| e.operator == "NotIn")
+        .flat_map(|e| e.values.unwrap())
+        .collect()
 }
 
 #[test]
-fn exceptions_in_force_are_written_and_too_many_leave_the_policy_to_the_webhook() {
+fn exceptions_in_force_are_written_and_no_others() {
     let spec = sample::baseline();
-    let write =
-        |exceptions: &[Arc<Exception>]| backstop(&spec).write(&config(), exceptions, sample::now());
-    let lifts =
-        |written: Option<Written>| text(&written.unwrap()).contains("request.namespace == 'shop'");
-    assert!(!lifts(write(&[])));
-    assert!(lifts(write(&[exception("a", "2026-01-01T13:00:00Z")])));
-    assert!(!lifts(write(&[exception("a", "2026-01-01T11:30:00Z")])), "it has ended");
-    assert!(!lifts(write(&[exception("a", "2026-03-01T13:00:00Z")])), "the policy allows no such");
-    let many: Vec<_> = (0..=MOST_EXCEPTIONS)
-        .map(|n| exception(&format!("e{n}"), "2026-01-01T13:00:00Z"))
-        .collect();
-    assert!(lifts(write(&many[1..])));
-    assert_eq!(write(&many), None);
-    let told = backstop(&spec).missing(&config(), &many, sample::now()).join("\n");
-    assert!(told.contains("65 exceptions"), "{told}");
+    let lifts = |exception: Option<Arc<Exception>>| {
+        let exceptions: Vec<_> = exception.into_iter().collect();
+        let written = backstop(&spec).write(&config(), &exceptions, sample::now());
+        text(&written.unwrap()).contains("request.namespace == 'shop'")
+    };
+    assert!(!lifts(None));
+    assert!(lifts(Some(exception_of("shop", SOON, |_| {}))));
+    assert!(!lifts(Some(exception_of("shop", "2026-01-01T11:30:00Z", |_| {}))), "it has ended");
+    let late = exception_of("shop", "2026-03-01T13:00:00Z", |_| {});
+    assert!(!lifts(Some(late)), "the policy allows no such");
+    let other = exception_of("shop", SOON, |e| e["target"]["kind"] = "Widget".into());
+    assert!(!lifts(Some(other)), "the policy names no such kind");
+}
+
+#[test]
+fn exceptions_that_do_not_fit_leave_their_namespace_out_and_no_other() {
+    let spec = sample::baseline();
+    let with = |exceptions: &[Arc<Exception>]| {
+        let backstop = backstop(&spec);
+        let written = backstop.write(&config(), exceptions, sample::now()).unwrap();
+        assert!(backstop.is_written(&config(), exceptions, sample::now()));
+        let told = backstop.missing(&config(), exceptions, sample::now()).join("\n");
+        let names = left_out(&written);
+        let is_left_out = |name: &str| names.iter().any(|n| n == name);
+        assert_eq!(told.contains("everything in full:"), is_left_out("full"), "{told}");
+        (is_left_out("full"), is_left_out("shop"), text(&written).contains("namespace == 'shop'"))
+    };
+    let mut fit = exceptions("full", 63);
+    fit.push(exception_of("shop", SOON, |_| {}));
+    assert_eq!(with(&fit), (false, false, true), "as many as there may be");
+    fit.extend(exceptions("full", 63));
+    assert_eq!(with(&fit), (false, false, true), "what is said twice counts once");
+    fit.push(exception_of("full", SOON, |e| e["target"]["kind"] = "Widget".into()));
+    assert_eq!(with(&fit), (false, false, true), "what lifts nothing of it does not count");
+    fit.push(exception_of("full", SOON, |_| {}));
+    assert_eq!(with(&fit), (true, false, true), "one more");
+    let users = |n: usize| {
+        exception_of("full", SOON, |e| {
+            let users: Vec<String> = (0..64).map(|u| format!("{u}{}", "u".repeat(n))).collect();
+            e["subjects"] = serde_json::json!({"users": users});
+        })
+    };
+    let shop = exception_of("shop", SOON, |_| {});
+    assert_eq!(with(&[users(900), Arc::clone(&shop)]), (false, false, true));
+    assert_eq!(with(&[users(1000), shop]), (true, false, true), "too long a text");
+}
+
+#[test]
+fn of_a_kind_whose_name_is_not_known_an_exception_lifts_the_kind_it_names_and_no_scale() {
+    let mut spec = sample::baseline();
+    spec.match_.kinds = sample::widgets();
+    let widget = exception_of("shop", SOON, |e| {
+        e["target"] = serde_json::json!({"group": "example.com", "kind": "Widget", "name": "w"});
+    });
+    let other = exception_of("shop", SOON, |_| {});
+    let lifted = |exception: &Arc<Exception>| {
+        let exceptions = [Arc::clone(exception)];
+        let written = backstop(&spec).write(&config(), &exceptions, sample::now()).unwrap();
+        let variables = written.policy.spec.unwrap().variables.unwrap();
+        variables.into_iter().find(|v| v.name == "replicasLifted").unwrap().expression
+    };
+    let condition = lifted(&widget);
+    assert!(condition.contains("request.kind.kind == 'Widget'"), "{condition}");
+    assert!(condition.contains("['example.com/widgets']"), "{condition}");
+    let told = |exception| {
+        let exceptions = [exception];
+        backstop(&spec).missing(&config(), &exceptions, sample::now()).join("\n")
+    };
+    assert!(told(widget).contains("exceptions on example.com/widgets/scale"));
+    assert!(!told(other).contains("exceptions on"));
+}
+
+#[test]
+fn an_expression_longer_than_any_may_be_leaves_the_policy_out_and_says_so() {
+    let mut spec = sample::baseline();
+    let mut with = |length: usize| {
+        let users: Vec<String> = (0..64).map(|n| format!("{n}{}", "u".repeat(length))).collect();
+        spec.match_.subjects =
+            serde_json::from_value(serde_json::json!({"exclude": {"users": users}})).unwrap();
+        (written(&spec).is_some(), missing(&spec).join("\n"))
+    };
+    assert!(with(1000).0);
+    let (is_written, told) = with(1022);
+    assert!(!is_written);
+    assert!(told.contains("by-whom-the-policy-means has 65"), "{told}");
+}
+
+#[test]
+fn a_registry_is_looked_for_in_a_reference_that_is_filled_in_once() {
+    let mut spec = sample::baseline();
+    spec.match_.kinds = kinds(&[("apps", "deployments")]);
+    let mut length = |registries: usize| {
+        let registries: Vec<String> = (0..registries).map(|n| format!("r{n}.example")).collect();
+        spec.rules =
+            serde_json::from_value(serde_json::json!({"images": {"registries": registries}}))
+                .unwrap();
+        let written = text(&written(&spec).unwrap());
+        (written.matches("docker.io/library/").count(), written.matches("n[2].matches").count())
+    };
+    assert_eq!(length(1).0, length(64).0);
+    assert_eq!(length(64).1, 64);
 }
 
 #[test]

@@ -14,16 +14,19 @@ use smartops_common::denial::Rule;
 use smartops_common::names;
 use smartops_common::remediation::cause_label;
 
-use super::lifted::lifted;
+use super::lifted::Lifting;
 use super::own::OWN_OBJECTS;
 use super::part::{Part, Way, key_expression};
 use super::{Backstop, Written, cel, sentence, subjects};
-use crate::exception::Exception;
 use crate::policy::Flaw;
 use crate::registration::{PRODUCT, within};
 
 /// Longest name given, in bytes. The API server takes 253, and a policy may have as many.
 const LONGEST_NAME: usize = 200;
+
+/// Longest expression written, in bytes. The API server's parser takes a hundred thousand characters, and refuses the
+/// whole of what holds a longer one.
+pub(super) const LONGEST: usize = 64 * 1024;
 
 /// The name of what is written for a policy.
 pub(super) fn name(policy: &str) -> String {
@@ -36,15 +39,20 @@ pub(super) fn name(policy: &str) -> String {
 }
 
 /// Writes a policy out.
+///
+/// # Errors
+/// Where an expression of it would be longer than any may be.
 pub(super) fn write(
     backstop: &Backstop,
     config: &SmartOpsConfigSpec,
-    exceptions: &[&Exception],
+    lifting: &Lifting<'_>,
 ) -> Result<Written, Flaw> {
     let place = backstop.demand.place(config);
     // Whatever a policy says, nobody is locked out of these by something that no webhook has to answer.
     let spared = names::UNGUARDED_NAMESPACES.map(str::to_owned);
-    let excluded: BTreeSet<String> = place.excluded.iter().cloned().chain(spared).collect();
+    let left_out = lifting.left_out.iter().cloned();
+    let excluded: BTreeSet<String> =
+        place.excluded.iter().cloned().chain(spared).chain(left_out).collect();
     let namespaces = within(place.selector.unwrap_or_default(), "NotIn", &excluded);
     let scope = if place.is_namespaced { "Namespaced" } else { "*" };
     let matched = Matched {
@@ -66,8 +74,25 @@ pub(super) fn write(
         uid: backstop.uid.clone(),
         ..OwnerReference::default()
     };
-    let variables = variables(backstop, exceptions);
-    Ok(assemble(&backstop.name(), Some(owner), matched, variables, validation))
+    let variables = variables(backstop, lifting);
+    let written = assemble(&backstop.name(), Some(owner), matched, variables, validation);
+    too_long(&written).map_or(Ok(written), Err)
+}
+
+/// What is wrong with the first expression that is longer than any may be.
+fn too_long(written: &Written) -> Option<Flaw> {
+    let spec = written.policy.spec.as_ref()?;
+    let conditions = spec.match_conditions.iter().flatten().map(|c| (&c.name, &c.expression));
+    let variables = spec.variables.iter().flatten().map(|v| (&v.name, &v.expression));
+    let named = conditions.chain(variables).map(|(name, expression)| (name.as_str(), expression));
+    let messages = spec.validations.iter().flatten().flat_map(|v| &v.message_expression);
+    let mut all = named.chain(messages.map(|expression| ("the message", expression)));
+    let (name, expression) = all.find(|(_, expression)| expression.len() > LONGEST)?;
+    let reason = format!(
+        "has {} bytes as an expression and may have {LONGEST}: give fewer or shorter names",
+        expression.len()
+    );
+    Some(Flaw::new(name, reason))
 }
 
 /// Which writes something written is about.
@@ -137,7 +162,7 @@ fn rule(part: &Part, scope: &str) -> NamedRuleWithOperations {
 }
 
 /// Everything the validation is made of. Objects are taken without their schemas: one policy is about many kinds.
-fn variables(backstop: &Backstop, exceptions: &[&Exception]) -> Vec<(&'static str, String)> {
+fn variables(backstop: &Backstop, lifting: &Lifting<'_>) -> Vec<(&'static str, String)> {
     let parts = &backstop.parts;
     let owned = parts.iter().find(|part| part.way == Way::OwnedByDeployment);
     let scaling = parts.iter().find_map(|part| match &part.way {
@@ -188,14 +213,14 @@ fn variables(backstop: &Backstop, exceptions: &[&Exception]) -> Vec<(&'static st
     let mut causes = Vec::new();
     if let Some(rule) = &backstop.images {
         variables.extend(rule.variables(parts));
-        causes.push(("variables.images", lifted(exceptions, parts, Rule::Images)));
+        variables.push(("imagesLifted", lifting.lifted(Rule::Images)));
+        causes.push("(variables.imagesLifted ? [] : variables.images)");
     }
     if let Some(rule) = &backstop.replicas {
         variables.extend(rule.variables(parts));
-        causes.push(("variables.replicas", lifted(exceptions, parts, Rule::Replicas)));
+        variables.push(("replicasLifted", lifting.lifted(Rule::Replicas)));
+        causes.push("(variables.replicasLifted ? [] : variables.replicas)");
     }
-    let causes: Vec<String> =
-        causes.iter().map(|(of, lifted)| format!("({lifted} ? [] : {of})")).collect();
     let causes = if causes.is_empty() { "[]".to_owned() } else { causes.join(" + ") };
     variables.push(("causes", format!("variables.isMeant ? ({causes}).map(c, string(c)) : []")));
     variables.extend(sentence::variables(backstop.policy.name()));

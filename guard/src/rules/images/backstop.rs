@@ -47,12 +47,14 @@ impl Images {
     /// A list of causes: what is wrong with each new image, all of it at once.
     fn wrong(&self) -> String {
         let image = "n[1]";
+        let mut images = "variables.newImages".to_owned();
         let mut wrong = Vec::new();
         if !self.registries.is_empty() {
+            // Once for all of them: there may be many, and each is a long text.
+            images = format!("{images}.map(n, [n[0], n[1], {}])", hosted(image));
             let places = self.registries.iter().map(Place::pattern);
-            let within: Vec<String> = places
-                .map(|place| format!("{}.matches({})", hosted(image), cel::literal(&place)))
-                .collect();
+            let within: Vec<String> =
+                places.map(|place| format!("n[2].matches({})", cel::literal(&place))).collect();
             wrong.push((cel::any(&within), cel::literal(&FROM.say(&[&self.named]))));
         }
         if self.require_digest {
@@ -70,7 +72,7 @@ impl Images {
             format!("({is_reference} ? {texts} : {})", cel::literal(&NO_REFERENCE.say(&[])));
         let sentence = WRONG.cel(&["w[0]", &cut("w[1]"), "w[2]"]);
         format!(
-            "variables.newImages.map(n, [n[0], n[1], {verdict}]).filter(w, w[2] != '').map(w, 'images\\n' + w[0] + '\\n' + {sentence})"
+            "{images}.map(n, [n[0], n[1], {verdict}]).filter(w, w[2] != '').map(w, 'images\\n' + w[0] + '\\n' + {sentence})"
         )
     }
 }
