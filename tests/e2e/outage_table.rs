@@ -130,8 +130,9 @@ fn judge(
             wrong(if fate.landed { "it landed" } else { "it did not land" });
             continue;
         }
-        if each.actor == Actor::Automation && !fate.landed && !fate.text.contains(state.failure()) {
-            wrong(&format!("refused otherwise than by {:?}", state.failure()));
+        let is_told = state.failures().iter().any(|words| fate.text.contains(words));
+        if each.actor == Actor::Automation && !fate.landed && !is_told {
+            wrong(&format!("refused otherwise than by {:?}", state.failures()));
         }
         let is_guarded =
             state == State::Up || (mode == Mode::Backstop && each.actor == Actor::Person);

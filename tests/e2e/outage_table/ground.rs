@@ -73,13 +73,14 @@ impl State {
         }
     }
 
-    /// What the API server says where a write fails because of it.
-    pub(super) const fn failure(self) -> &'static str {
+    /// What the API server says, in one of these ways, where a write fails because of it.
+    pub(super) const fn failures(self) -> &'static [&'static str] {
         match self {
-            Self::Up => "SmartOps denies",
-            Self::Killed => "connection refused",
-            Self::Frozen => "deadline exceeded",
-            Self::WrongCertificate => "failed to verify certificate",
+            Self::Up => &["SmartOps denies"],
+            Self::Killed => &["connection refused"],
+            // It may meet the silence while it still shakes hands.
+            Self::Frozen => &["deadline exceeded", "TLS handshake timeout"],
+            Self::WrongCertificate => &["failed to verify certificate"],
         }
     }
 }
