@@ -23,6 +23,7 @@ pub mod snapshot;
 pub mod status;
 pub mod told;
 mod turns;
+mod upkeep;
 pub mod vap;
 pub mod workload;
 

@@ -3,7 +3,6 @@
 //! out in `guard`.
 
 mod opening;
-mod repairs;
 mod seen;
 mod standing;
 
@@ -13,7 +12,6 @@ use std::time::Duration;
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
 };
-use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::watcher;
 use kube::{Api, Client};
 use prometheus::IntCounterVec;
@@ -21,7 +19,7 @@ use smartops_common::config::Outage;
 use smartops_common::names;
 use smartops_guard::policy::Flaw;
 use smartops_guard::registration::{Demand, Reach, registrations};
-use smartops_process::client::{Error, deadline};
+use smartops_process::client::Error;
 use smartops_process::health::{Handle, Readiness};
 use smartops_process::shutdown::Shutdown;
 use smartops_process::watch::{Watch, WatchMetrics};
@@ -29,16 +27,14 @@ use smartops_process::{BoxError, metrics};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-pub(crate) use self::repairs::Repairs;
 use self::seen::Seen;
 use self::standing::{Key, Kind, Standing};
 use crate::metrics::WebhookMetrics;
 use crate::snapshot::{Board, Snapshot};
-use crate::told::{Alarm, Notice};
+use crate::told::Alarm;
+use crate::upkeep::{self, Repairs};
 use crate::vap::Backing;
 
-/// How long one write may take.
-const CALL: Duration = Duration::from_secs(5);
 /// The pause after a pass that did not come to its end.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -332,72 +328,36 @@ impl Registrar {
     fn note(&self, standing: &Standing, writers: &str) {
         let key = standing.key();
         let stands = self.seen.all().get(&key).and_then(|stands| stands.metadata().uid.clone());
-        let note = format!("changed by somebody else ({writers}) and repaired");
-        let (kind, name) = (key.0.as_str(), key.1.as_str());
-        let uid = &stands.unwrap_or_default();
-        let (reason, prefix) = ("Repaired", "smartops-repaired-");
-        let notice = Notice { reason, prefix, kind, name, uid, note: &note };
-        self.alarm.tell_of("admissionregistration.k8s.io/v1", notice);
+        let (named, uid) = ((key.0.as_str(), key.1.as_str()), stands.unwrap_or_default());
+        upkeep::tell_of_repair(
+            &self.alarm,
+            "admissionregistration.k8s.io/v1",
+            named,
+            &uid,
+            writers,
+        );
     }
 
     /// Applies one registration; where others' entries or conditions remain in it, replaces it as a whole.
     async fn write(&self, wanted: &Standing) -> Result<(), Error> {
         let applied = match wanted {
-            Standing::Validating(c) => self.apply(c.as_ref()).await?.into(),
-            Standing::Mutating(c) => self.apply(c.as_ref()).await?.into(),
+            Standing::Validating(c) => upkeep::apply(&self.client, c.as_ref()).await?.into(),
+            Standing::Mutating(c) => upkeep::apply(&self.client, c.as_ref()).await?.into(),
         };
         self.seen.wrote(Standing::clone(&applied));
         if applied.says_the_same(wanted) {
             return Ok(());
         }
         let replaced = match applied.with_entries_of(wanted) {
-            Standing::Validating(c) => self.replace(*c).await?.map(Standing::from),
-            Standing::Mutating(c) => self.replace(*c).await?.map(Standing::from),
+            Standing::Validating(c) => upkeep::replace(&self.client, *c).await?.map(Standing::from),
+            Standing::Mutating(c) => upkeep::replace(&self.client, *c).await?.map(Standing::from),
         };
         if let Some(replaced) = replaced {
             self.seen.wrote(replaced);
         }
         Ok(())
     }
-
-    async fn apply<K: Registration>(&self, wanted: &K) -> Result<K, Error> {
-        let api: Api<K> = Api::all(self.client.clone());
-        let params = PatchParams::apply(names::WEBHOOK_FIELD_MANAGER).force();
-        let name = wanted.meta().name.clone().unwrap_or_default();
-        let patch = Patch::Apply(wanted);
-        deadline("applying a registration", CALL, api.patch(&name, &params, &patch)).await
-    }
-
-    /// Replaces one; `None` where somebody wrote in between, and the watch tells what is due then.
-    async fn replace<K: Registration>(&self, mut wanted: K) -> Result<Option<K>, Error> {
-        wanted.meta_mut().managed_fields = None;
-        let api: Api<K> = Api::all(self.client.clone());
-        let params = PostParams {
-            field_manager: Some(names::WEBHOOK_FIELD_MANAGER.to_owned()),
-            ..PostParams::default()
-        };
-        let name = wanted.meta().name.clone().unwrap_or_default();
-        match deadline("replacing a registration", CALL, api.replace(&name, &params, &wanted)).await
-        {
-            Ok(replaced) => Ok(Some(replaced)),
-            Err(error) if error.is_conflict() || error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
 }
-
-/// Either kind of registration, as a client writes it.
-trait Registration:
-    kube::Resource<DynamicType = (), Scope = k8s_openapi::ClusterResourceScope>
-    + Clone
-    + std::fmt::Debug
-    + serde::Serialize
-    + serde::de::DeserializeOwned
-{
-}
-
-impl Registration for ValidatingWebhookConfiguration {}
-impl Registration for MutatingWebhookConfiguration {}
 
 /// Every registration there should be.
 fn expected() -> [Key; 6] {

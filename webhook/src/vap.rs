@@ -16,11 +16,10 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, Preconditions};
 use kube::runtime::watcher;
 use kube::{Api, Client};
 use smartops_common::config::Outage;
-use smartops_common::names;
 use smartops_guard::exception::Exception;
 use smartops_guard::policy::Flaw;
 use smartops_guard::vap::{OWN_OBJECTS, Written, own_objects};
@@ -37,12 +36,10 @@ pub use self::backing::{Backing, Lack, Lacking};
 use self::standing::{Key, Kind, Object, Seen};
 use self::work::{Brought, Step, Waiting, Why};
 use crate::metrics::WebhookMetrics;
-use crate::registration::Repairs;
 use crate::snapshot::{Board, Snapshot};
-use crate::told::{Alarm, Notice};
+use crate::told::Alarm;
+use crate::upkeep::{self, CALL, Repairs};
 
-/// How long one write may take.
-const CALL: Duration = Duration::from_secs(5);
 /// The pause after a pass that did not come to its end; it doubles with each that follows.
 const RETRY: Duration = Duration::from_secs(1);
 /// How often it doubles at most.
@@ -337,58 +334,32 @@ impl Keeper {
     fn note(&self, object: &Object, writers: &str) {
         let key = object.key();
         let stands = self.seen.all().get(&key).and_then(|stands| stands.metadata().uid.clone());
-        let note = format!("changed by somebody else ({writers}) and repaired");
-        let (kind, name) = (key.0.as_str(), key.1.as_str());
-        let uid = &stands.unwrap_or_default();
-        let (reason, prefix) = ("Repaired", "smartops-repaired-");
-        let notice = Notice { reason, prefix, kind, name, uid, note: &note };
-        self.alarm.tell_of(standing::API_VERSION, notice);
+        let (named, uid) = ((key.0.as_str(), key.1.as_str()), stands.unwrap_or_default());
+        upkeep::tell_of_repair(&self.alarm, standing::API_VERSION, named, &uid, writers);
     }
 
     /// Applies one; where something of others' remains in it, replaces it as a whole.
     async fn write(&self, wanted: &Object) -> Result<(), Error> {
         let applied: Object = match wanted {
-            Object::Policy(policy) => self.apply(policy.as_ref()).await?.into(),
-            Object::Binding(binding) => self.apply(binding.as_ref()).await?.into(),
+            Object::Policy(policy) => upkeep::apply(&self.client, policy.as_ref()).await?.into(),
+            Object::Binding(binding) => upkeep::apply(&self.client, binding.as_ref()).await?.into(),
         };
         self.seen.wrote(applied.clone());
         if applied.says_the_same(wanted) {
             return Ok(());
         }
         let replaced = match applied.with_content_of(wanted) {
-            Object::Policy(policy) => self.replace(*policy).await?.map(Object::from),
-            Object::Binding(binding) => self.replace(*binding).await?.map(Object::from),
+            Object::Policy(policy) => {
+                upkeep::replace(&self.client, *policy).await?.map(Object::from)
+            }
+            Object::Binding(binding) => {
+                upkeep::replace(&self.client, *binding).await?.map(Object::from)
+            }
         };
         if let Some(replaced) = replaced {
             self.seen.wrote(replaced);
         }
         Ok(())
-    }
-
-    async fn apply<K: Admission>(&self, wanted: &K) -> Result<K, Error> {
-        let api: Api<K> = Api::all(self.client.clone());
-        let params = PatchParams::apply(names::WEBHOOK_FIELD_MANAGER).force();
-        let name = wanted.meta().name.clone().unwrap_or_default();
-        let patch = Patch::Apply(wanted);
-        deadline("applying what the API server judges by", CALL, api.patch(&name, &params, &patch))
-            .await
-    }
-
-    /// Replaces one; `None` where somebody wrote in between, and the watch tells what is due then.
-    async fn replace<K: Admission>(&self, mut wanted: K) -> Result<Option<K>, Error> {
-        wanted.meta_mut().managed_fields = None;
-        let api: Api<K> = Api::all(self.client.clone());
-        let params = PostParams {
-            field_manager: Some(names::WEBHOOK_FIELD_MANAGER.to_owned()),
-            ..PostParams::default()
-        };
-        let name = wanted.meta().name.clone().unwrap_or_default();
-        let call = api.replace(&name, &params, &wanted);
-        match deadline("replacing what the API server judges by", CALL, call).await {
-            Ok(replaced) => Ok(Some(replaced)),
-            Err(error) if error.is_conflict() || error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 
     async fn remove(&self, extra: &Object) -> Result<(), Error> {
@@ -410,7 +381,11 @@ impl Keeper {
         Ok(())
     }
 
-    async fn delete<K: Admission>(&self, name: &str, params: &DeleteParams) -> Result<(), Error> {
+    async fn delete<K: upkeep::Kept>(
+        &self,
+        name: &str,
+        params: &DeleteParams,
+    ) -> Result<(), Error> {
         let api: Api<K> = Api::all(self.client.clone());
         deadline("removing what the API server judged by", CALL, api.delete(name, params))
             .await
@@ -422,16 +397,3 @@ impl Keeper {
 fn objects(written: Written) -> [Object; 2] {
     [written.policy.into(), written.binding.into()]
 }
-
-/// Either kind, as a client writes it.
-trait Admission:
-    kube::Resource<DynamicType = (), Scope = k8s_openapi::ClusterResourceScope>
-    + Clone
-    + std::fmt::Debug
-    + serde::Serialize
-    + serde::de::DeserializeOwned
-{
-}
-
-impl Admission for ValidatingAdmissionPolicy {}
-impl Admission for ValidatingAdmissionPolicyBinding {}

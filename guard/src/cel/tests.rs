@@ -232,7 +232,7 @@ fn no_text_exhausts_the_stack_or_takes_long_to_read() {
         drop(Expression::compile(&closed));
     }
     // What grew with the power of its length would take years; a busy machine takes seconds.
-    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", begun.elapsed());
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn the_worst_that_can_be_written_ends_soon() {
         let begun = Instant::now();
         let error = asked(&text, Some(new)).unwrap_err();
         assert!(error.contains("it could take more than 1000000 steps"), "{text}: {error}");
-        assert!(begun.elapsed() < Duration::from_secs(60), "{text}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_mins(1), "{text}: {:?}", begun.elapsed());
     }
     let honest = "object.a.all(x, x.startsWith('item-') && x.size() < 20)";
     assert_eq!(asked(honest, Some(&wide)), Ok(true));

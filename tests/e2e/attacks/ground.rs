@@ -234,6 +234,27 @@ impl Ground {
         read(&self.allowed(actor, &["create", "-o", "json", "-f", &file])?)
     }
 
+    /// A policy of these rules for automation in this namespace alone, under its name, in force.
+    pub(super) fn binds_automation(&self, rules: &Value) -> Result<()> {
+        let name = self.name();
+        let kinds =
+            ["deployments", "deployments/scale"].map(|r| json!({"group": "apps", "resource": r}));
+        let policy = json!({
+            "apiVersion": "smartops.dev/v1alpha1", "kind": "GuardrailPolicy", "metadata": {"name": name},
+            "spec": {
+                "match": {
+                    "kinds": kinds, "operations": ["UPDATE"],
+                    "namespaces": {"selector": {"matchLabels": {"kubernetes.io/metadata.name": name}}},
+                    "subjects": {"include": {"automation": true}},
+                },
+                "rules": rules,
+            },
+        });
+        self.allowed("operator", &["apply", "-f", &self.file(&policy)?])?;
+        let accepted = ["wait", "--for=condition=Accepted", &format!("gp/{name}"), "--timeout=20s"];
+        self.allowed("admin", &accepted).map(drop)
+    }
+
     /// Attempts of automation on our own objects that the webhook has counted.
     pub(super) fn counted(&self, resource: &str) -> Result<f64> {
         let text = Client::new(&Program::Webhook.health_url(self.cluster())?).get("/metrics")?.text;

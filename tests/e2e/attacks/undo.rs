@@ -8,25 +8,6 @@ use super::ground::{Ground, SECONDS, WEB, to, with_another};
 
 const CONTROLLER: &str = "controller";
 
-/// A policy of this namespace alone that has automation pause between two changes of the number.
-fn pauses(ground: &Ground) -> Result<()> {
-    let name = ground.name();
-    let kinds =
-        ["deployments", "deployments/scale"].map(|r| json!({"group": "apps", "resource": r}));
-    let policy = json!({
-        "apiVersion": "smartops.dev/v1alpha1", "kind": "GuardrailPolicy", "metadata": {"name": name},
-        "spec": {
-            "match": {
-                "kinds": kinds, "operations": ["UPDATE"],
-                "namespaces": {"selector": {"matchLabels": {"kubernetes.io/metadata.name": name}}},
-                "subjects": {"include": {"automation": true}},
-            },
-            "rules": {"cooldown": {"scaleSeconds": 600}},
-        },
-    });
-    ground.allowed("operator", &["apply", "-f", &ground.file(&policy)?]).map(drop)
-}
-
 /// Settles the last attempt of a Remediation.
 fn settled(ground: &Ground, remediation: &Value, with: &Value) -> Result<Value> {
     let mut status = remediation["status"].clone();
@@ -44,7 +25,7 @@ fn an_undo_is_spared_the_pause_and_the_same_number_as_a_remedy_is_not() -> Resul
     let written = json!({"result": "Written", "writtenGeneration": generation});
     let written = settled(&ground, &scaling, &written)?;
 
-    pauses(&ground)?;
+    ground.binds_automation(&json!({"cooldown": {"scaleSeconds": 600}}))?;
     let fewer = json!({"action": {"scale": {"replicas": 3}}});
     let back = ground.at_work("back", &fewer, &to(3), &json!({}))?;
     eventually(SECONDS, "a remedy has to wait", || {

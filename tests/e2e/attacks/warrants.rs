@@ -199,30 +199,14 @@ fn a_write_after_the_attempts_deadline() -> Result<()> {
 #[test]
 fn an_agent_that_rides_on_the_controllers_warrant() -> Result<()> {
     let ground = Ground::new("riding")?;
-    let name = ground.name();
-    let kinds =
-        ["deployments", "deployments/scale"].map(|r| json!({"group": "apps", "resource": r}));
-    let policy = json!({
-        "apiVersion": "smartops.dev/v1alpha1", "kind": "GuardrailPolicy", "metadata": {"name": name},
-        "spec": {
-            "match": {
-                "kinds": kinds, "operations": ["UPDATE"],
-                "namespaces": {"selector": {"matchLabels": {"kubernetes.io/metadata.name": name}}},
-                "subjects": {"include": {"automation": true}},
-            },
-            "rules": {"warrant": {"required": true}},
-        },
-    });
-    ground.allowed("operator", &["apply", "-f", &ground.file(&policy)?])?;
-    let accepted = ["wait", "--for=condition=Accepted", &format!("gp/{name}"), "--timeout=20s"];
-    ground.allowed("admin", &accepted)?;
+    ground.binds_automation(&json!({"warrant": {"required": true}}))?;
     ground.scaling("more")?;
     ground.unwarranted(
         &ground.scale("agent", WEB, 5)?,
         "which system:serviceaccount:smartops-dev:agent is not",
     )?;
     scales(&ground)?;
-    ground.allowed("operator", &["delete", "gp", name])?;
+    ground.allowed("operator", &["delete", "gp", ground.name()])?;
     Ok(())
 }
 
