@@ -3,6 +3,7 @@
 //! `vap`'s.
 
 mod repairs;
+mod seen;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use smartops_common::names;
 use smartops_process::client::{Error, deadline};
 
 pub(crate) use self::repairs::Repairs;
+pub(crate) use self::seen::{Seen, Standing};
 use crate::told::{Alarm, Notice};
 
 /// How long one write may take.

@@ -33,12 +33,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use self::backing::{Backing, Lack, Lacking};
-use self::standing::{Key, Kind, Object, Seen};
+use self::standing::{Key, Kind, Object};
 use self::work::{Brought, Step, Waiting, Why};
 use crate::metrics::WebhookMetrics;
 use crate::snapshot::{Board, Snapshot};
 use crate::told::Alarm;
-use crate::upkeep::{self, CALL, Repairs};
+use crate::upkeep::{self, CALL, Repairs, Seen};
 
 /// The pause after a pass that did not come to its end; it doubles with each that follows.
 const RETRY: Duration = Duration::from_secs(1);
@@ -54,7 +54,7 @@ pub struct Keeper {
     backing: Arc<Backing>,
     leading: watch::Receiver<bool>,
     watched: [Handle; 2],
-    seen: Arc<Seen>,
+    seen: Arc<Seen<Object>>,
     alarm: Alarm,
     metrics: WebhookMetrics,
 }

@@ -1,67 +1,27 @@
-//! SmartOps' registrations as the watches last told them, or as they were last written, whichever is newer.
+//! SmartOps' registrations among all there are, as they are looked at.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use kube::{Resource, ResourceExt};
 use smartops_common::names;
-use smartops_process::watch::Event;
-use tokio::sync::Notify;
 
 use super::standing::{Key, Kind, Standing};
+use crate::upkeep;
 
-/// What stands.
-#[derive(Debug, Default)]
-pub(super) struct Seen {
-    standing: Mutex<BTreeMap<Key, Standing>>,
-    changed: Notify,
-}
+/// The registrations that stand.
+pub(super) type Seen = upkeep::Seen<Standing>;
 
-impl Seen {
-    /// Takes an event of a watch of this kind.
-    pub(super) fn see<K: Resource + Into<Standing>>(&self, kind: Kind, event: Event<K>) {
-        let mut standing = self.lock();
-        match event {
-            Event::Init => standing.retain(|key, _| key.0 != kind),
-            Event::InitApply(object) | Event::Apply(object) => {
-                if is_ours(&object.name_any()) {
-                    keep(&mut standing, object.into());
-                }
-            }
-            Event::Delete(metadata) => {
-                standing.remove(&(kind, metadata.name.unwrap_or_default()));
-            }
-            Event::InitDone | Event::Unreadable { .. } => {}
-        }
-        drop(standing);
-        self.changed.notify_one();
+impl upkeep::Standing for Standing {
+    type Kind = Kind;
+
+    fn key(&self) -> Key {
+        self.key()
     }
 
-    /// Remembers what was written, before the watch tells it.
-    pub(super) fn wrote(&self, standing: Standing) {
-        keep(&mut self.lock(), standing);
+    /// The version, where it is the number the API server makes of it.
+    fn version(&self) -> Option<u64> {
+        self.metadata().resource_version.as_ref()?.parse().ok()
     }
 
-    /// What stands now.
-    pub(super) fn all(&self) -> BTreeMap<Key, Standing> {
-        self.lock().clone()
-    }
-
-    /// Waits until something changed.
-    pub(super) async fn changed(&self) {
-        self.changed.notified().await;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Standing>> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Keeps the newer of what is known and what is told: a watch may still tell what was before a write.
-fn keep(standing: &mut BTreeMap<Key, Standing>, told: Standing) {
-    let known = standing.get(&told.key()).and_then(Standing::version);
-    if known.is_none() || told.version().is_none() || told.version() >= known {
-        standing.insert(told.key(), told);
+    fn is_looked_at(name: &str) -> bool {
+        is_ours(name)
     }
 }
 
@@ -76,6 +36,7 @@ mod tests {
         ValidatingWebhook, ValidatingWebhookConfiguration,
     };
     use kube::api::ObjectMeta;
+    use smartops_process::watch::Event;
 
     use super::*;
 

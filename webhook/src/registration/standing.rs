@@ -67,11 +67,6 @@ impl Standing {
         }
     }
 
-    /// The version, where it is the number the API server makes of it.
-    pub(super) fn version(&self) -> Option<u64> {
-        self.metadata().resource_version.as_ref()?.parse().ok()
-    }
-
     fn client_configs(&self) -> Vec<&WebhookClientConfig> {
         match self {
             Self::Validating(c) => c.webhooks.iter().flatten().map(|w| &w.client_config).collect(),

@@ -2,17 +2,15 @@
 //! written, and whether it is what should stand. Pure but for a lock.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::api::admissionregistration::v1::{
     MatchResources, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::Resource;
 use kube::api::ObjectMeta;
 use smartops_common::names;
-use smartops_process::watch::Event;
-use tokio::sync::Notify;
+
+use crate::upkeep;
 
 /// In which API they are.
 pub(super) const API_VERSION: &str = "admissionregistration.k8s.io/v1";
@@ -71,10 +69,6 @@ impl Object {
             Self::Policy(policy) => &policy.metadata,
             Self::Binding(binding) => &binding.metadata,
         }
-    }
-
-    fn version(&self) -> Option<u64> {
-        self.metadata().resource_version.as_ref()?.parse().ok()
     }
 
     /// Whether it stands as it should.
@@ -194,59 +188,20 @@ pub(super) fn extra<'s>(
     stands.iter().filter(is_extra).map(|(_, object)| object).collect()
 }
 
-/// What stands.
-#[derive(Debug, Default)]
-pub(super) struct Seen {
-    standing: Mutex<BTreeMap<Key, Object>>,
-    changed: Notify,
-}
+impl upkeep::Standing for Object {
+    type Kind = Kind;
 
-impl Seen {
-    /// Takes an event of a watch of this kind.
-    pub(super) fn see<K: Resource + Into<Object>>(&self, kind: Kind, event: Event<K>) {
-        let mut standing = self.lock();
-        match event {
-            Event::Init => standing.retain(|key, _| key.0 != kind),
-            Event::InitApply(object) | Event::Apply(object) => keep(&mut standing, object.into()),
-            Event::Delete(metadata) => {
-                standing.remove(&(kind, metadata.name.unwrap_or_default()));
-            }
-            Event::InitDone | Event::Unreadable { .. } => {}
-        }
-        drop(standing);
-        self.changed.notify_one();
+    fn key(&self) -> Key {
+        self.key()
     }
 
-    /// Remembers what was written, before the watch tells it.
-    pub(super) fn wrote(&self, object: Object) {
-        keep(&mut self.lock(), object);
+    fn version(&self) -> Option<u64> {
+        self.metadata().resource_version.as_ref()?.parse().ok()
     }
 
-    /// Remembers what was removed.
-    pub(super) fn removed(&self, kind: Kind, name: &str) {
-        self.lock().remove(&(kind, name.to_owned()));
-    }
-
-    /// What stands now.
-    pub(super) fn all(&self) -> BTreeMap<Key, Object> {
-        self.lock().clone()
-    }
-
-    /// Waits until something changed.
-    pub(super) async fn changed(&self) {
-        self.changed.notified().await;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Object>> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Keeps the newer of what is known and what is told: a watch may still tell what was before a write.
-fn keep(standing: &mut BTreeMap<Key, Object>, told: Object) {
-    let known = standing.get(&told.key()).and_then(Object::version);
-    if known.is_none() || told.version().is_none() || told.version() >= known {
-        standing.insert(told.key(), told);
+    /// The watch is limited to ours by label.
+    fn is_looked_at(_: &str) -> bool {
+        true
     }
 }
 

@@ -1,0 +1,92 @@
+//! What stands in the cluster of what SmartOps keeps, as the watches last told it or as it was last written, whichever is
+//! newer.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use kube::Resource;
+use smartops_process::watch::Event;
+use tokio::sync::Notify;
+
+/// An object of one of a few kinds that are kept together.
+pub(crate) trait Standing: Clone + std::fmt::Debug {
+    /// Which of the kinds.
+    type Kind: Copy + Ord + std::fmt::Debug;
+
+    /// Its kind and name.
+    fn key(&self) -> (Self::Kind, String);
+
+    /// Which version of it this is.
+    fn version(&self) -> Option<u64>;
+
+    /// Whether one of this name is looked at.
+    fn is_looked_at(name: &str) -> bool;
+}
+
+/// What stands, by kind and name.
+pub(crate) type Standings<S> = BTreeMap<(<S as Standing>::Kind, String), S>;
+
+/// What stands.
+#[derive(Debug)]
+pub(crate) struct Seen<S: Standing> {
+    standing: Mutex<Standings<S>>,
+    changed: Notify,
+}
+
+impl<S: Standing> Default for Seen<S> {
+    fn default() -> Self {
+        Self { standing: Mutex::default(), changed: Notify::default() }
+    }
+}
+
+impl<S: Standing> Seen<S> {
+    /// Takes an event of a watch of this kind.
+    pub(crate) fn see<K: Resource + Into<S>>(&self, kind: S::Kind, event: Event<K>) {
+        let mut standing = self.lock();
+        match event {
+            Event::Init => standing.retain(|key, _| key.0 != kind),
+            Event::InitApply(object) | Event::Apply(object) => keep(&mut standing, object.into()),
+            Event::Delete(metadata) => {
+                standing.remove(&(kind, metadata.name.unwrap_or_default()));
+            }
+            Event::InitDone | Event::Unreadable { .. } => {}
+        }
+        drop(standing);
+        self.changed.notify_one();
+    }
+
+    /// Remembers what was written, before the watch tells it.
+    pub(crate) fn wrote(&self, standing: S) {
+        keep(&mut self.lock(), standing);
+    }
+
+    /// Remembers what was removed.
+    pub(crate) fn removed(&self, kind: S::Kind, name: &str) {
+        self.lock().remove(&(kind, name.to_owned()));
+    }
+
+    /// What stands now.
+    pub(crate) fn all(&self) -> Standings<S> {
+        self.lock().clone()
+    }
+
+    /// Waits until something changed.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Standings<S>> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps the newer of what is known and what is told: a watch may still tell what was before a write.
+fn keep<S: Standing>(standing: &mut Standings<S>, told: S) {
+    let key = told.key();
+    let known = standing.get(&key).and_then(Standing::version);
+    if S::is_looked_at(&key.1)
+        && (known.is_none() || told.version().is_none() || told.version() >= known)
+    {
+        standing.insert(key, told);
+    }
+}
