@@ -1,7 +1,7 @@
 //! SmartOpsConfig: who automation is and which namespaces are guarded. One object, named `default`.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube_core::CustomResourceExt;
 use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -28,6 +28,7 @@ use crate::{names, schema};
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status"
     ),
+    printcolumn(name = "Closed-loop", type_ = "boolean", json_path = ".status.closedLoop.enabled"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[x_kube(crates(kube_core = "::kube_core"))]
@@ -181,6 +182,34 @@ pub struct SmartOpsConfigStatus {
     /// `Ready`: the webhook judges by this configuration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+    /// Whether signals are acted on: the kill switch. Absent means that nobody has touched it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_loop: Option<ClosedLoop>,
+}
+
+/// The kill switch of the closed loop, and who turned it last.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ClosedLoop {
+    /// Whether signals are acted on. While they are not, each ends as a Remediation that was skipped.
+    pub enabled: bool,
+    /// Who turned it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub changed_by: Option<String>,
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_at: Option<Time>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub reason: Option<String>,
+}
+
+impl Default for ClosedLoop {
+    fn default() -> Self {
+        Self { enabled: true, changed_by: None, changed_at: None, reason: None }
+    }
 }
 
 /// The CustomResourceDefinition, with the rules that stand at the schema's root.

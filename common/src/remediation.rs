@@ -6,6 +6,7 @@ mod rules;
 mod status;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube_core::CustomResourceExt;
 use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -90,6 +91,11 @@ pub struct RemediationSpec {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(min = 1, max = 1024))]
     pub created_by: String,
+    /// The digest of the caller's name and `Idempotency-Key`, where one was sent: the same request once more is this
+    /// one. 64 hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 64, max = 64))]
+    pub idempotency_key: Option<String>,
     /// The signal that began it, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<OriginatingSignal>,
@@ -181,9 +187,12 @@ impl Source {
 pub struct OriginatingSignal {
     /// Which route it came by.
     pub kind: SignalKind,
-    /// The sender's id for it (`windowId`).
+    /// The sender's id for it: `windowId`, or fingerprint and start of an alert.
     #[schemars(length(max = 253))]
     pub id: String,
+    /// When what it tells began, where the sender says so. Repeats of an alert are known by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_at: Option<Time>,
     /// The anomaly's score or the analysis' confidence, 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<f64>,
@@ -233,7 +242,13 @@ pub fn cause_label(cause: &str) -> String {
     hex(&[cause], 16)
 }
 
-fn hex(parts: &[&str], digits: usize) -> String {
+/// What stands for an `Idempotency-Key` of this caller: keys of two callers never meet. 64 hex digits.
+pub fn idempotency_key(caller: &str, key: &str) -> String {
+    hex(&[caller, key], 64)
+}
+
+/// The first digits of the hexadecimal digest of several texts, kept apart.
+pub fn hex(parts: &[&str], digits: usize) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         // Length first: ("ab", "c") and ("a", "bc") are different requests.

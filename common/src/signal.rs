@@ -1,6 +1,7 @@
 //! Signals as callers post them: one file a source. A signal is a value; what it leads to is decided in the
 //! controller (`intake::map`).
 
+pub mod alert;
 pub mod anomaly;
 pub mod rca;
 
@@ -15,6 +16,8 @@ pub enum SignalKind {
     Anomaly,
     /// A root-cause analysis.
     Rca,
+    /// An alert of Prometheus, by way of Alertmanager.
+    Alert,
 }
 
 impl SignalKind {
@@ -23,6 +26,7 @@ impl SignalKind {
         match self {
             Self::Anomaly => "anomaly",
             Self::Rca => "rca",
+            Self::Alert => "alert",
         }
     }
 }

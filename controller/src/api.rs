@@ -2,43 +2,38 @@
 //! means, what is done and how it ends are decided elsewhere.
 
 pub mod actions;
+pub mod alerts;
 pub mod answer;
 pub mod auth;
+pub mod gate;
 pub mod keys;
+pub mod limits;
+pub mod openapi;
 pub mod problem;
 pub mod signals;
+pub mod signature;
+pub mod switch;
 pub mod verification;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::extract::Request;
+use axum::response::IntoResponse;
 use kube::runtime::reflector::Store;
 use serde_json::Value;
 use smartops_common::remediation::{Remediation, Target};
-use smartops_process::body;
 use smartops_process::clock::Clock;
-use tokio::sync::Semaphore;
 
-use self::auth::{Authenticator, Caller};
+use self::auth::{Authenticator, Caller, Deed, Known};
+use self::gate::{Gate, Line, Routes};
+use self::limits::Limits;
 use self::problem::Problem;
 use crate::cluster::Cluster;
 use crate::intake;
+use crate::intake::alert::meaning::AlertMapping;
 use crate::intake::map::Mapping;
 use crate::metrics::ControllerMetrics;
-use crate::payload;
-
-/// Largest body, in bytes.
-const BODY_LIMIT: usize = 1024 * 1024;
-/// How long a body may take to arrive.
-const BODY_TIME: Duration = Duration::from_secs(10);
-/// Calls worked on at once; one that waits for its end counts.
-const MOST_CALLS: usize = 128;
-/// Signals worked on at once. A pool of their own: however many callers wait for a rollout, a signal gets in.
-const MOST_SIGNALS: usize = 128;
 
 /// What handlers work with.
 #[derive(Debug)]
@@ -51,6 +46,10 @@ pub struct Api {
     pub authenticator: Authenticator,
     /// What signals mean.
     pub mapping: Mapping,
+    /// What alerts mean.
+    pub alerts: AlertMapping,
+    /// How often one caller may ask.
+    pub limits: Limits,
     /// The namespace meant where none is named.
     pub default_namespace: String,
     /// The prefix tried on names.
@@ -61,26 +60,27 @@ pub struct Api {
     pub metrics: ControllerMetrics,
 }
 
-#[derive(Debug, Clone)]
-struct Shared {
-    api: Arc<Api>,
-    calls: Arc<Semaphore>,
-    signals: Arc<Semaphore>,
+/// The routes; every other path and method is answered as problem+json too.
+pub fn router(api: Arc<Api>) -> Router {
+    routes().into_router(api)
 }
 
-/// The `/v1` routes; every other path and method is answered as problem+json too.
-pub fn router(api: Arc<Api>) -> Router {
-    let pool = |places| Arc::new(Semaphore::new(places));
-    let shared = Shared { api, calls: pool(MOST_CALLS), signals: pool(MOST_SIGNALS) };
-    Router::new()
-        .route("/v1/k8s/scale", post(scale))
-        .route("/v1/k8s/restart", post(restart))
-        .route("/v1/k8s/patch", post(patch))
-        .route("/v1/actions/execute", post(execute))
-        .route("/v1/signals/anomaly", post(anomaly))
-        .route("/v1/signals/rca", post(rca))
-        .route("/v1/verify/deployment", post(verify))
-        .with_state(shared)
+/// Every route, as it is served and as the document tells it.
+fn routes() -> Routes {
+    Routes::default()
+        .post("/v1/k8s/scale", Gate::CALL, actions::scale)
+        .post("/v1/k8s/restart", Gate::CALL, actions::restart)
+        .post("/v1/k8s/patch", Gate::CALL, actions::patch)
+        .post("/v1/actions/execute", Gate::CALL, actions::execute)
+        .post("/v1/signals/anomaly", Gate::of(Line::Signals), signals::anomaly)
+        .post("/v1/signals/rca", Gate::of(Line::Signals), signals::rca)
+        .post(alerts::PATH, Gate::ALERTS, alerts::alertmanager)
+        .post("/v1/verify/deployment", Gate::CALL, verification::deployment)
+        .get("/v1/closed-loop", Gate::bodiless(Line::Switch), switch::show)
+        .patch("/v1/closed-loop", Gate::of(Line::Switch), switch::turn)
+        .patch("/close-loop/disable", Gate::bodiless(Line::Switch), switch::disable)
+        .open("/openapi.json", openapi::document)
+        .open("/docs", openapi::page)
 }
 
 /// Answers for paths and methods that do not exist, for the whole server.
@@ -92,82 +92,15 @@ pub fn with_fallbacks(router: Router) -> Router {
         })
 }
 
-async fn scale(State(shared): State<Shared>, request: Request) -> Response {
-    handle(shared.api, shared.calls, request, "/v1/k8s/scale", actions::scale).await
-}
-
-async fn restart(State(shared): State<Shared>, request: Request) -> Response {
-    handle(shared.api, shared.calls, request, "/v1/k8s/restart", actions::restart).await
-}
-
-async fn patch(State(shared): State<Shared>, request: Request) -> Response {
-    handle(shared.api, shared.calls, request, "/v1/k8s/patch", actions::patch).await
-}
-
-async fn execute(State(shared): State<Shared>, request: Request) -> Response {
-    handle(shared.api, shared.calls, request, "/v1/actions/execute", actions::execute).await
-}
-
-async fn anomaly(State(shared): State<Shared>, request: Request) -> Response {
-    handle(shared.api, shared.signals, request, "/v1/signals/anomaly", signals::anomaly).await
-}
-
-async fn rca(State(shared): State<Shared>, request: Request) -> Response {
-    handle(shared.api, shared.signals, request, "/v1/signals/rca", signals::rca).await
-}
-
-async fn verify(State(shared): State<Shared>, request: Request) -> Response {
-    handle(shared.api, shared.calls, request, "/v1/verify/deployment", verification::deployment)
-        .await
-}
-
 /// A request as handlers get it.
 #[derive(Debug)]
 pub struct Incoming {
     /// Who is calling.
     pub caller: Caller,
-    /// The body, one JSON object.
+    /// The digest of the caller's `Idempotency-Key`, where one was sent.
+    pub idempotency: Option<String>,
+    /// The body, one JSON object; null where there is none and none is needed.
     pub body: Value,
-}
-
-/// Authenticates, reads the body (whatever it is declared to be: curl says form), and lets the handler finish even
-/// when the client hangs up.
-async fn handle<F>(
-    api: Arc<Api>,
-    places: Arc<Semaphore>,
-    request: Request,
-    endpoint: &'static str,
-    handler: impl FnOnce(Arc<Api>, Incoming) -> F + Send + 'static,
-) -> Response
-where
-    F: Future<Output = Result<Response, Problem>> + Send + 'static,
-{
-    let Ok(place) = places.try_acquire_owned() else {
-        return Problem::overloaded().into_response();
-    };
-    let invalid = api.metrics.orchestrator.invalid_payloads.with_label_values(&[endpoint]);
-    let (parts, body) = request.into_parts();
-    let work = async move {
-        let _place = place;
-        let caller = api.authenticator.authenticate(&parts.headers, &api.cluster).await?;
-        let bytes = body::read(body, BODY_LIMIT, BODY_TIME).await?;
-        let body = payload::parse(&bytes).map_err(Problem::from)?;
-        handler(Arc::clone(&api), Incoming { caller, body }).await
-    };
-    match tokio::spawn(work).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(problem)) => {
-            if problem.is_invalid_payload() {
-                invalid.inc();
-            }
-            tracing::info!(endpoint, status = problem.status.as_u16(), detail = %problem.detail, "refused");
-            problem.into_response()
-        }
-        Err(error) => {
-            tracing::error!(endpoint, %error, "a handler panicked");
-            Problem::internal("the request could not be worked on").into_response()
-        }
-    }
 }
 
 impl Api {
@@ -176,19 +109,33 @@ impl Api {
     pub async fn target(
         &self,
         caller: &Caller,
-        verb: &str,
-        subresource: Option<&str>,
+        deed: Deed,
         namespace: &str,
         name: &str,
     ) -> Result<Target, Problem> {
         let found = intake::lookup(&self.cluster, namespace, name, &self.prefix).await;
         let meant = found.as_ref().map_or(name, |t| t.name.as_str());
-        let allowed =
-            self.authenticator.may(caller, &self.cluster, verb, subresource, namespace, meant);
-        if !allowed.await? {
-            return Err(Problem::not_allowed(&caller.name, verb, subresource, namespace, meant));
-        }
+        self.check(caller, deed, namespace, meant).await?;
         found.map_err(Problem::from)
+    }
+
+    /// Makes sure the caller may do this to a Deployment.
+    pub async fn check(
+        &self,
+        caller: &Caller,
+        deed: Deed,
+        namespace: &str,
+        name: &str,
+    ) -> Result<(), Problem> {
+        if self.authenticator.may(caller, &self.cluster, deed, namespace, name).await? {
+            return Ok(());
+        }
+        Err(match caller.known {
+            Known::Key(_) => Problem::out_of_scope(&caller.name, deed.action, Some(namespace)),
+            Known::Token(_) => {
+                Problem::not_allowed(&caller.name, deed.verb, deed.subresource, namespace, name)
+            }
+        })
     }
 }
 

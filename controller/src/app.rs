@@ -11,19 +11,23 @@ use smartops_process::serve::{self, Options};
 use smartops_process::shutdown::Shutdown;
 use smartops_process::supervise::Supervisor;
 use smartops_process::telemetry::{self, Telemetry};
+use smartops_process::watch::WatchMetrics;
 use smartops_process::{client, failpoint};
 
 use crate::api::auth::Authenticator;
 use crate::api::keys::Keys;
+use crate::api::limits::Limits;
 use crate::api::{self, Api};
 use crate::args::Args;
 use crate::cluster::Cluster;
+use crate::intake::alert::meaning::AlertMapping;
 use crate::intake::map::Mapping;
 use crate::metrics::ControllerMetrics;
 use crate::remediation::queue::{self, Queue};
 use crate::remediation::refusals::Refusals;
 use crate::remediation::shell::Shell;
 use crate::remediation::telling::Teller;
+use crate::switch;
 
 /// Connections to the API at once.
 const MAX_CONNECTIONS: usize = 1024;
@@ -59,11 +63,12 @@ async fn serve(args: &Args, telemetry: &Telemetry) -> anyhow::Result<()> {
     let ours = ControllerMetrics::new(&metrics)?;
     let keys = Keys::load(args.api_keys_file.as_deref())?;
     let client = client::connect(args.common.kubeconfig.as_deref()).await?;
-    let cluster = Cluster::new(client, ours.clone());
+    let cluster = Cluster::new(client.clone(), ours.clone());
     let shutdown = Shutdown::new();
     let readiness = Readiness::new(shutdown.clone());
 
     let leader = leader();
+    let (switch, follower) = switch::switch();
     let queue = Queue::default();
     let store = queue.store();
     let shell = Arc::new(Shell {
@@ -72,6 +77,7 @@ async fn serve(args: &Args, telemetry: &Telemetry) -> anyhow::Result<()> {
         teller: Teller::new(&cluster, ours.clone(), &leader),
         leader,
         cooldown: args.cooldown(),
+        switch,
         refusals: Refusals::default(),
     });
     let api = Arc::new(Api {
@@ -79,12 +85,16 @@ async fn serve(args: &Args, telemetry: &Telemetry) -> anyhow::Result<()> {
         remediations: store.clone(),
         authenticator: Authenticator::new(keys.clone()),
         mapping: Mapping { latency: args.anomaly_latency_action, fallback: args.anomaly_fallback },
+        alerts: AlertMapping::default(),
+        limits: Limits::new(args.rate()),
         default_namespace: args.default_namespace.clone(),
         prefix: args.deployment_prefix.clone(),
         clock: Clock,
         metrics: ours.clone(),
     });
     let synced = readiness.handle("remediations");
+    let seen = readiness.handle("smartopsconfigs");
+    let follows = (client.clone(), (WatchMetrics::new(&metrics)?, ours.clone()));
     let health = health::router("orchestrator", readiness, metrics);
     let router = api::with_fallbacks(api::router(api).merge(health));
     let listener = serve::bind("api", args.listen_address).await?;
@@ -94,6 +104,7 @@ async fn serve(args: &Args, telemetry: &Telemetry) -> anyhow::Result<()> {
     tasks.spawn("api", listener.serve(router, options, shutdown.clone()));
     tasks.spawn("remediations", queue.run(shell, args.max_concurrent, synced, shutdown.clone()));
     tasks.spawn("queue-depth", queue::count(store, ours, shutdown.clone()));
+    tasks.spawn("closed-loop", follower.run(follows.0, follows.1, seen, shutdown.clone()));
     tasks.spawn("api-keys", keys.follow(shutdown.clone()));
     tasks.run(shutdown, args.common.drain(), args.common.grace()).await?;
     Ok(())

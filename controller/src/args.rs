@@ -8,6 +8,8 @@ use jiff::SignedDuration;
 use smartops_common::names;
 use smartops_process::args::{CommonArgs, InvalidArguments, verdict};
 
+use crate::api::limits::Rate;
+
 /// The SmartOps remediation controller: takes signals and requests, writes what the webhook lets pass, and verifies
 /// the rollout.
 #[derive(Debug, Clone, Parser)]
@@ -25,10 +27,17 @@ pub struct Args {
     /// Prefix tried when a service name is not itself a Deployment's name.
     #[arg(long, env = "SMARTOPS_DEPLOYMENT_PREFIX", default_value = names::DEPLOYMENT_PREFIX)]
     pub deployment_prefix: String,
-    /// File of API keys: one `name sha256hex` a line, `#` begins a comment; read again when it changes. Without it
-    /// only Kubernetes bearer tokens are accepted.
+    /// File of API keys: one `name sha256hex` a line, or `name sign:secrethex` for a key that signs requests, then perhaps
+    /// `namespaces=a,b` and `actions=scale,restart,patch,verify,closed-loop`; `#` begins a comment; read again when it
+    /// changes. Without it only Kubernetes bearer tokens are accepted.
     #[arg(long, env = "SMARTOPS_API_KEYS_FILE", value_name = "PATH")]
     pub api_keys_file: Option<PathBuf>,
+    /// Requests a second one caller may make in the long run.
+    #[arg(long, env = "SMARTOPS_RATE_PER_SECOND", default_value_t = 50)]
+    pub rate_per_second: u32,
+    /// Requests one caller may make at once after a rest.
+    #[arg(long, env = "SMARTOPS_RATE_BURST", default_value_t = 200)]
+    pub rate_burst: u32,
     /// Seconds the closed loop leaves a target alone after it acted on it.
     #[arg(long, env = "SMARTOPS_COOLDOWN_SECONDS", default_value_t = 300)]
     pub cooldown_seconds: u32,
@@ -80,7 +89,18 @@ impl Args {
             problems
                 .push("--max-concurrent must be at least 1: with 0 nothing is worked on".into());
         }
+        if self.rate_per_second == 0 || self.rate_burst == 0 {
+            problems.push(
+                "--rate-per-second and --rate-burst must be at least 1: with 0 nobody may ask anything"
+                    .into(),
+            );
+        }
         verdict(problems)
+    }
+
+    /// How often one caller may ask.
+    pub fn rate(&self) -> Rate {
+        Rate { per_second: self.rate_per_second, burst: self.rate_burst }
     }
 
     /// The closed loop's cooldown of a target.
@@ -116,9 +136,15 @@ mod tests {
 
     #[test]
     fn all_mistakes_are_told_at_once() {
-        let flags = ["x", "--max-concurrent", "0", "--default-namespace", "", "--namespace", ""];
+        let flags = [
+            ["--max-concurrent", "0"],
+            ["--default-namespace", ""],
+            ["--namespace", ""],
+            ["--rate-burst", "0"],
+        ];
+        let flags = std::iter::once("x").chain(flags.into_iter().flatten());
         let error = Args::try_parse_from(flags).unwrap().check().unwrap_err().to_string();
-        for flag in ["--max-concurrent", "--default-namespace", "--namespace"] {
+        for flag in ["--max-concurrent", "--default-namespace", "--namespace", "--rate-burst"] {
             assert!(error.contains(flag), "{flag} in {error}");
         }
     }

@@ -4,17 +4,19 @@
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
 };
 use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::api::{ListParams, PartialObjectMeta, PatchParams, PostParams};
+use kube::api::{ListParams, ObjectMeta, PartialObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
+use serde_json::json;
 use smartops_common::approval::RemediationApproval;
-use smartops_common::config::{SmartOpsConfig, SmartOpsConfigSpec};
+use smartops_common::config::{ClosedLoop, SmartOpsConfig, SmartOpsConfigSpec};
 use smartops_common::names;
-use smartops_common::remediation::Remediation;
+use smartops_common::remediation::{Phase, Remediation};
 use smartops_process::client::{self, deadline};
 
 use crate::action::Write;
@@ -121,6 +123,37 @@ impl Cluster {
         Ok(self.make(call("list_pods", "list", "pods"), api.list(&list)).await?.items)
     }
 
+    /// The metadata of a pod; `None` where there is none of that name.
+    pub async fn pod(&self, namespace: &str, name: &str) -> Result<Option<ObjectMeta>, Failure> {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let found = self.make(call("get_pod", "get", "pods"), api.get_metadata_opt(name)).await?;
+        Ok(found.map(|pod| pod.metadata))
+    }
+
+    /// The metadata of a ReplicaSet; `None` where there is none of that name.
+    pub async fn replica_set(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<ObjectMeta>, Failure> {
+        let api: Api<ReplicaSet> = Api::namespaced(self.client.clone(), namespace);
+        let call = call("get_replica_set", "get", "replicasets");
+        Ok(self.make(call, api.get_metadata_opt(name)).await?.map(|set| set.metadata))
+    }
+
+    /// The Remediations of a namespace that have not begun, from etcd.
+    pub async fn waiting_remediations(&self, namespace: &str) -> Result<Vec<Remediation>, Failure> {
+        let api = self.remediations(namespace);
+        // What nobody has looked at yet has no phase, so those that are meant cannot be named.
+        let others = Phase::ALL
+            .into_iter()
+            .filter(|phase| !matches!(phase, Phase::Pending | Phase::AwaitingApproval))
+            .map(|phase| format!("status.phase!={}", phase.as_str()));
+        let list = ListParams::default().fields(&others.collect::<Vec<_>>().join(","));
+        let call = call("list_remediations", "list", "remediations");
+        Ok(self.make(call, api.list(&list)).await?.items)
+    }
+
     /// Sends one write, as a dry run or for good. What comes back is the Deployment as it would be or is now, where the
     /// answer holds it (the scale subresource's does not).
     pub async fn write(
@@ -196,6 +229,35 @@ impl Cluster {
         Ok(SignedDuration::from_secs(spec.approval.expiry_seconds.into()))
     }
 
+    /// The kill switch, from etcd; as nobody has touched it where nobody has.
+    pub async fn closed_loop(&self) -> Result<ClosedLoop, Failure> {
+        let api: Api<SmartOpsConfig> = Api::all(self.client.clone());
+        let call = call("get_config", "get", "smartopsconfigs");
+        let config = self.make(call, api.get_opt(names::CONFIG_NAME)).await?;
+        Ok(config.and_then(|config| config.status?.closed_loop).unwrap_or_default())
+    }
+
+    /// Turns the kill switch.
+    pub async fn switch_closed_loop(&self, wanted: &ClosedLoop) -> Result<ClosedLoop, Failure> {
+        let api: Api<SmartOpsConfig> = Api::all(self.client.clone());
+        let parameters = PatchParams {
+            field_manager: Some(names::CONTROLLER_FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        // Whoever turned it before gave his own reason: what is absent now is taken out.
+        let patch = json!({"status": {"closedLoop": {
+            "enabled": wanted.enabled,
+            "changedBy": wanted.changed_by,
+            "changedAt": wanted.changed_at,
+            "reason": wanted.reason,
+        }}});
+        let call = call("patch_config_status", "patch", "smartopsconfigs/status");
+        let patch = Patch::Merge(&patch);
+        let written = api.patch_status(names::CONFIG_NAME, &parameters, &patch);
+        let config = self.make(call, written).await?;
+        Ok(config.status.and_then(|status| status.closed_loop).unwrap_or_default())
+    }
+
     /// Creates a Remediation; a name that exists already is a conflict.
     pub async fn create_remediation(
         &self,
@@ -231,22 +293,22 @@ impl Cluster {
         Ok(answer.status.and_then(token_user))
     }
 
-    /// Whether a user may use `verb` on this Deployment or its subresource.
+    /// Whether a user may use `verb` on this object (of a group and plural, by namespace and name) or its subresource.
     pub async fn may(
         &self,
         user: &TokenUser,
         verb: &str,
+        (group, resource): (&str, &str),
         subresource: Option<&str>,
-        namespace: &str,
-        name: &str,
+        (namespace, name): (Option<&str>, &str),
     ) -> Result<bool, Failure> {
         let api: Api<SubjectAccessReview> = Api::all(self.client.clone());
         let attributes = ResourceAttributes {
-            group: Some("apps".into()),
-            resource: Some("deployments".into()),
+            group: Some(group.to_owned()),
+            resource: Some(resource.to_owned()),
             subresource: subresource.map(str::to_owned),
             verb: Some(verb.to_owned()),
-            namespace: Some(namespace.to_owned()),
+            namespace: namespace.map(str::to_owned),
             name: Some(name.to_owned()),
             ..ResourceAttributes::default()
         };

@@ -63,6 +63,7 @@ pub(crate) fn remediation(name: &str, action: Action) -> Remediation {
         action,
         source: Source::User,
         requested_by: "apikey:test".into(),
+        idempotency: None,
         signal: None,
         dry_run: false,
         require_approval: false,

@@ -1,11 +1,15 @@
 //! Intake: from a signal or a request to one durable Remediation. `map` says which action a signal means, `resolve`
-//! which Deployment a name means, `place` whether it joins what is under way; this file fetches what they ask for
+//! which Deployment a name means, `owner` which one a pod belongs to, `place` whether it joins what is under way,
+//! `recall` what is called off when a signal is taken back; this file fetches what they ask for
 //! and writes what they say.
 
+pub mod alert;
 pub mod anomaly;
 pub mod map;
+pub mod owner;
 pub mod place;
 pub mod rca;
+pub mod recall;
 pub mod resolve;
 
 use jiff::Timestamp;
@@ -29,6 +33,9 @@ pub enum LookupError {
     /// No Deployment, or more than one, answers to the name.
     #[error(transparent)]
     Unresolved(#[from] Unresolved),
+    /// What was named belongs to no Deployment, or is gone.
+    #[error("{0}")]
+    NoOwner(String),
     /// The API server did not say.
     #[error(transparent)]
     Failure(Failure),
@@ -70,6 +77,8 @@ pub enum Submitted {
     Joined(Box<Remediation>),
     /// Not accepted: this one is open on the target.
     Busy(Box<Remediation>),
+    /// Not accepted: its idempotency key belongs to this one, which was another request.
+    Taken(Box<Remediation>),
 }
 
 /// Makes an order durable: when this returns `Created` or `Joined`, it stands in etcd.
@@ -82,6 +91,7 @@ pub async fn submit(
         let all = cluster.remediations_of(&order.namespace, &order.target.uid).await?;
         let attempt = match place::place(order, &all, now) {
             Place::Busy(open) => return Ok(Submitted::Busy(Box::new(open.clone()))),
+            Place::Taken(known) => return Ok(Submitted::Taken(Box::new(known.clone()))),
             Place::Join(open) => {
                 let Some(joined) = place::joined(order, open, Time(now)) else {
                     return Ok(Submitted::Joined(Box::new(open.clone())));
@@ -101,4 +111,42 @@ pub async fn submit(
         }
     }
     Err(Failure::Unavailable(format!("{RACES} other writers were faster; ask again in a moment")))
+}
+
+/// What became of a signal that was taken back.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Recalled {
+    /// These were called off.
+    Cancelled(Vec<Remediation>),
+    /// Nothing rested on it alone that had not begun.
+    Nothing,
+}
+
+/// Calls off what rests on this signal alone and has not begun, among `waiting`; what begins meanwhile goes on.
+pub async fn recall(
+    cluster: &Cluster,
+    namespace: &str,
+    waiting: Vec<Remediation>,
+    id: &str,
+    now: Timestamp,
+) -> Result<Recalled, Failure> {
+    let mut cancelled = Vec::new();
+    for mut remediation in waiting {
+        for _ in 0..RACES {
+            let Some(recalled) = recall::recalled(&remediation, id, now) else { break };
+            match cluster.replace_status(namespace, &recalled).await {
+                Ok(stored) if !stored.is_open() => {
+                    cancelled.push(stored);
+                    break;
+                }
+                Ok(_) | Err(Failure::NotFound(_)) => break,
+                Err(Failure::Conflict(_)) => {}
+                Err(failure) => return Err(failure),
+            }
+            let name = remediation.metadata.name.as_deref().unwrap_or_default();
+            let Some(again) = cluster.remediation(namespace, name).await? else { break };
+            remediation = again;
+        }
+    }
+    Ok(if cancelled.is_empty() { Recalled::Nothing } else { Recalled::Cancelled(cancelled) })
 }

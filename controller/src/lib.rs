@@ -2,7 +2,7 @@
 //!
 //! The path of a request: `api` (routes, authentication, answers) → `intake` (which target, which action, one
 //! durable Remediation) → `remediation` (the phase machine and its shell) → `action` (what is written) → `verify`
-//! (whether it helped). `cluster` makes every call to the API server. Nothing here judges: what is allowed is learnt
+//! (whether it helped). `switch` watches the kill switch. `cluster` makes every call to the API server. Nothing here judges: what is allowed is learnt
 //! from the API server's answer to a dry run, as by everybody else.
 
 pub mod action;
@@ -17,5 +17,6 @@ pub mod intake;
 pub mod metrics;
 pub mod payload;
 pub mod remediation;
+pub mod switch;
 pub mod target;
 pub mod verify;

@@ -18,6 +18,10 @@ pub struct ControllerMetrics {
     pub orchestrator: Orchestrator,
     /// The closed loop.
     pub closed_loop: ClosedLoop,
+    /// `smartops_orchestrator_truncated_alerts_total`: alerts a sender left out of its deliveries.
+    pub truncated_alerts: IntCounter,
+    /// `smartops_orchestrator_closed_loop_enabled`: whether signals are acted on.
+    pub loop_enabled: IntGauge,
 }
 
 /// `smartops_k8s_*`
@@ -223,6 +227,14 @@ impl ControllerMetrics {
             calls: Calls::new(m)?,
             orchestrator: Orchestrator::new(m)?,
             closed_loop: ClosedLoop::new(m)?,
+            truncated_alerts: m.counter(
+                "smartops_orchestrator_truncated_alerts_total",
+                "Alerts that Alertmanager left out of its deliveries: their targets nobody sees.",
+            )?,
+            loop_enabled: m.gauge(
+                "smartops_orchestrator_closed_loop_enabled",
+                "Whether signals are acted on: 0 while the kill switch is thrown.",
+            )?,
         })
     }
 

@@ -149,16 +149,41 @@ impl<'a> Fields<'a> {
         if list.len() > most {
             return Err(self.invalid(name, format!("has {} items", list.len()), &allowed));
         }
-        let item = |(index, value): (usize, &'a Value)| match value.as_object() {
-            Some(map) => Ok(Self { path: format!("{}{name}[{index}].", self.path), map }),
-            None => Err(self.mistyped(&format!("{name}[{index}]"), value, "give an object")),
-        };
-        list.iter().enumerate().map(item).collect()
+        list.iter().enumerate().map(|(index, value)| self.item(name, index, value)).collect()
+    }
+
+    /// One element of a list, as an object.
+    pub fn item(&self, name: &str, index: usize, value: &'a Value) -> Result<Self, Invalid> {
+        let place = format!("{name}[{index}]");
+        match value.as_object() {
+            Some(map) => Ok(Self { path: format!("{}{place}.", self.path), map }),
+            None => Err(self.mistyped(&place, value, "give an object")),
+        }
+    }
+
+    /// The name of a namespace, or nothing.
+    pub fn namespace(&self, name: &str) -> Result<Option<&'a str>, Invalid> {
+        const ALLOWED: &str = "give a namespace's name: lower-case letters, digits and -";
+        match self.optional_string(name)? {
+            Some(text) if text.contains('.') || !is_name(text) => {
+                Err(self.invalid(name, format!("{text:?} is no namespace's name"), ALLOWED))
+            }
+            other => Ok(other),
+        }
     }
 
     fn mistyped(&self, name: &str, value: &Value, allowed: &str) -> Invalid {
         self.invalid(name, format!("is {}", kind(value)), allowed)
     }
+}
+
+/// Whether an object may have this name. Nothing else may stand in the path of a call.
+pub fn is_name(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    text.starts_with(is_plain)
+        && text.ends_with(is_plain)
+        && text.chars().all(|c| is_plain(c) || c == '-' || c == '.')
+        && !text.contains("..")
 }
 
 fn kind(value: &Value) -> &'static str {
@@ -212,6 +237,22 @@ mod tests {
         for (error, field, problem) in errors {
             assert_eq!((error.field.as_str(), error.problem.as_str()), (field, problem));
         }
+    }
+
+    #[test]
+    fn only_a_name_may_stand_in_the_path_of_a_call() {
+        for good in ["web", "web-1", "a.b", "7"] {
+            assert!(is_name(good), "{good}");
+        }
+        for bad in ["", "Web", "a/b", "..", "a..b", "-a", "a-", "a?b", "a b", "a%2f", "é"] {
+            assert!(!is_name(bad), "{bad}");
+        }
+        let body = json!({"namespace": "a/../b", "dotted": "a.b", "good": "shop"});
+        let fields = Fields::new(&body).unwrap();
+        assert_eq!(fields.namespace("namespace").unwrap_err().field, "namespace");
+        assert_eq!(fields.namespace("dotted").unwrap_err().field, "dotted");
+        assert_eq!(fields.namespace("good"), Ok(Some("shop")));
+        assert_eq!(fields.namespace("absent"), Ok(None));
     }
 
     #[test]

@@ -116,7 +116,14 @@ fn controller_grants() -> Vec<Grant> {
             "",
             &["pods"],
             &["get", "list"],
-            "see crash loops while verifying a rollout",
+            "see crash loops while verifying a rollout; find whose pod an alert is about",
+        ),
+        grant(
+            TargetNamespaces,
+            "apps",
+            &["replicasets"],
+            &["get"],
+            "find the Deployment of the pod an alert is about",
         ),
         grant(
             TargetNamespaces,
@@ -290,7 +297,14 @@ fn approval_grants() -> Vec<Grant> {
             names::GROUP,
             &["smartopsconfigs"],
             READ,
-            "know for how long an approval counts",
+            "know for how long an approval counts, and whether the closed loop is switched off",
+        ),
+        grant(
+            Controller,
+            names::GROUP,
+            &["smartopsconfigs/status"],
+            &["patch"],
+            "switch the closed loop off and on where somebody who may asks for it; admission lets nothing else of it pass",
         ),
         grant(
             Webhook,
@@ -576,7 +590,7 @@ mod tests {
 
     /// The contract's verbs, and those of the Kubernetes kinds that authenticate and tell: everything outside
     /// SmartOps' own group.
-    const CONTROLLER: [(&str, &str, &str, &str); 27] = [
+    const CONTROLLER: [(&str, &str, &str, &str); 29] = [
         ("target-namespaces", "apps", "deployments", "get"),
         ("target-namespaces", "apps", "deployments", "list"),
         ("target-namespaces", "apps", "deployments", "watch"),
@@ -585,6 +599,7 @@ mod tests {
         ("target-namespaces", "apps", "deployments/scale", "patch"),
         ("target-namespaces", "", "pods", "get"),
         ("target-namespaces", "", "pods", "list"),
+        ("target-namespaces", "apps", "replicasets", "get"),
         ("target-namespaces", "", "events", "list"),
         ("target-namespaces", "", "events", "watch"),
         ("target-namespaces", "", "events", "create"),
@@ -604,6 +619,7 @@ mod tests {
         ("cluster", "smartops.dev", "smartopsconfigs", "get"),
         ("cluster", "smartops.dev", "smartopsconfigs", "list"),
         ("cluster", "smartops.dev", "smartopsconfigs", "watch"),
+        ("cluster", "smartops.dev", "smartopsconfigs/status", "patch"),
     ];
 
     #[test]

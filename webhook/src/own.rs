@@ -15,6 +15,7 @@ mod remediation;
 mod routes;
 mod stamps;
 mod status;
+mod switch;
 mod target;
 
 use std::sync::Arc;
@@ -135,6 +136,10 @@ impl Checker {
                 remediation::flaws_of_update(&old(request)?, &new(request)?).into()
             }
             ("remediations", "status") => self.recorded(case).await?,
+            ("smartopsconfigs", "status") => {
+                let (old, new) = (old(request)?, new(request)?);
+                switch::flaws(&request.user_info.username, &old, &new).into()
+            }
             ("remediationapprovals", "") if is_new => self.approved(case).await?,
             // Its spec never changes, by its schema.
             ("remediationapprovals", "") => Checked::default(),

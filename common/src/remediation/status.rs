@@ -101,7 +101,7 @@ pub struct RemediationStatus {
     /// `Complete` (nothing more will happen) and `Verified`, with reasons.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-    /// Signals that joined after the first, the newest last, at most 32.
+    /// Signals that joined after the first, the newest last, at most 32; the first too once it was taken back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub signals: Vec<SignalReference>,
@@ -142,6 +142,9 @@ pub struct SignalReference {
     pub id: String,
     /// When it was accepted.
     pub accepted_at: Time,
+    /// When its sender took it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_at: Option<Time>,
 }
 
 /// What would be written once somebody approved it.

@@ -1,10 +1,11 @@
 //! The anomaly signal: `POST /v1/signals/anomaly`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// One window a detector looked at. Unknown fields are accepted: detectors grow.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(JsonSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AnomalySignal {
     /// The window, unique for the sender; the signal's id.

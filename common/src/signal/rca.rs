@@ -1,9 +1,10 @@
 //! The root-cause signal: `POST /v1/signals/rca`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A root-cause analysis of one window. Unknown fields are accepted: analysers grow.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(JsonSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RcaSignal {
     /// The window, unique for the sender; the signal's id.
@@ -22,7 +23,7 @@ pub struct RcaSignal {
 }
 
 /// One cause an analysis names.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(JsonSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RankedCause {
     /// The service the cause lies in.

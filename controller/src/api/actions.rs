@@ -12,6 +12,7 @@ use serde_json::Value;
 use smartops_common::action::{Action, ActionType};
 use smartops_common::remediation::{Phase, Remediation};
 
+use super::auth::Deed;
 use super::problem::Problem;
 use super::{Api, Incoming, answer};
 use crate::action::patch as patches;
@@ -67,7 +68,7 @@ pub async fn execute(api: Arc<Api>, incoming: Incoming) -> Result<Response, Prob
 fn read_direct(body: &Value, type_: ActionType) -> Result<Asked, Invalid> {
     let fields = Fields::new(body)?;
     Ok(Asked {
-        namespace: fields.optional_string("namespace")?.map(str::to_owned),
+        namespace: fields.namespace("namespace")?.map(str::to_owned),
         name: fields.string("deployment")?.to_owned(),
         action: read_action(&fields, type_)?,
         dry_run: fields.flag("dry_run")?,
@@ -97,7 +98,7 @@ fn read_envelope(body: &Value) -> Result<Asked, Invalid> {
         ActionType::Restart | ActionType::Patch => read_action(&fields, type_)?,
     };
     Ok(Asked {
-        namespace: target.optional_string("namespace")?.map(str::to_owned),
+        namespace: target.namespace("namespace")?.map(str::to_owned),
         name: target.string("name")?.to_owned(),
         action,
         dry_run: fields.flag("dry_run")?,
@@ -127,9 +128,8 @@ fn read_action(fields: &Fields<'_>, type_: ActionType) -> Result<Action, Invalid
 async fn carry_out(api: &Api, incoming: &Incoming, asked: Asked) -> Result<Response, Problem> {
     let namespace = asked.namespace.unwrap_or_else(|| api.default_namespace.clone());
     let type_ = asked.action.type_;
-    let subresource = (type_ == ActionType::Scale).then_some("scale");
     let caller = &incoming.caller;
-    let target = api.target(caller, "patch", subresource, &namespace, &asked.name).await?;
+    let target = api.target(caller, Deed::of(type_), &namespace, &asked.name).await?;
     let order = Order {
         namespace,
         target,
@@ -137,6 +137,7 @@ async fn carry_out(api: &Api, incoming: &Incoming, asked: Asked) -> Result<Respo
         cause: format!("api/{type_}"),
         source: caller.source,
         requested_by: caller.name.clone(),
+        idempotency: incoming.idempotency.clone(),
         signal: None,
         dry_run: asked.dry_run,
         require_approval: asked.require_approval,
@@ -146,12 +147,16 @@ async fn carry_out(api: &Api, incoming: &Incoming, asked: Asked) -> Result<Respo
     };
     match intake::submit(&api.cluster, &order, api.clock.now()).await? {
         Submitted::Busy(open) => Err(Problem::busy(&open)),
+        Submitted::Taken(known) => Err(Problem::key_taken(&known)),
         Submitted::Created(made) | Submitted::Joined(made) => reply(api, *made).await,
     }
 }
 
 async fn reply(api: &Api, made: Remediation) -> Result<Response, Problem> {
     let begun = Instant::now();
+    if !made.is_open() {
+        return Ok(Json(answer::ended(&made, begun.elapsed())?).into_response());
+    }
     let key = ObjectRef::from_obj(&made);
     let find_end = async {
         let mut look = tokio::time::interval(LOOK_EVERY);

@@ -1,16 +1,22 @@
 //! Who is calling: the holder of an API key, or of a Kubernetes token. A token's holder may do through the API what
-//! the API server's authorizer lets them do themselves; a key's holder may use every route.
+//! the API server's authorizer lets them do themselves; a key's holder what the key is for.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
+use smartops_common::action::ActionType;
+use smartops_common::names;
 use smartops_common::remediation::Source;
 
-use super::keys::Keys;
+use super::keys::{Keys, Scope};
 use super::problem::Problem;
+use super::signature::{Claim, Seen as Signatures};
 use crate::cluster::{Cluster, TokenUser};
 use crate::payload::Invalid;
 
@@ -30,62 +36,148 @@ pub struct Caller {
     pub name: String,
     /// What kind of caller they say they are; for the record only.
     pub source: Source,
-    /// The Kubernetes user, where a token was shown.
-    pub user: Option<TokenUser>,
+    /// How the caller was known.
+    pub known: Known,
+}
+
+/// How a caller was known, and what follows from that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Known {
+    /// By an API key, or a signature with one: what that is for.
+    Key(Scope),
+    /// By a Kubernetes token.
+    Token(TokenUser),
+}
+
+/// What a caller is about to do, as keys and the API server's authorizer name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deed {
+    /// As keys name it.
+    pub action: &'static str,
+    /// As the authorizer does.
+    pub verb: &'static str,
+    /// The subresource of Deployments.
+    pub subresource: Option<&'static str>,
+}
+
+impl Deed {
+    /// Looking at a rollout.
+    pub const VERIFY: Self = Self { action: "verify", verb: "get", subresource: None };
+
+    /// An action.
+    pub fn of(action: ActionType) -> Self {
+        let subresource = (action == ActionType::Scale).then_some("scale");
+        Self { action: action.as_str(), verb: "patch", subresource }
+    }
+}
+
+/// What the headers prove before the body was read.
+#[derive(Debug)]
+pub enum Presented {
+    /// Who is calling.
+    Caller(Caller),
+    /// Who signed, if the body shows it.
+    Signed(Claim, Source),
 }
 
 /// Owners of tokens by the token's digest, and when they were looked up.
-type Seen = HashMap<[u8; 32], (Instant, Option<TokenUser>)>;
+type Owners = HashMap<[u8; 32], (Instant, Option<TokenUser>)>;
 
 /// Authenticates callers.
 #[derive(Debug, Default)]
 pub struct Authenticator {
     keys: Keys,
-    seen: Mutex<Seen>,
+    seen: Mutex<Owners>,
+    signatures: Signatures,
 }
 
 impl Authenticator {
     /// Accepts these keys, and tokens the API server accepts.
     pub fn new(keys: Keys) -> Self {
-        Self { keys, seen: Mutex::default() }
+        Self { keys, ..Self::default() }
     }
 
-    /// Who sent these headers; 401 where that cannot be told.
+    /// What these headers prove; 401 where that is nothing.
     pub async fn authenticate(
         &self,
         headers: &HeaderMap,
         cluster: &Cluster,
-    ) -> Result<Caller, Problem> {
+        now: Timestamp,
+    ) -> Result<Presented, Problem> {
         let source = source(headers)?;
+        if let Some(claim) =
+            Claim::read(headers, now).map_err(|why| Problem::unauthenticated(&why))?
+        {
+            if !self.keys.signs(&claim.name) {
+                return Err(Problem::unauthenticated("the signing key is not known"));
+            }
+            return Ok(Presented::Signed(claim, source));
+        }
         if let Some(key) = headers.get(KEY_HEADER) {
-            let owner = self.keys.owner(key.as_bytes());
-            let Some(owner) = owner else {
+            let Some((owner, scope)) = self.keys.owner(key.as_bytes()) else {
                 return Err(Problem::unauthenticated("the API key is not known"));
             };
-            return Ok(Caller { name: format!("apikey:{owner}"), source, user: None });
+            return Ok(Presented::Caller(by_key(&owner, scope, source)));
         }
         let Some(token) = bearer(headers)? else {
             return Err(Problem::unauthenticated("no credentials were sent"));
         };
-        match self.user(token, cluster).await? {
-            Some(user) => Ok(Caller { name: user.username.clone(), source, user: Some(user) }),
-            None => Err(Problem::unauthenticated("the API server does not accept the token")),
-        }
+        let Some(user) = self.user(token, cluster).await? else {
+            return Err(Problem::unauthenticated("the API server does not accept the token"));
+        };
+        let name = user.username.clone();
+        Ok(Presented::Caller(Caller { name, source, known: Known::Token(user) }))
     }
 
-    /// Whether the caller may use `verb` on this Deployment.
+    /// Who signed this request. A good signature is good once.
+    pub fn verify(
+        &self,
+        (claim, source): (&Claim, Source),
+        parts: &Parts,
+        body: &Bytes,
+        now: Timestamp,
+    ) -> Result<Caller, Problem> {
+        let path =
+            parts.uri.path_and_query().map_or_else(|| parts.uri.path(), |path| path.as_str());
+        let is_good = |secret: &[u8]| claim.is_by(secret, &parts.method, path, body);
+        let Some(scope) = self.keys.signer(&claim.name, is_good) else {
+            return Err(Problem::unauthenticated(
+                "the signature is not of this request by that key",
+            ));
+        };
+        self.signatures.take(claim, now).map_err(Problem::unauthenticated)?;
+        Ok(by_key(&claim.name, scope, source))
+    }
+
+    /// Whether the caller may do this to a Deployment.
     pub async fn may(
         &self,
         caller: &Caller,
         cluster: &Cluster,
-        verb: &str,
-        subresource: Option<&str>,
+        deed: Deed,
         namespace: &str,
         name: &str,
     ) -> Result<bool, Problem> {
-        match &caller.user {
-            None => Ok(true),
-            Some(user) => Ok(cluster.may(user, verb, subresource, namespace, name).await?),
+        match &caller.known {
+            Known::Key(scope) => Ok(scope.covers(deed.action, Some(namespace))),
+            Known::Token(user) => {
+                let Deed { verb, subresource, .. } = deed;
+                let deployments = ("apps", "deployments");
+                let place = (Some(namespace), name);
+                Ok(cluster.may(user, verb, deployments, subresource, place).await?)
+            }
+        }
+    }
+
+    /// Whether the caller may turn the kill switch.
+    pub async fn may_switch(&self, caller: &Caller, cluster: &Cluster) -> Result<bool, Problem> {
+        match &caller.known {
+            Known::Key(scope) => Ok(scope.covers("closed-loop", None)),
+            Known::Token(user) => {
+                let configs = (names::GROUP, "smartopsconfigs");
+                let place = (None, names::CONFIG_NAME);
+                Ok(cluster.may(user, "patch", configs, Some("status"), place).await?)
+            }
         }
     }
 
@@ -107,6 +199,10 @@ impl Authenticator {
         }
         Ok(user)
     }
+}
+
+fn by_key(owner: &str, scope: Scope, source: Source) -> Caller {
+    Caller { name: format!("apikey:{owner}"), source, known: Known::Key(scope) }
 }
 
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {

@@ -53,16 +53,22 @@ impl Problem {
     /// 404 for a path.
     pub fn no_route(path: &str) -> Self {
         let detail = format!("there is no {path} here");
-        Self::new(StatusCode::NOT_FOUND, "no-such-path", "No such path", detail).next(
-            "see /v1/k8s/{scale,restart,patch}, /v1/actions/execute, /v1/signals/{anomaly,rca}, /v1/verify/deployment",
-        )
+        Self::new(StatusCode::NOT_FOUND, "no-such-path", "No such path", detail)
+            .next("see /docs, or /openapi.json for machines")
     }
 
     /// 405.
     pub fn no_method(method: &str, path: &str) -> Self {
         let detail = format!("{path} does not answer {method}");
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method", "Method not allowed", detail)
-            .next("the /v1 routes take POST; /healthz, /readyz and /metrics take GET")
+            .next("see /docs for the methods of each path")
+    }
+
+    /// 409 where there is no configuration to note the kill switch in.
+    pub fn no_config() -> Self {
+        let detail = "there is no SmartOpsConfig default, in whose status the switch stands";
+        Self::new(StatusCode::CONFLICT, "no-config", "No configuration", detail)
+            .next("apply manifests/config.yaml, then ask again")
     }
 
     /// 429 because too much is going on.
@@ -102,6 +108,44 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail).next(
             "ask for a role that grants it: the API lets a caller do only what kubectl would let them do",
         )
+    }
+
+    /// 403 for what a key is not for.
+    pub fn out_of_scope(caller: &str, action: &str, namespace: Option<&str>) -> Self {
+        let place = namespace.map_or_else(String::new, |namespace| format!(" in {namespace}"));
+        let detail = format!("{caller} is not for {action}{place}");
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail)
+            .next("use a key whose line in the key file names this action and namespace")
+    }
+
+    /// 403 for the kill switch.
+    pub fn no_switch(caller: &str) -> Self {
+        let detail = format!("{caller} may not patch smartopsconfigs/status");
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail)
+            .next("ask an operator, who may patch smartopsconfigs/status, to do it")
+    }
+
+    /// 429 for a caller who asks too often.
+    pub fn too_often(caller: &str, seconds: u32) -> Self {
+        let detail = format!("{caller} asks more often than it may");
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        Self {
+            retry_after_seconds: Some(seconds),
+            ..Self::new(status, "rate", "Too many requests", detail)
+        }
+    }
+
+    /// 409 for an idempotency key that was used for something else.
+    pub fn key_taken(known: &Remediation) -> Self {
+        let name = known.metadata.name.as_deref().unwrap_or_default();
+        let namespace = known.metadata.namespace.as_deref().unwrap_or_default();
+        let detail = format!(
+            "the Idempotency-Key was used for another request, Remediation {namespace}/{name}"
+        );
+        Self::new(StatusCode::CONFLICT, "idempotency-key", "Key used before", detail)
+            .with("field", "Idempotency-Key")
+            .with("remediation", name)
+            .next("repeat exactly that request, or send a new key")
     }
 
     /// 409 for a target that is being worked on.
@@ -180,6 +224,8 @@ impl From<LookupError> for Problem {
             |detail| Self::new(StatusCode::NOT_FOUND, "unknown-target", "Unknown target", detail);
         match error {
             LookupError::NoNamespace(_) => unknown(detail).next("name a namespace that exists"),
+            LookupError::NoOwner(_) => unknown(detail)
+                .next("label the alert with the namespace and the deployment it is about"),
             LookupError::Unresolved(Unresolved::Unknown { candidates, .. }) => {
                 unknown(detail).with("candidates", candidates)
             }
@@ -226,8 +272,9 @@ impl From<Failure> for Problem {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+impl Problem {
+    /// The reply's body.
+    pub fn body(&self) -> Value {
         let mut body = json!({
             "type": format!("https://smartops.dev/problems/{}", self.kind),
             "title": self.title,
@@ -235,12 +282,18 @@ impl IntoResponse for Problem {
             "detail": self.detail,
         });
         if let Some(map) = body.as_object_mut() {
-            map.extend(self.members);
+            map.extend(self.members.clone());
             if let Some(seconds) = self.retry_after_seconds {
                 map.insert("retryAfterSeconds".into(), seconds.into());
             }
         }
-        let mut response = (self.status, body.to_string()).into_response();
+        body
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, self.body().to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = self.retry_after_seconds {

@@ -6,11 +6,11 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
-use smartops_common::action::ActionType;
 use smartops_common::remediation::{OriginatingSignal, Source};
 use smartops_common::signal::SignalKind;
 use smartops_process::failpoint;
 
+use super::auth::Deed;
 use super::problem::Problem;
 use super::{Api, Incoming};
 use crate::intake::map::{self, Decided};
@@ -18,8 +18,8 @@ use crate::intake::place::Order;
 use crate::intake::{self, Submitted, anomaly as anomalies, rca as causes};
 
 /// How long the loop watches a rollout, and how often it looks, in seconds.
-const VERIFY_TIMEOUT_SECONDS: u32 = 120;
-const VERIFY_POLL_SECONDS: u32 = 1;
+pub(super) const VERIFY_TIMEOUT_SECONDS: u32 = 120;
+pub(super) const VERIFY_POLL_SECONDS: u32 = 1;
 
 /// What the two kinds of signal have in common.
 struct Signal {
@@ -70,12 +70,19 @@ async fn take(
             let submitted = submit(api, incoming, signal, decided).await;
             match counted(api, kind, submitted)? {
                 Submitted::Created(_) => "accepted",
-                Submitted::Joined(_) | Submitted::Busy(_) => "joined",
+                Submitted::Joined(_) | Submitted::Busy(_) | Submitted::Taken(_) => "joined",
             }
         }
         None => "noop",
     };
     count(api, kind, result);
+    before_answer();
+    let reply = json!({"accepted": true, "kind": kind.as_str(), "windowId": id});
+    Ok((StatusCode::ACCEPTED, Json(reply)).into_response())
+}
+
+/// The failpoints around a 202.
+pub(super) fn before_answer() {
     failpoint::hit("before-202");
     #[cfg(debug_assertions)]
     tokio::spawn(async {
@@ -83,8 +90,6 @@ async fn take(
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
         failpoint::hit("after-202");
     });
-    let reply = json!({"accepted": true, "kind": kind.as_str(), "windowId": id});
-    Ok((StatusCode::ACCEPTED, Json(reply)).into_response())
 }
 
 async fn submit(
@@ -94,9 +99,9 @@ async fn submit(
     decided: Decided,
 ) -> Result<Submitted, Problem> {
     let namespace = signal.namespace.unwrap_or_else(|| api.default_namespace.clone());
-    let subresource = (decided.action.type_ == ActionType::Scale).then_some("scale");
     let caller = &incoming.caller;
-    let target = api.target(caller, "patch", subresource, &namespace, &signal.service).await?;
+    let deed = Deed::of(decided.action.type_);
+    let target = api.target(caller, deed, &namespace, &signal.service).await?;
     let order = Order {
         namespace,
         target,
@@ -104,7 +109,13 @@ async fn submit(
         cause: decided.cause,
         source: Source::ClosedLoop,
         requested_by: caller.name.clone(),
-        signal: Some(OriginatingSignal { kind: signal.kind, id: signal.id, score: signal.score }),
+        idempotency: None,
+        signal: Some(OriginatingSignal {
+            kind: signal.kind,
+            id: signal.id,
+            began_at: None,
+            score: signal.score,
+        }),
         dry_run: decided.dry_run,
         require_approval: false,
         verify: true,
@@ -127,6 +138,6 @@ fn counted<T, E: Into<Problem>>(
     })
 }
 
-fn count(api: &Api, kind: SignalKind, result: &str) {
+pub(super) fn count(api: &Api, kind: SignalKind, result: &str) {
     api.metrics.closed_loop.signals.with_label_values(&[kind.as_str(), result]).inc();
 }

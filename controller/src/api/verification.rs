@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use smartops_common::remediation::{Observed, VerificationStatus};
 use tokio::time::Instant;
 
+use super::auth::Deed;
 use super::problem::Problem;
 use super::{Api, Incoming};
 use crate::failure::Failure;
@@ -32,7 +33,7 @@ struct Asked {
 pub async fn deployment(api: Arc<Api>, incoming: Incoming) -> Result<Response, Problem> {
     let asked = read(&incoming.body)?;
     let namespace = asked.namespace.unwrap_or_else(|| api.default_namespace.clone());
-    let found = api.target(&incoming.caller, "get", None, &namespace, &asked.deployment).await?;
+    let found = api.target(&incoming.caller, Deed::VERIFY, &namespace, &asked.deployment).await?;
     let begun = Instant::now();
     let (status, message, observed) =
         watch(&api, &namespace, &found.name, asked.timeout, asked.poll).await?;
@@ -54,7 +55,7 @@ fn read(body: &Value) -> Result<Asked, Invalid> {
         fields.seconds(name, default, most).map(|s| Duration::from_secs(s.into()))
     };
     Ok(Asked {
-        namespace: fields.optional_string("namespace")?.map(str::to_owned),
+        namespace: fields.namespace("namespace")?.map(str::to_owned),
         deployment: fields.string("deployment")?.to_owned(),
         timeout: seconds("timeout_seconds", TIMEOUT_SECONDS)?,
         poll: seconds("poll_interval_seconds", POLL_SECONDS)?,

@@ -28,7 +28,7 @@ pub fn read(body: &Value) -> Result<AnomalySignal, Invalid> {
     Ok(AnomalySignal {
         window_id: fields.string("windowId")?.to_owned(),
         service: fields.string("service")?.to_owned(),
-        namespace: fields.optional_string("namespace")?.map(str::to_owned),
+        namespace: fields.namespace("namespace")?.map(str::to_owned),
         is_anomaly: fields.boolean("isAnomaly")?,
         score: fields.fraction("score")?,
         type_: type_.to_owned(),

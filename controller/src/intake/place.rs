@@ -9,11 +9,12 @@ use kube::api::ObjectMeta;
 use smartops_common::action::Action;
 use smartops_common::names::{self, label};
 use smartops_common::remediation::{
-    self, OriginatingSignal, Remediation, RemediationSpec, SignalReference, Source, Target,
+    self, OriginatingSignal, Phase, Remediation, RemediationSpec, SignalReference, Source, Target,
 };
+use smartops_common::signal::SignalKind;
 
 /// Signals kept by id; those before are only counted.
-const SIGNALS_KEPT: usize = 32;
+pub const SIGNALS_KEPT: usize = 32;
 /// How long after its end a Remediation still takes in the signal that began it or joined it: a sender whose answer
 /// was lost asks again, and must not be answered with a second remedy.
 const REPEAT_WINDOW: SignedDuration = SignedDuration::from_mins(1);
@@ -33,6 +34,8 @@ pub struct Order {
     pub source: Source,
     /// The authenticated caller.
     pub requested_by: String,
+    /// The digest of the caller's `Idempotency-Key`, where one was sent.
+    pub idempotency: Option<String>,
     /// The signal, where one began it.
     pub signal: Option<OriginatingSignal>,
     /// Only try it out.
@@ -56,6 +59,8 @@ pub enum Place<'a> {
     Join(&'a Remediation),
     /// A caller has to wait for this open one.
     Busy(&'a Remediation),
+    /// A caller used the idempotency key of this one for something else.
+    Taken(&'a Remediation),
 }
 
 /// Places an order among the Remediations of its target. A signal joins an open one of the same cause, unless that
@@ -65,6 +70,18 @@ pub enum Place<'a> {
 pub fn place<'a>(order: &Order, all: &'a [Remediation], now: Timestamp) -> Place<'a> {
     if let Some(known) = all.iter().find(|r| is_repeated(order, r, now)) {
         return Place::Join(known);
+    }
+    let of_key = |r: &&Remediation| {
+        order.idempotency.is_some()
+            && r.spec.idempotency_key == order.idempotency
+            && r.spec.target.uid == order.target.uid
+    };
+    if let Some(known) = all.iter().find(of_key) {
+        return if is_same_request(order, known) {
+            Place::Join(known)
+        } else {
+            Place::Taken(known)
+        };
     }
     let mut open = all.iter().filter(|r| r.spec.target.uid == order.target.uid && r.is_open());
     if order.signal.is_some() {
@@ -85,16 +102,45 @@ pub fn place<'a>(order: &Order, all: &'a [Remediation], now: Timestamp) -> Place
 }
 
 fn is_repeated(order: &Order, r: &Remediation, now: Timestamp) -> bool {
+    let Some(signal) = &order.signal else { return false };
+    if r.spec.target.uid != order.target.uid || r.spec.cause != order.cause {
+        return false;
+    }
     let ended = r.status.as_ref().and_then(|s| s.outcome.as_ref()).map(|o| o.finished_at.0);
-    r.spec.target.uid == order.target.uid
-        && r.spec.cause == order.cause
-        && order.signal.as_ref().is_some_and(|signal| holds(r, &signal.id))
-        && ended.is_none_or(|ended| now.duration_since(ended) < REPEAT_WINDOW)
+    let is_recent = ended.is_none_or(|ended| now.duration_since(ended) < REPEAT_WINDOW);
+    if holds(r, &signal.id) {
+        // An alert is told again and again for as long as it holds: what was done about it is done, unless that was
+        // nothing.
+        let is_answered = signal.kind == SignalKind::Alert && r.phase() != Phase::Skipped;
+        return is_recent || is_answered;
+    }
+    signal.kind == SignalKind::Alert && has_answered_since(order, signal, r)
 }
 
-fn holds(r: &Remediation, id: &str) -> bool {
+/// Whether it acted on the target after the alert had begun: the alert of another pod, told late or told again after
+/// its id was no longer kept, is not a reason to act once more.
+fn has_answered_since(order: &Order, signal: &OriginatingSignal, r: &Remediation) -> bool {
+    let acted =
+        matches!(r.phase(), Phase::Succeeded | Phase::Failed | Phase::TimedOut | Phase::RolledBack);
+    let made = r.metadata.creation_timestamp.as_ref();
+    acted
+        && (order.dry_run || !r.spec.dry_run)
+        && signal.began_at.as_ref().zip(made).is_some_and(|(began, made)| began.0 <= made.0)
+}
+
+/// Whether a signal of this id belongs to it.
+pub fn holds(r: &Remediation, id: &str) -> bool {
     r.spec.signal.as_ref().is_some_and(|s| s.id == *id)
         || r.status.iter().flat_map(|s| &s.signals).any(|s| s.id == *id)
+}
+
+fn is_same_request(order: &Order, r: &Remediation) -> bool {
+    let spec = &r.spec;
+    spec.action == order.action
+        && spec.cause == order.cause
+        && spec.dry_run == order.dry_run
+        && spec.require_approval == order.require_approval
+        && spec.verify == order.verify
 }
 
 /// The Remediation of an order, not yet stored.
@@ -123,6 +169,7 @@ pub fn make(order: &Order, sequence: u32) -> Remediation {
                 names::CONTROLLER_SERVICE_ACCOUNT,
             ),
             require_approval: order.require_approval,
+            idempotency_key: order.idempotency.clone(),
             signal: order.signal.clone(),
             dry_run: order.dry_run,
             verify: order.verify,
@@ -140,7 +187,7 @@ pub fn joined(order: &Order, open: &Remediation, now: Time) -> Option<Remediatio
         return None;
     }
     let mut status = open.status.clone().unwrap_or_default();
-    status.signals.push(SignalReference { id: id.clone(), accepted_at: now });
+    status.signals.push(SignalReference { id: id.clone(), accepted_at: now, resolved_at: None });
     let surplus = status.signals.len().saturating_sub(SIGNALS_KEPT);
     status.signals.drain(..surplus);
     status.signal_count = status.signal_count.saturating_add(1);
@@ -149,8 +196,7 @@ pub fn joined(order: &Order, open: &Remediation, now: Time) -> Option<Remediatio
 
 #[cfg(test)]
 mod tests {
-    use smartops_common::remediation::{Phase, RemediationStatus, TargetKind};
-    use smartops_common::signal::SignalKind;
+    use smartops_common::remediation::{RemediationStatus, TargetKind};
 
     use super::*;
     use crate::fixture::at;
@@ -163,9 +209,11 @@ mod tests {
             cause: cause.into(),
             source: if signal.is_some() { Source::ClosedLoop } else { Source::User },
             requested_by: "apikey:test".into(),
+            idempotency: None,
             signal: signal.map(|id| OriginatingSignal {
                 kind: SignalKind::Rca,
                 id: id.into(),
+                began_at: None,
                 score: Some(0.5),
             }),
             dry_run,
@@ -215,6 +263,64 @@ mod tests {
         let mut elsewhere = order("api/restart", None, false);
         elsewhere.target.uid = "u-2".into();
         assert_eq!(place(&elsewhere, open, at(9)), Place::New(1));
+    }
+
+    #[test]
+    fn a_repeat_by_its_idempotency_key_is_the_first_one_and_another_request_by_it_is_none() {
+        let mut first = order("api/restart", None, false);
+        first.idempotency = Some("k".repeat(64));
+        for phase in [Phase::Executing, Phase::Succeeded, Phase::Denied] {
+            let known = [stored(&first, 1, phase)];
+            assert_eq!(place(&first, &known, at(9)), Place::Join(&known[0]), "{phase:?}");
+            let mut other = first.clone();
+            other.dry_run = true;
+            assert_eq!(place(&other, &known, at(9)), Place::Taken(&known[0]));
+            other.idempotency = Some("o".repeat(64));
+            assert!(matches!(place(&other, &known, at(9)), Place::New(2)));
+        }
+    }
+
+    fn alert(id: &str, began: i64) -> Order {
+        let mut order = order("alert/x", Some(id), false);
+        let signal = order.signal.as_mut().unwrap();
+        (signal.kind, signal.began_at) = (SignalKind::Alert, Some(Time(at(began))));
+        order
+    }
+
+    fn ended(order: &Order, phase: Phase, made: i64) -> Remediation {
+        let mut r = stored(order, 1, Phase::Pending);
+        r.metadata.creation_timestamp = Some(Time(at(made)));
+        let status = r.status.as_mut().unwrap();
+        crate::remediation::record::finish(status, phase, "x", "", at(made + 10));
+        r
+    }
+
+    #[test]
+    fn an_alert_told_again_for_hours_is_answered_once_unless_nothing_was_done() {
+        let hours = at(20_000);
+        for (phase, again) in [
+            (Phase::Succeeded, false),
+            (Phase::Failed, false),
+            (Phase::TimedOut, false),
+            (Phase::Denied, false),
+            (Phase::Cancelled, false),
+            (Phase::Skipped, true),
+        ] {
+            let known = [ended(&alert("a", 5), phase, 10)];
+            let expected = if again { Place::New(2) } else { Place::Join(&known[0]) };
+            assert_eq!(place(&alert("a", 5), &known, hours), expected, "{phase:?}");
+        }
+        let known = [ended(&order("rca/a", Some("w"), false), Phase::Succeeded, 10)];
+        assert_eq!(place(&order("rca/a", Some("w"), false), &known, hours), Place::New(2));
+    }
+
+    #[test]
+    fn the_alert_of_another_pod_that_began_before_the_remedy_belongs_to_it() {
+        let known = [ended(&alert("a", 5), Phase::Succeeded, 10)];
+        assert_eq!(place(&alert("b", 7), &known, at(500)), Place::Join(&known[0]));
+        assert_eq!(place(&alert("b", 11), &known, at(500)), Place::New(2));
+        let skipped = [ended(&alert("a", 5), Phase::Skipped, 10)];
+        assert_eq!(place(&alert("b", 7), &skipped, at(500)), Place::New(2));
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub fn read(body: &Value) -> Result<RcaSignal, Invalid> {
     Ok(RcaSignal {
         window_id: fields.string("windowId")?.to_owned(),
         service: fields.string("service")?.to_owned(),
-        namespace: fields.optional_string("namespace")?.map(str::to_owned),
+        namespace: fields.namespace("namespace")?.map(str::to_owned),
         ranked_causes: causes.iter().map(cause).collect::<Result<_, _>>()?,
         confidence,
     })

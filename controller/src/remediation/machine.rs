@@ -9,6 +9,7 @@
 mod awaiting;
 mod beginning;
 mod executing;
+mod paused;
 #[cfg(test)]
 mod tests;
 mod verifying;
@@ -21,6 +22,7 @@ use smartops_common::approval::RemediationApproval;
 use smartops_common::remediation::{AttemptResult, Phase, Remediation, RemediationStatus};
 
 pub use self::executing::{after_write, is_transient};
+pub use self::paused::paused;
 use crate::failure::Failure;
 use crate::remediation::record::{self, MOST_ATTEMPTS};
 use crate::target::Live;
@@ -76,6 +78,10 @@ pub mod reason {
     pub const APPROVAL_EXPIRED: &str = "ApprovalExpired";
     /// Admission would not have the record, time and again.
     pub const RECORD_REFUSED: &str = "RecordRefused";
+    /// Every signal it rested on was taken back before it began.
+    pub const SIGNAL_RESOLVED: &str = "SignalResolved";
+    /// The closed loop is switched off.
+    pub const LOOP_PAUSED: &str = "ClosedLoopPaused";
     /// What was approved is not what a further attempt would be.
     pub const APPROVAL_STALE: &str = "ApprovalStale";
 }

@@ -20,6 +20,7 @@ use crate::failure::Failure;
 use crate::remediation::machine::{self, Facts, Needs, Step, Written};
 use crate::remediation::refusals::Refusals;
 use crate::remediation::telling::Teller;
+use crate::switch::Switch;
 use crate::target::Live;
 
 /// Steps taken in a row before other Remediations get their turn.
@@ -40,6 +41,8 @@ pub struct Shell {
     pub leader: String,
     /// The closed loop's cooldown of a target.
     pub cooldown: SignedDuration,
+    /// The kill switch.
+    pub switch: Switch,
     /// What is told.
     pub teller: Teller,
     /// Statuses that admission would not have.
@@ -98,6 +101,13 @@ impl Shell {
             return Ok(Action::await_change());
         };
         for _ in 0..STEPS_IN_A_ROW {
+            let Some(switch) = self.switch.state() else {
+                return Ok(Action::requeue(AFTER_CONFLICT));
+            };
+            if let Some(status) = machine::paused(&remediation, &switch, self.clock.now()) {
+                self.record(namespace, remediation, status).await?;
+                return Ok(Action::await_change());
+            }
             let target = &remediation.spec.target;
             let live = match self.cluster.deployment(namespace, &target.name).await {
                 Ok(live) => live,

@@ -27,10 +27,11 @@ const AUTOMATION_GROUPS: [&str; 8] = [
     "rbac.authorization.k8s.io",
 ];
 /// SmartOps' own kinds, as far as a write of one is checked whoever makes it.
-const CHECKED: [&str; 7] = [
+const CHECKED: [&str; 8] = [
     "guardrailpolicies",
     "guardrailexceptions",
     "smartopsconfigs",
+    "smartopsconfigs/status",
     "remediations",
     "remediations/status",
     "remediationapprovals",

@@ -398,7 +398,7 @@ fn our_own_kinds_are_checked_and_stamped_whoever_writes_them_and_the_webhook_nev
     assert_eq!(
         entries(all.validating[2].webhooks.as_ref()),
         [
-            "own [] CREATE,UPDATE smartops.dev/guardrailpolicies,guardrailexceptions,smartopsconfigs,remediations,remediations/status,remediationapprovals,changeledgers"
+            "own [] CREATE,UPDATE smartops.dev/guardrailpolicies,guardrailexceptions,smartopsconfigs,smartopsconfigs/status,remediations,remediations/status,remediationapprovals,changeledgers"
         ]
     );
     let stamped = &all.mutating[2].webhooks.as_ref().unwrap()[0];
@@ -518,7 +518,9 @@ fn of_our_own_kinds_automation_s_registration_leaves_out_only_what_the_controlle
         (controller, Operation::Create, "remediations", "status", true),
         (controller, Operation::Delete, "remediations", "", true),
         (controller, Operation::Create, "remediationapprovals", "", true),
-        (controller, Operation::Update, "smartopsconfigs", "status", true),
+        (controller, Operation::Update, "smartopsconfigs", "status", false),
+        (controller, Operation::Update, "smartopsconfigs", "", true),
+        (controller, Operation::Update, "guardrailpolicies", "status", true),
         ("system:serviceaccount:smartops-dev:agent", Operation::Create, "remediations", "", true),
     ] {
         let subject = crate::Subject::new(&config(), user, &[] as &[&str]);

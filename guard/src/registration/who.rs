@@ -66,8 +66,8 @@ pub(super) fn changes_labels() -> MatchCondition {
     condition("changes-labels", differ)
 }
 
-/// The writes of SmartOps' own kinds that the controller is there to make: it records what was asked of it, and what
-/// became of that. They are checked by the registration of SmartOps' own kinds.
+/// The writes of SmartOps' own kinds that the controller is there to make: it records what was asked of it, what
+/// became of that, and whether its loop is switched off. They are checked by the registration of SmartOps' own kinds.
 pub(crate) fn not_the_controllers_own() -> MatchCondition {
     let controller =
         names::service_account_user(names::SYSTEM_NAMESPACE, names::CONTROLLER_SERVICE_ACCOUNT);
@@ -76,9 +76,9 @@ pub(crate) fn not_the_controllers_own() -> MatchCondition {
         "not-the-controllers-own",
         format!(
             "!(request.userInfo.username == {} && request.resource.group == {} && \
-             request.resource.resource == 'remediations' && \
-             ((request.operation == 'CREATE' && !({below} != '')) || \
-             (request.operation == 'UPDATE' && {below} == 'status')))",
+             ((request.operation == 'CREATE' && request.resource.resource == 'remediations' && !({below} != '')) || \
+             (request.operation == 'UPDATE' && request.resource.resource in ['remediations', 'smartopsconfigs'] && \
+             {below} == 'status')))",
             literal(&controller),
             literal(names::GROUP),
         ),

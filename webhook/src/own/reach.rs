@@ -88,13 +88,18 @@ pub fn refusal(request: &Request<'_>, writer: &Subject) -> Option<Answer> {
     Some(out_of_reach(request, message))
 }
 
-/// Whether the controller does what it is there for: to record what was asked of it, and what became of that.
+/// Whether the controller does what it is there for: to record what was asked of it, what became of that, and whether its
+/// loop is switched off.
 fn is_the_controllers_business(request: &Request<'_>) -> bool {
     let place = (request.resource.resource.as_ref(), request.sub_resource.as_ref());
     request.resource.group == names::GROUP
         && names::is_controller(&request.user_info.username)
-        && [("CREATE", ("remediations", "")), ("UPDATE", ("remediations", "status"))]
-            .contains(&(request.operation.as_ref(), place))
+        && [
+            ("CREATE", ("remediations", "")),
+            ("UPDATE", ("remediations", "status")),
+            ("UPDATE", ("smartopsconfigs", "status")),
+        ]
+        .contains(&(request.operation.as_ref(), place))
 }
 
 /// What of ours a write is of, if anything.
@@ -221,6 +226,8 @@ mod tests {
         for (operation, what, passes) in [
             ("CREATE", "smartops.dev/remediations", true),
             ("UPDATE", "smartops.dev/remediations/status", true),
+            ("UPDATE", "smartops.dev/smartopsconfigs/status", true),
+            ("UPDATE", "smartops.dev/smartopsconfigs", false),
             ("UPDATE", "smartops.dev/remediations", false),
             ("DELETE", "smartops.dev/remediations", false),
             ("CREATE", "smartops.dev/remediations/status", false),

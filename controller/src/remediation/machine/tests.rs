@@ -14,6 +14,7 @@ mod announced;
 mod approvals;
 mod beginning;
 mod executing;
+mod paused;
 mod verifying;
 
 const ME: &str = "controller/1";

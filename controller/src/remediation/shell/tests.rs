@@ -52,6 +52,7 @@ fn refused(refusal: &Value) -> (Arc<Shell>, Arc<Mutex<Vec<Value>>>) {
     let metrics = ControllerMetrics::new(&Metrics::new("controller").unwrap()).unwrap();
     let cluster = Cluster::new(Client::new(server, "default"), metrics.clone());
     let shell = Shell {
+        switch: crate::switch::Switch::untouched(),
         teller: Teller::new(&cluster, metrics, "one"),
         cluster,
         clock: Clock,

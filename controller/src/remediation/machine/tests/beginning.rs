@@ -6,7 +6,7 @@ fn by_signal(name: &str, kind: SignalKind) -> Remediation {
     let mut r = remediation(name, Action::scale_by(1));
     r.spec.source = Source::ClosedLoop;
     r.spec.cause = format!("{kind}/x");
-    r.spec.signal = Some(OriginatingSignal { kind, id: "w".into(), score: None });
+    r.spec.signal = Some(OriginatingSignal { kind, id: "w".into(), began_at: None, score: None });
     r
 }
 
