@@ -2,10 +2,12 @@
 //! test. A test that breaks a cluster starts one of its own.
 
 mod admission;
+mod alerts;
 mod approvals;
 mod attacks;
 mod backstop;
 mod bypass;
+mod closed_loop;
 mod cluster;
 mod crash;
 mod drain;

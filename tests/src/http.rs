@@ -68,6 +68,20 @@ impl Client {
         self.post_text(path, &body.to_string())
     }
 
+    /// PATCH of JSON.
+    pub fn patch(&self, path: &str, body: &Value) -> Result<Answer> {
+        let mut request = self
+            .agent
+            .patch(format!("{}{path}", self.base))
+            .header("content-type", "application/json");
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let answer =
+            request.send(body.to_string()).with_context(|| format!("PATCH {}{path}", self.base))?;
+        read(answer)
+    }
+
     /// POST of any text that claims to be JSON.
     pub fn post_text(&self, path: &str, body: &str) -> Result<Answer> {
         let mut request = self
