@@ -1,8 +1,10 @@
 //! The routes, asked as a client asks them, against a scripted API server: who gets in, what is refused before
 //! anything is done, and that nothing is created for it. `contract` holds them against what callers rely on, `alerts`
-//! tells them what Alertmanager sends, `credentials` tries keys, signatures and rates.
+//! tells them what Alertmanager sends, `credentials` tries keys, signatures and rates, `anything`
+//! whatever else there is.
 
 mod alerts;
+mod anything;
 mod contract;
 mod credentials;
 mod world;

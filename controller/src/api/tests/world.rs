@@ -289,8 +289,15 @@ impl World {
         let mut ended: Remediation = serde_json::from_value(made).unwrap();
         let live = deployment(3);
         let mut status = RemediationStatus::default();
-        let intent = crate::action::plan(&ended.spec.action, None, &live, at(10)).unwrap();
-        record::begin(&mut status, intent, &live, "me", at(10));
+        match crate::action::plan(&ended.spec.action, None, &live, at(10)) {
+            Ok(intent) => record::begin(&mut status, intent, &live, "me", at(10)),
+            Err(error) => {
+                let reason = crate::remediation::machine::reason::MALFORMED;
+                record::finish(&mut status, Phase::Failed, reason, error.to_string(), at(10));
+                ended.status = Some(status);
+                return self.store(ended);
+            }
+        }
         ended.status = Some(status);
         let outcome = match &self.end {
             End::Waits => return,
@@ -316,6 +323,10 @@ impl World {
             record::finish(&mut status, Phase::Succeeded, "Verified", "healthy", at(12));
         }
         ended.status = Some(status);
+        self.store(ended);
+    }
+
+    fn store(&mut self, ended: Remediation) {
         let last = self.remediations.last_mut().unwrap();
         *last = serde_json::to_value(&ended).unwrap();
         if let Some(writer) = &mut self.writer {
