@@ -101,7 +101,7 @@ impl<'a> Fields<'a> {
     pub fn integer(&self, name: &str, least: i32, most: i32) -> Result<i32, Invalid> {
         let allowed = format!("give a whole number from {least} to {most}");
         let value = self.required(name, &allowed)?;
-        let Some(number) = value.as_i64() else {
+        let Some(number) = whole(value) else {
             return Err(self.mistyped(name, value, &allowed));
         };
         i32::try_from(number)
@@ -177,6 +177,15 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// A whole number, however it is written: JSON knows no difference between 4 and 4.0.
+fn whole(value: &Value) -> Option<i64> {
+    let exact = || {
+        let number = value.as_f64().filter(|number| number.fract() == 0.0)?;
+        format!("{number:.0}").parse().ok()
+    };
+    value.as_i64().or_else(exact)
+}
+
 /// Whether an object may have this name. Nothing else may stand in the path of a call.
 pub fn is_name(text: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -237,6 +246,14 @@ mod tests {
         for (error, field, problem) in errors {
             assert_eq!((error.field.as_str(), error.problem.as_str()), (field, problem));
         }
+    }
+
+    #[test]
+    fn a_whole_number_is_one_however_it_is_written() {
+        let body = json!({"a": 4, "b": 4.0, "c": 4.5, "d": 1e300});
+        let fields = Fields::new(&body).unwrap();
+        assert_eq!((fields.integer("a", 0, 9), fields.integer("b", 0, 9)), (Ok(4), Ok(4)));
+        assert!(fields.integer("c", 0, 9).is_err() && fields.integer("d", 0, 9).is_err());
     }
 
     #[test]

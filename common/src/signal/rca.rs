@@ -8,17 +8,22 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct RcaSignal {
     /// The window, unique for the sender; the signal's id.
+    #[schemars(length(min = 1, max = 253))]
     pub window_id: String,
     /// The service, resolved to a Deployment by name, prefix or label.
+    #[schemars(length(min = 1, max = 253))]
     pub service: String,
     /// Where the service lives; absent means the configured default namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub namespace: Option<String>,
     /// Causes, the sender's best first; absent or empty is only tried out (forced dry run).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
     pub ranked_causes: Vec<RankedCause>,
     /// 0 to 1; absent is only tried out (forced dry run).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1))]
     pub confidence: Option<f64>,
 }
 
@@ -27,10 +32,13 @@ pub struct RcaSignal {
 #[serde(rename_all = "camelCase")]
 pub struct RankedCause {
     /// The service the cause lies in.
+    #[schemars(length(min = 1, max = 253))]
     pub svc: String,
     /// `memory_leak`, `cpu_saturation`, `high_error_rate`, `config_issue`, `config_bad` …
+    #[schemars(length(min = 1, max = 200))]
     pub cause: String,
     /// 0 to 1.
+    #[schemars(range(min = 0, max = 1))]
     pub probability: f64,
 }
 

@@ -63,8 +63,8 @@ fn alert(fields: &Fields<'_>, of_group: Option<&Value>) -> Result<Alert, Invalid
     };
     let labels = labels(fields)?;
     let name = labels.get("alertname").map(String::as_str).unwrap_or_default();
-    if name.is_empty() || name.len() > LONGEST_NAME {
-        const ALLOWED: &str = "give a name of 1 to 200 bytes";
+    if name.is_empty() || name.chars().count() > LONGEST_NAME {
+        const ALLOWED: &str = "give a name of 1 to 200 characters";
         let problem = if name.is_empty() { "is missing" } else { "is too long" };
         return Err(fields.invalid("labels.alertname", problem, ALLOWED));
     }

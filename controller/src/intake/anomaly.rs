@@ -17,8 +17,8 @@ pub fn read(body: &Value) -> Result<AnomalySignal, Invalid> {
         Some(_) => return Err(fields.invalid("metadata", "is no object", "give an object")),
     };
     let type_ = fields.string("type")?;
-    if type_.len() > LONGEST_TYPE {
-        return Err(fields.invalid("type", "is too long", "give at most 200 bytes"));
+    if type_.chars().count() > LONGEST_TYPE {
+        return Err(fields.invalid("type", "is too long", "give at most 200 characters"));
     }
     // An empty version says as little as none: the signal is only tried out.
     let model_version = match fields.value("modelVersion") {

@@ -29,8 +29,8 @@ pub fn read(body: &Value) -> Result<RcaSignal, Invalid> {
 
 fn cause(fields: &Fields<'_>) -> Result<RankedCause, Invalid> {
     let cause = fields.string("cause")?;
-    if cause.len() > LONGEST_CAUSE {
-        return Err(fields.invalid("cause", "is too long", "give at most 200 bytes"));
+    if cause.chars().count() > LONGEST_CAUSE {
+        return Err(fields.invalid("cause", "is too long", "give at most 200 characters"));
     }
     Ok(RankedCause {
         svc: fields.string("svc")?.to_owned(),

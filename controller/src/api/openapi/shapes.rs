@@ -23,7 +23,7 @@ pub(super) struct Scale {
     #[schemars(length(min = 1, max = 253))]
     deployment: Name,
     /// How many pods there shall be.
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
     replicas: i32,
     /// Only try it out.
     dry_run: Option<bool>,
@@ -70,17 +70,36 @@ pub(super) struct Patch {
 }
 
 fn patch(_: &mut SchemaGenerator) -> Schema {
+    let pointer = serde_json::json!({"type": "string", "pattern": "^(/([^~]|~[01])*)?$"});
+    let operation = serde_json::json!({"anyOf": [
+        {"type": "object", "required": ["op", "path", "value"],
+            "properties": {"op": {"enum": ["add", "replace", "test"]}, "path": pointer}},
+        {"type": "object", "required": ["op", "path"], "properties": {"op": {"const": "remove"}, "path": pointer}},
+        {"type": "object", "required": ["op", "path", "from"],
+            "properties": {"op": {"enum": ["move", "copy"]}, "path": pointer, "from": pointer}},
+    ]});
+    let merge = serde_json::json!({
+        "type": "object", "minProperties": 1,
+        "properties": {"op": false, "patch": false, "spec": {"type": "object"}, "metadata": {"type": "object"}},
+    });
+    let operations = serde_json::json!({"type": "array", "minItems": 1, "items": operation});
+    let forms = serde_json::json!([merge, operations, operation]);
     schemars::json_schema!({
         "description": "A merge-style object, the same wrapped once more as `patch`, a JSON Patch (RFC 6902), or one operation of one.",
         "anyOf": [
-            {"type": "object"},
-            {"type": "array", "items": {"type": "object", "required": ["op", "path"]}},
+            merge, operations, operation,
+            {"type": "object", "required": ["patch"], "maxProperties": 1, "properties": {"patch": {"anyOf": forms}}},
         ],
     })
 }
 
 /// Any action.
 #[derive(JsonSchema)]
+#[schemars(extend("allOf" = [
+    {"if": {"properties": {"type": {"const": "scale"}}},
+        "then": {"required": ["scale"], "properties": {"scale": {"type": "object"}}}},
+    {"if": {"properties": {"type": {"const": "patch"}}}, "then": {"required": ["patch"]}},
+]))]
 pub(super) struct Execute {
     /// Which.
     r#type: ActionType,
@@ -125,7 +144,7 @@ fn deployment(_: &mut SchemaGenerator) -> Schema {
 #[derive(JsonSchema)]
 pub(super) struct ScaleTo {
     /// How many pods there shall be.
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
     replicas: i32,
 }
 

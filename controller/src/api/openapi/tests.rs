@@ -39,7 +39,7 @@ pub(crate) fn valid(schema: &Value, value: &Value, at: &str) -> Result<(), Strin
     let keywords = match schema {
         Value::Bool(true) => return Ok(()),
         Value::Object(keywords) => keywords,
-        other => return Err(format!("{at}: {other} is no schema that admits anything")),
+        _ => return Err(format!("{at}: {value} may not be there")),
     };
     let fail = |what: String| Err(format!("{at}: {value} {what}"));
     for (keyword, of) in keywords {
@@ -80,6 +80,34 @@ pub(crate) fn valid(schema: &Value, value: &Value, at: &str) -> Result<(), Strin
                 return fail(format!("not in {of}"));
             }
             "const" if of != value => return fail(format!("is not {of}")),
+            "allOf" => {
+                for part in of.as_array().unwrap() {
+                    let applies = valid(&part["if"], value, at).is_ok();
+                    if applies {
+                        valid(&part["then"], value, at)?;
+                    }
+                }
+            }
+            "minItems"
+                if value.as_array().is_some_and(|a| (a.len() as u64) < of.as_u64().unwrap()) =>
+            {
+                return fail(format!("has fewer items than {of}"));
+            }
+            "maxItems"
+                if value.as_array().is_some_and(|a| a.len() as u64 > of.as_u64().unwrap()) =>
+            {
+                return fail(format!("has more items than {of}"));
+            }
+            "minProperties"
+                if value.as_object().is_some_and(|o| (o.len() as u64) < of.as_u64().unwrap()) =>
+            {
+                return fail(format!("has fewer members than {of}"));
+            }
+            "maxProperties"
+                if value.as_object().is_some_and(|o| o.len() as u64 > of.as_u64().unwrap()) =>
+            {
+                return fail(format!("has more members than {of}"));
+            }
             "anyOf" | "oneOf" => {
                 let good = |inner: &&Value| valid(inner, value, at).is_ok();
                 if of.as_array().unwrap().iter().find(good).is_none() {
@@ -106,8 +134,9 @@ pub(crate) fn valid(schema: &Value, value: &Value, at: &str) -> Result<(), Strin
             {
                 return fail(format!("is longer than {of}"));
             }
-            "enum" | "const" | "minimum" | "maximum" | "minLength" | "maxLength"
-            | "description" | "title" | "format" | "default" | "pattern" => {}
+            "minItems" | "maxItems" | "minProperties" | "maxProperties" | "enum" | "const"
+            | "minimum" | "maximum" | "minLength" | "maxLength" | "description" | "title"
+            | "format" | "default" | "pattern" => {}
             unknown => return Err(format!("{at}: nothing here knows {unknown:?}")),
         }
     }
