@@ -186,10 +186,12 @@ pub(super) struct Disable {
 #[derive(JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Delivery {
-    /// The state of alerts that do not tell their own.
-    status: Option<State>,
+    /// The state of alerts that do not tell their own: `firing` or `resolved`.
+    #[serde(default)]
+    status: Value,
     /// How many alerts were left out.
-    truncated_alerts: Option<u64>,
+    #[serde(default)]
+    truncated_alerts: Value,
     /// The alerts, each for itself.
     alerts: Vec<Value>,
 }
