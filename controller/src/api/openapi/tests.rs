@@ -88,59 +88,40 @@ pub(crate) fn valid(schema: &Value, value: &Value, at: &str) -> Result<(), Strin
                     }
                 }
             }
-            "minItems"
-                if value.as_array().is_some_and(|a| (a.len() as u64) < of.as_u64().unwrap()) =>
-            {
-                return fail(format!("has fewer items than {of}"));
-            }
-            "maxItems"
-                if value.as_array().is_some_and(|a| a.len() as u64 > of.as_u64().unwrap()) =>
-            {
-                return fail(format!("has more items than {of}"));
-            }
-            "minProperties"
-                if value.as_object().is_some_and(|o| (o.len() as u64) < of.as_u64().unwrap()) =>
-            {
-                return fail(format!("has fewer members than {of}"));
-            }
-            "maxProperties"
-                if value.as_object().is_some_and(|o| o.len() as u64 > of.as_u64().unwrap()) =>
-            {
-                return fail(format!("has more members than {of}"));
-            }
             "anyOf" | "oneOf" => {
                 let good = |inner: &&Value| valid(inner, value, at).is_ok();
                 if of.as_array().unwrap().iter().find(good).is_none() {
                     return fail("is none of those it may be".into());
                 }
             }
-            "minimum" if value.as_f64().is_some_and(|n| n < of.as_f64().unwrap()) => {
-                return fail(format!("is less than {of}"));
+            "minimum" | "minLength" | "minItems" | "minProperties" => {
+                if size(keyword, value).is_some_and(|size| size < of.as_f64().unwrap()) {
+                    return fail(format!("is below the {keyword} of {of}"));
+                }
             }
-            "maximum" if value.as_f64().is_some_and(|n| n > of.as_f64().unwrap()) => {
-                return fail(format!("is more than {of}"));
+            "maximum" | "maxLength" | "maxItems" | "maxProperties" => {
+                if size(keyword, value).is_some_and(|size| size > of.as_f64().unwrap()) {
+                    return fail(format!("is above the {keyword} of {of}"));
+                }
             }
-            "minLength"
-                if value
-                    .as_str()
-                    .is_some_and(|s| (s.chars().count() as u64) < of.as_u64().unwrap()) =>
-            {
-                return fail(format!("is shorter than {of}"));
-            }
-            "maxLength"
-                if value
-                    .as_str()
-                    .is_some_and(|s| s.chars().count() as u64 > of.as_u64().unwrap()) =>
-            {
-                return fail(format!("is longer than {of}"));
-            }
-            "minItems" | "maxItems" | "minProperties" | "maxProperties" | "enum" | "const"
-            | "minimum" | "maximum" | "minLength" | "maxLength" | "description" | "title"
-            | "format" | "default" | "pattern" => {}
+            "enum" | "const" | "description" | "title" | "format" | "default" | "pattern" => {}
             unknown => return Err(format!("{at}: nothing here knows {unknown:?}")),
         }
     }
     Ok(())
+}
+
+/// What a bound counts, of the values it is about.
+#[expect(clippy::cast_precision_loss, reason = "lengths of test data")]
+fn size(bound: &str, value: &Value) -> Option<f64> {
+    let count = |count: usize| count as f64;
+    match bound.get(3..)? {
+        "imum" => value.as_f64(),
+        "Length" => value.as_str().map(|text| count(text.chars().count())),
+        "Items" => value.as_array().map(|list| count(list.len())),
+        "Properties" => value.as_object().map(|map| count(map.len())),
+        other => panic!("no bound {other}"),
+    }
 }
 
 fn pointed(reference: &Value) -> &'static Value {
