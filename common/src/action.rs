@@ -1,14 +1,18 @@
 //! What can be done to a target: the action as asked (perhaps relative) and the intent as it will be written
 //! (always absolute). Planning turns the first into the second against the live object.
 
+mod intent;
+
 use kube_derive::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::intent::{BoundsIntent, Intent, PodIntent, RevisionIntent};
+
 /// The kinds of action, by the names callers and metrics use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum ActionType {
     /// Change the number of replicas through the scale subresource.
     Scale,
@@ -16,11 +20,30 @@ pub enum ActionType {
     Restart,
     /// Patch the Deployment within the safelist.
     Patch,
+    /// Bring back the pod template of an earlier revision.
+    Rollback,
+    /// Evict one unhealthy pod, so that another takes its place.
+    EvictPod,
+    /// Pause the rollout.
+    Pause,
+    /// Resume a paused rollout.
+    Resume,
+    /// Move the bounds of the HorizontalPodAutoscaler that owns the number of replicas.
+    HpaBounds,
 }
 
 impl ActionType {
     /// Every action, for metrics and error texts.
-    pub const ALL: [Self; 3] = [Self::Scale, Self::Restart, Self::Patch];
+    pub const ALL: [Self; 8] = [
+        Self::Scale,
+        Self::Restart,
+        Self::Patch,
+        Self::Rollback,
+        Self::EvictPod,
+        Self::Pause,
+        Self::Resume,
+        Self::HpaBounds,
+    ];
 
     /// The name callers and metrics use.
     pub const fn as_str(self) -> &'static str {
@@ -28,6 +51,11 @@ impl ActionType {
             Self::Scale => "scale",
             Self::Restart => "restart",
             Self::Patch => "patch",
+            Self::Rollback => "rollback",
+            Self::EvictPod => "evict-pod",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::HpaBounds => "hpa-bounds",
         }
     }
 }
@@ -38,11 +66,12 @@ impl std::fmt::Display for ActionType {
     }
 }
 
-/// An action as asked: exactly one of the fields is set, the one `type` names.
+/// An action as asked: of the parameters those that `type` names are given and no others; a restart, a pause and a resume
+/// have none, those of a rollback and an eviction may be left out.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
 #[x_kube(
     crates(kube_core = "::kube_core"),
-    validation = kube_core::Rule::new("self.type == 'scale' ? has(self.scale) && !has(self.patch) : self.type == 'patch' ? has(self.patch) && !has(self.scale) : !has(self.scale) && !has(self.patch)")
+    validation = kube_core::Rule::new("has(self.scale) == (self.type == 'scale') && has(self.patch) == (self.type == 'patch') && has(self.hpaBounds) == (self.type == 'hpa-bounds') && (!has(self.rollback) || self.type == 'rollback') && (!has(self.evictPod) || self.type == 'evict-pod')")
         .message("exactly the parameters of the action's type must be given")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -56,6 +85,15 @@ pub struct Action {
     /// For `patch`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patch: Option<PatchParameters>,
+    /// For `rollback`; absent means the latest earlier revision that differs from the present one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<RollbackParameters>,
+    /// For `evict-pod`; absent means the unhealthy pod that restarted most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evict_pod: Option<EvictPodParameters>,
+    /// For `hpa-bounds`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hpa_bounds: Option<HpaBoundsParameters>,
 }
 
 /// How many replicas: exactly one of the two.
@@ -96,30 +134,55 @@ pub struct PatchParameters {
     pub body: String,
 }
 
-/// What an attempt will write: absolute values of the action's type and nothing else.
-#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
+/// Which revision to bring back.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RollbackParameters {
+    /// The number `kubectl rollout history` shows.
+    #[schemars(range(min = 1))]
+    pub to_revision: i64,
+}
+
+/// Which pod to evict.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EvictPodParameters {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub pod: String,
+}
+
+/// Where the bounds of an autoscaler go: numbers, or steps from where they are. What is not given stays.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq, Default)]
 #[x_kube(
     crates(kube_core = "::kube_core"),
-    validation = kube_core::Rule::new("self.type == 'scale' ? has(self.replicas) && !has(self.restartedAt) && !has(self.patch) : self.type == 'restart' ? has(self.restartedAt) && !has(self.replicas) && !has(self.patch) : has(self.patch) && !has(self.replicas) && !has(self.restartedAt)")
-        .message("exactly the values of the action's type must be given: replicas of a scale, restartedAt of a restart, patch of a patch")
+    validation = kube_core::Rule::new("(has(self.minReplicas) || has(self.maxReplicas)) != (has(self.minDelta) || has(self.maxDelta))")
+        .message("give either bounds (minReplicas, maxReplicas) or steps (minDelta, maxDelta)")
 )]
-#[serde(rename_all = "camelCase")]
-pub struct Intent {
-    /// Which action.
-    #[serde(rename = "type")]
-    pub type_: ActionType,
-    /// For `scale`: the exact number.
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HpaBoundsParameters {
+    /// The lower bound wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replicas: Option<i32>,
-    /// For `restart`: the exact value of the annotation, RFC 3339.
+    #[schemars(range(min = 1))]
+    pub min_replicas: Option<i32>,
+    /// The upper bound wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub restarted_at: Option<String>,
-    /// For `patch`: the exact patch.
+    #[schemars(range(min = 1))]
+    pub max_replicas: Option<i32>,
+    /// To be added to the lower bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub patch: Option<PatchParameters>,
+    pub min_delta: Option<i32>,
+    /// To be added to the upper bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_delta: Option<i32>,
 }
 
 impl Action {
+    /// An action of this type without parameters.
+    pub const fn of(type_: ActionType) -> Self {
+        Self { type_, scale: None, patch: None, rollback: None, evict_pod: None, hpa_bounds: None }
+    }
+
     /// Scale to exactly this many.
     pub fn scale_to(replicas: i32) -> Self {
         Self::scale(ScaleParameters { replicas: Some(replicas), delta: None })
@@ -131,17 +194,17 @@ impl Action {
     }
 
     fn scale(scale: ScaleParameters) -> Self {
-        Self { type_: ActionType::Scale, scale: Some(scale), patch: None }
+        Self { scale: Some(scale), ..Self::of(ActionType::Scale) }
     }
 
     /// A rolling restart.
-    pub fn restart() -> Self {
-        Self { type_: ActionType::Restart, scale: None, patch: None }
+    pub const fn restart() -> Self {
+        Self::of(ActionType::Restart)
     }
 
     /// A patch.
     pub fn patch(format: PatchFormat, body: &Value) -> Self {
         let patch = PatchParameters { format, body: body.to_string() };
-        Self { type_: ActionType::Patch, scale: None, patch: Some(patch) }
+        Self { patch: Some(patch), ..Self::of(ActionType::Patch) }
     }
 }

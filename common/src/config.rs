@@ -1,5 +1,7 @@
 //! SmartOpsConfig: who automation is and which namespaces are guarded. One object, named `default`.
 
+mod limits;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube_core::CustomResourceExt;
@@ -7,6 +9,7 @@ use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::limits::{Limits, Rate, Retention, Storm};
 use crate::{names, schema};
 
 /// Who automation is, and which namespaces are guarded. Read by registrations and judgement alike.
@@ -49,6 +52,12 @@ pub struct SmartOpsConfigSpec {
     /// What an outage of the webhook means for people.
     #[serde(default)]
     pub people: People,
+    /// How much the closed loop does at once and in a while.
+    #[serde(default)]
+    pub closed_loop: Limits,
+    /// How long Remediations that have ended are kept.
+    #[serde(default)]
+    pub retention: Retention,
 }
 
 /// Who counts as automation.

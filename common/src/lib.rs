@@ -13,5 +13,6 @@ pub mod config;
 pub mod denial;
 pub mod names;
 pub mod remediation;
+pub mod remediation_policy;
 pub mod schema;
 pub mod signal;

@@ -66,6 +66,19 @@ pub const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 /// Annotation by which a member of a break-glass group lets a write past every policy; its value is the reason.
 pub const BREAK_GLASS: &str = "smartops.dev/break-glass";
 
+/// Annotation by which the owner of a namespace or of one workload keeps the closed loop away from it, with the value
+/// `disabled`. Calls of the API go on.
+pub const CLOSED_LOOP: &str = "smartops.dev/closed-loop";
+/// Its value.
+pub const CLOSED_LOOP_DISABLED: &str = "disabled";
+
+/// The Lease, in [`SYSTEM_NAMESPACE`], by which one replica of the controller works on Remediations.
+pub const CONTROLLER_LEASE: &str = "smartops-orchestrator";
+/// The Secret that holds the CA and the serving certificate of the controller's API, in [`SYSTEM_NAMESPACE`].
+pub const CONTROLLER_CERTIFICATE_SECRET: &str = "smartops-orchestrator-certificate";
+/// The controller's Service, in [`SYSTEM_NAMESPACE`].
+pub const CONTROLLER_SERVICE: &str = "smartops-orchestrator";
+
 /// Begins the cause of every Remediation that nobody made but its requester himself; other causes are the
 /// controller's.
 pub const MANUAL_CAUSE: &str = "manual/";

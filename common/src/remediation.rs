@@ -2,6 +2,7 @@
 //! the audit trail at once; `spec` says what was asked and never changes, `status` says what happened and only
 //! moves forward.
 
+mod handling;
 mod rules;
 mod status;
 
@@ -13,10 +14,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use self::handling::{Autoscaler, GitOps, Handling, MetricCheck, Undo};
 use self::rules::RULES;
 pub use self::status::{
-    Attempt, AttemptKind, AttemptResult, AttemptTarget, FormerState, Observed, Outcome, Phase,
-    Proposal, RemediationStatus, SignalReference, Verification, VerificationStatus,
+    Attempt, AttemptKind, AttemptResult, AttemptTarget, Bounds, CheckResult, CheckVerdict,
+    Comparison, FormerState, Observed, Outcome, Phase, Proposal, RemediationStatus,
+    SignalReference, Standing, Verification, VerificationStatus,
 };
 use crate::action::{Action, Intent, PatchFormat};
 use crate::schema;
@@ -116,6 +119,13 @@ pub struct RemediationSpec {
     #[serde(default = "default_poll")]
     #[schemars(range(min = 1, max = 300))]
     pub verify_poll_seconds: u32,
+    /// What else has to hold for the remedy to have helped, asked of Prometheus.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub checks: Vec<MetricCheck>,
+    /// How the RemediationPolicy that decided wants it done. Of a request nobody decided about, the defaults.
+    #[serde(default, skip_serializing_if = "Handling::is_default")]
+    pub handling: Handling,
 }
 
 const fn first() -> u32 {
@@ -214,6 +224,8 @@ pub fn intent_hash(remediation_uid: &str, target: &AttemptTarget, intent: &Inten
         };
         (format, patch.body.as_str())
     });
+    let revision = intent.revision.as_ref();
+    let (pod, bounds) = (intent.pod.as_ref(), intent.bounds.as_ref());
     hex(
         &[
             remediation_uid,
@@ -224,6 +236,12 @@ pub fn intent_hash(remediation_uid: &str, target: &AttemptTarget, intent: &Inten
             intent.restarted_at.as_deref().unwrap_or_default(),
             format,
             body,
+            revision.map_or("", |revision| &revision.uid),
+            revision.map_or("", |revision| &revision.template),
+            pod.map_or("", |pod| &pod.uid),
+            bounds.map_or("", |bounds| &bounds.uid),
+            &exact(bounds.map(|bounds| bounds.min_replicas)),
+            &exact(bounds.map(|bounds| bounds.max_replicas)),
         ],
         64,
     )
@@ -296,12 +314,7 @@ mod tests {
             generation,
             resource_version: version.into(),
         };
-        let scale = |replicas| Intent {
-            type_: crate::action::ActionType::Scale,
-            replicas: Some(replicas),
-            restarted_at: None,
-            patch: None,
-        };
+        let scale = Intent::scale;
         let hash = intent_hash("r", &target("u", 1, "7"), &scale(5));
         assert_eq!(hash.len(), 64);
         assert_eq!(hash, intent_hash("r", &target("u", 1, "8"), &scale(5)));

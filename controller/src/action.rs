@@ -39,6 +39,7 @@ pub fn plan(
         ActionType::Scale => scale::plan(action, recorded, live),
         ActionType::Restart => Ok(restart::plan(live, now)),
         ActionType::Patch => patch::plan(action),
+        type_ => Err(unknown(type_)),
     }
 }
 
@@ -62,6 +63,7 @@ pub fn write(intent: &Intent, resource_version: &str) -> Result<Write, Malformed
         ActionType::Scale => scale::write(intent, resource_version),
         ActionType::Restart => restart::write(intent, resource_version),
         ActionType::Patch => patch::write(intent, resource_version),
+        type_ => Err(unknown(type_)),
     }
 }
 
@@ -72,7 +74,12 @@ pub fn is_applied(intent: &Intent, live: &Live) -> bool {
         ActionType::Scale => scale::is_applied(intent, live),
         ActionType::Restart => restart::is_applied(intent, live),
         ActionType::Patch => patch::is_applied(intent, live),
+        _ => false,
     }
+}
+
+fn unknown(type_: ActionType) -> Malformed {
+    Malformed(format!("a {type_} cannot be carried out by this version"))
 }
 
 /// Whether writing `intent` could change nothing, as far as that can be told before asking the API server.

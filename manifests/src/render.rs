@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::Value;
 use smartops_common::config::{self, SmartOpsConfig, SmartOpsConfigSpec};
-use smartops_common::{approval, names, remediation};
+use smartops_common::{approval, names, remediation, remediation_policy};
 use smartops_guard::{exception, ledger, policy, vap};
 
 use crate::registration::{self, Reach};
@@ -54,6 +54,7 @@ pub fn crds() -> Result<Vec<Value>> {
         policy::crd(),
         approval::crd(),
         remediation::crd(),
+        remediation_policy::crd(),
         config::crd(),
     ];
     crds.iter().map(to_value).collect()

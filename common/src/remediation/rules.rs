@@ -63,8 +63,11 @@ pub(super) const RULES: [(&str, &str); 9] = [
          && (!has(oldSelf.status.attempts[i].writtenTemplate) || (has(self.status.attempts[i].writtenTemplate) \
          && self.status.attempts[i].writtenTemplate == oldSelf.status.attempts[i].writtenTemplate)) \
          && (!has(oldSelf.status.attempts[i].writtenAt) || (has(self.status.attempts[i].writtenAt) \
-         && self.status.attempts[i].writtenAt == oldSelf.status.attempts[i].writtenAt))))",
-        "which write an attempt made is said once: writtenGeneration, writtenTemplate and writtenAt stay",
+         && self.status.attempts[i].writtenAt == oldSelf.status.attempts[i].writtenAt)) \
+         && (!has(oldSelf.status.attempts[i].inverse) || (has(self.status.attempts[i].inverse) \
+         && self.status.attempts[i].inverse == oldSelf.status.attempts[i].inverse))))",
+        "which write an attempt made, and what takes it back, is said once: writtenGeneration, writtenTemplate, writtenAt \
+         and inverse stay",
     ),
     (
         "!has(self.status) || !has(self.status.attempts) || \
@@ -175,7 +178,7 @@ mod tests {
         };
         for intent in [member(attempt, "intent"), member(member(status, "proposal"), "intent")] {
             let rules = intent.x_kubernetes_validations.as_ref().unwrap();
-            assert!(rules.iter().any(|rule| rule.rule.starts_with("self.type == 'scale' ?")));
+            assert!(rules.iter().any(|rule| rule.rule.contains("self.type == 'hpa-bounds'")));
         }
     }
 }

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::action::Intent;
+use crate::action::{Intent, PatchParameters};
 use crate::denial::Denial;
 
 /// Where a Remediation stands.
@@ -121,6 +121,17 @@ pub struct RemediationStatus {
     /// What was seen of the rollout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification: Option<Verification>,
+    /// What Prometheus said before and after, one for each of the spec's checks that was asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub checks: Vec<CheckResult>,
+    /// The target before the first write and at the end: never worse.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comparison: Option<Comparison>,
+    /// The trace in which it was asked for, 32 hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 32, max = 32))]
+    pub trace_id: Option<String>,
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
@@ -187,6 +198,10 @@ pub struct Attempt {
     /// When it passed its dry run and was about to be sent; absent means that it never left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_at: Option<Time>,
+    /// For a patch: what takes it back, worked out of its dry run. Set once, when it is about to be sent; absent where
+    /// that would be too long to keep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inverse: Option<PatchParameters>,
     /// What came of it; absent while it is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<AttemptResult>,
@@ -256,6 +271,83 @@ pub struct FormerState {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub template: Option<String>,
+    /// `status.readyReplicas` before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_replicas: Option<i32>,
+    /// For `hpa-bounds`: the bounds before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<Bounds>,
+}
+
+/// The bounds of an autoscaler.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Bounds {
+    /// The lower one.
+    pub min_replicas: i32,
+    /// The upper one.
+    pub max_replicas: i32,
+}
+
+/// The target before the first write and at the end.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Comparison {
+    /// Before the first write.
+    pub before: Standing,
+    /// At the end.
+    pub after: Standing,
+    /// Whether fewer pods are ready than before, of those that are wanted now.
+    pub is_worse: bool,
+    /// A sentence for people.
+    pub message: String,
+}
+
+/// How a target stands.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Standing {
+    /// `spec.replicas`.
+    pub replicas: i32,
+    /// `status.readyReplicas`.
+    pub ready_replicas: i32,
+    /// Digest of the pod template.
+    #[schemars(length(max = 64))]
+    pub template: String,
+}
+
+/// What Prometheus said to one of the checks. Numbers are texts, as quantities are.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckResult {
+    /// The check's name.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// The answer before the write; absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub before: Option<String>,
+    /// The answer after the rollout; absent where there was none, or it was not asked yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub after: Option<String>,
+    /// The verdict; absent before the rollout has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<CheckVerdict>,
+    /// A sentence for people.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+}
+
+/// The verdict on a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CheckVerdict {
+    /// Within its limits.
+    Passed,
+    /// Beyond a limit.
+    Failed,
+    /// Prometheus did not say: never a success.
+    Inconclusive,
 }
 
 /// What was seen of the rollout.

@@ -4,7 +4,7 @@
 use json_patch::PatchOperation;
 use kube::api::Patch;
 use serde_json::{Map, Value, json};
-use smartops_common::action::{Action, ActionType, Intent, PatchFormat, PatchParameters};
+use smartops_common::action::{Action, Intent, PatchFormat, PatchParameters};
 
 use super::{Malformed, Write};
 use crate::target::Live;
@@ -65,7 +65,7 @@ fn operations(list: &Value) -> Result<json_patch::Patch, Malformed> {
 
 pub(super) fn plan(action: &Action) -> Result<Intent, Malformed> {
     let patch = action.patch.clone().ok_or_else(|| Malformed("a patch needs patch".into()))?;
-    Ok(Intent { type_: ActionType::Patch, replicas: None, restarted_at: None, patch: Some(patch) })
+    Ok(Intent::patch(patch))
 }
 
 pub(super) fn write(intent: &Intent, resource_version: &str) -> Result<Write, Malformed> {

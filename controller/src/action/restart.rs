@@ -3,7 +3,7 @@
 use jiff::{Timestamp, ToSpan};
 use kube::api::Patch;
 use serde_json::json;
-use smartops_common::action::{ActionType, Intent};
+use smartops_common::action::Intent;
 use smartops_common::names;
 
 use super::{Malformed, Write};
@@ -17,7 +17,7 @@ pub(super) fn plan(live: &Live, now: Timestamp) -> Intent {
     if live.restarted_at() == Some(value.as_str()) {
         value = now.checked_add(1.second()).map_or(value, stamp);
     }
-    Intent { type_: ActionType::Restart, replicas: None, restarted_at: Some(value), patch: None }
+    Intent::restart(value)
 }
 
 pub(super) fn write(intent: &Intent, resource_version: &str) -> Result<Write, Malformed> {

@@ -2,7 +2,7 @@
 
 use kube::api::Patch;
 use serde_json::json;
-use smartops_common::action::{Action, ActionType, Intent};
+use smartops_common::action::{Action, Intent};
 
 use super::{Malformed, Write};
 use crate::target::Live;
@@ -33,7 +33,7 @@ pub(super) fn plan(
     if wanted < 0 {
         return Err(Malformed(format!("replicas must be 0 or more, not {wanted}")));
     }
-    Ok(Intent { type_: ActionType::Scale, replicas: Some(wanted), restarted_at: None, patch: None })
+    Ok(Intent::scale(wanted))
 }
 
 pub(super) fn write(intent: &Intent, resource_version: &str) -> Result<Write, Malformed> {

@@ -82,7 +82,7 @@ fn read_envelope(body: &Value) -> Result<Asked, Invalid> {
     const TYPES: &str = "give scale, restart or patch";
     let fields = Fields::new(body)?;
     let type_ = fields.string("type")?;
-    let type_ = ActionType::ALL
+    let type_ = [ActionType::Scale, ActionType::Restart, ActionType::Patch]
         .into_iter()
         .find(|t| t.as_str() == type_)
         .ok_or_else(|| fields.invalid("type", format!("{type_:?} is no action"), TYPES))?;
@@ -95,7 +95,7 @@ fn read_envelope(body: &Value) -> Result<Asked, Invalid> {
     }
     let action = match type_ {
         ActionType::Scale => read_action(&fields.object("scale")?, type_)?,
-        ActionType::Restart | ActionType::Patch => read_action(&fields, type_)?,
+        _ => read_action(&fields, type_)?,
     };
     Ok(Asked {
         namespace: target.namespace("namespace")?.map(str::to_owned),
@@ -122,6 +122,7 @@ fn read_action(fields: &Fields<'_>, type_: ActionType) -> Result<Action, Invalid
             let patch = fields.required("patch", ALLOWED)?;
             patches::parse(patch).map_err(|e| fields.invalid("patch", e.0, ALLOWED))
         }
+        _ => Ok(Action::of(type_)),
     }
 }
 

@@ -159,7 +159,7 @@ fn result(remediation: &Remediation, status: &RemediationStatus) -> Value {
         match intent.type_ {
             ActionType::Scale => result["replicas"] = intent.replicas.into(),
             ActionType::Restart => result["restartedAt"] = intent.restarted_at.clone().into(),
-            ActionType::Patch => {}
+            _ => {}
         }
     }
     result
@@ -184,7 +184,9 @@ mod tests {
     use crate::failure::Failure;
     use crate::fixture::{at, deployment, remediation};
     use crate::remediation::machine::{self, Facts, Step, Written, after_write};
+    use crate::remediation::means::Means;
     use crate::remediation::record;
+    use crate::remediation::surroundings::Surroundings;
 
     const TOOK: Duration = Duration::from_millis(30);
 
@@ -315,6 +317,8 @@ mod tests {
             cooldown: SignedDuration::ZERO,
             approvals: &[],
             expiry: SignedDuration::from_secs(900),
+            surroundings: &Surroundings::default(),
+            means: &Means::default(),
         };
         let Step::Record(status) = machine::step(&r, facts) else { panic!("nothing put forward") };
         r.status = Some(*status);

@@ -9,7 +9,8 @@ use kube::api::ObjectMeta;
 use smartops_common::action::Action;
 use smartops_common::names::{self, label};
 use smartops_common::remediation::{
-    self, OriginatingSignal, Phase, Remediation, RemediationSpec, SignalReference, Source, Target,
+    self, Handling, OriginatingSignal, Phase, Remediation, RemediationSpec, SignalReference,
+    Source, Target,
 };
 use smartops_common::signal::SignalKind;
 
@@ -175,6 +176,8 @@ pub fn make(order: &Order, sequence: u32) -> Remediation {
             verify: order.verify,
             verify_timeout_seconds: order.verify_timeout_seconds,
             verify_poll_seconds: order.verify_poll_seconds,
+            checks: Vec::new(),
+            handling: Handling::default(),
         },
         status: None,
     }

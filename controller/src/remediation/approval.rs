@@ -86,6 +86,7 @@ fn would_do(live: &Live, intent: &Intent) -> String {
                 "write to Deployment {name} the {format} of {length} bytes in status.proposal.intent.patch"
             )
         }
+        (type_, _) => format!("do a {type_} of Deployment {name}"),
     };
     format!("{what}, at its generation {generation}")
 }

@@ -24,7 +24,9 @@ use smartops_common::remediation::{AttemptResult, Phase, Remediation, Remediatio
 pub use self::executing::{after_write, is_transient};
 pub use self::paused::paused;
 use crate::failure::Failure;
+use crate::remediation::means::Means;
 use crate::remediation::record::{self, MOST_ATTEMPTS};
+use crate::remediation::surroundings::Surroundings;
 use crate::target::Live;
 
 /// Attempts that may fail, expire or not verify: the first and two repeats.
@@ -105,29 +107,36 @@ pub struct Facts<'a> {
     pub approvals: &'a [RemediationApproval],
     /// How long one waits for an approval, and how long it counts.
     pub expiry: SignedDuration,
+    /// What goes on around it; needed where [`needs`] says so.
+    pub surroundings: &'a Surroundings,
+    /// What its action works with; needed where [`needs`] says so.
+    pub means: &'a Means,
 }
 
 /// What a step has to know besides its target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Needs {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Needs {
     /// The target's pods.
-    Pods,
-    /// The other Remediations of the target, and where asked what was said of this one.
-    Others {
-        /// Whether approvals and their expiry are needed.
-        approvals: bool,
-    },
+    pub pods: bool,
+    /// The other Remediations of the target.
+    pub others: bool,
+    /// What was said of this one, and how long one waits for that.
+    pub approvals: bool,
+    /// What goes on around it.
+    pub surroundings: bool,
+    /// What its action works with.
+    pub means: bool,
 }
 
 /// What the next step of a Remediation has to know besides its target.
 pub fn needs(remediation: &Remediation) -> Needs {
     let status = remediation.status.as_ref();
     if status.is_some_and(is_watching) {
-        return Needs::Pods;
+        return Needs { pods: true, ..Needs::default() };
     }
     // An open attempt rests on what was said before it was opened; the write itself is judged by what is said then.
     let approvals = remediation.spec.require_approval && !status.is_some_and(is_trying);
-    Needs::Others { approvals }
+    Needs { others: true, approvals, ..Needs::default() }
 }
 
 /// What is to be done next.

@@ -17,8 +17,10 @@ use crate::action;
 use crate::action::Write;
 use crate::cluster::Cluster;
 use crate::failure::Failure;
-use crate::remediation::machine::{self, Facts, Needs, Step, Written};
+use crate::remediation::machine::{self, Facts, Step, Written};
+use crate::remediation::means::Means;
 use crate::remediation::refusals::Refusals;
+use crate::remediation::surroundings::Surroundings;
 use crate::remediation::telling::Teller;
 use crate::switch::Switch;
 use crate::target::Live;
@@ -164,21 +166,22 @@ impl Shell {
     ) -> Result<Step, Failure> {
         let (mut pods, mut others, mut approvals) = (Ok(Vec::new()), Vec::new(), Vec::new());
         let mut expiry = SignedDuration::ZERO;
-        match (machine::needs(remediation), live) {
-            (_, None) => {}
-            (Needs::Pods, Some(live)) => {
+        let (surroundings, means) = (Surroundings::default(), Means::default());
+        if let Some(live) = live {
+            let needs = machine::needs(remediation);
+            if needs.pods {
                 pods = self.cluster.pods(namespace, live).await.map_err(|failure| {
                     tracing::warn!(%failure, "the pods cannot be read: the rollout stays unverified");
                 });
             }
-            (Needs::Others { approvals: is_asked }, Some(_)) => {
+            if needs.others {
                 others =
                     self.cluster.remediations_of(namespace, &remediation.spec.target.uid).await?;
-                if is_asked {
-                    let uid = remediation.metadata.uid.as_deref().unwrap_or_default();
-                    expiry = self.cluster.approval_expiry().await?;
-                    approvals = self.cluster.approvals_of(namespace, uid).await?;
-                }
+            }
+            if needs.approvals {
+                let uid = remediation.metadata.uid.as_deref().unwrap_or_default();
+                expiry = self.cluster.approval_expiry().await?;
+                approvals = self.cluster.approvals_of(namespace, uid).await?;
             }
         }
         let facts = Facts {
@@ -190,6 +193,8 @@ impl Shell {
             cooldown: self.cooldown,
             approvals: &approvals,
             expiry,
+            surroundings: &surroundings,
+            means: &means,
         };
         Ok(machine::step(remediation, facts))
     }

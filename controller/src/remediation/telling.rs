@@ -79,11 +79,14 @@ impl Teller {
         let labels = [namespace, deployment];
         let writes = &self.metrics.calls.writes;
         let counter = match attempt.intent.type_ {
-            smartops_common::action::ActionType::Scale => &writes.scale,
-            smartops_common::action::ActionType::Restart => &writes.restart,
-            smartops_common::action::ActionType::Patch => &writes.patch,
+            smartops_common::action::ActionType::Scale => Some(&writes.scale),
+            smartops_common::action::ActionType::Restart => Some(&writes.restart),
+            smartops_common::action::ActionType::Patch => Some(&writes.patch),
+            _ => None,
         };
-        counter.with_label_values(&labels).inc();
+        if let Some(counter) = counter {
+            counter.with_label_values(&labels).inc();
+        }
         if let Some(at) = &attempt.written_at {
             let seconds = at.0.as_duration().as_secs_f64();
             self.metrics.orchestrator.last_action.with_label_values(&labels).set(seconds);

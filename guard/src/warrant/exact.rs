@@ -113,7 +113,7 @@ fn intended(change: &Change<'_>, old: &str, intent: &Intent) -> Result<String, S
                 spec.insert("replicas".to_owned(), number.into());
             }
         }
-        ActionType::Restart | ActionType::Patch if is_scale => {
+        ActionType::Restart | ActionType::Patch | ActionType::Rollback if is_scale => {
             return Err(format!("a {} is written on the object, not on its scale", intent.type_));
         }
         ActionType::Restart => {
@@ -127,6 +127,7 @@ fn intended(change: &Change<'_>, old: &str, intent: &Intent) -> Result<String, S
             let patch = intent.patch.as_ref().ok_or("it announces a patch and no patch")?;
             apply(&mut object, patch)?;
         }
+        type_ => return Err(format!("a {type_} is not written on a Deployment")),
     }
     let text = object.to_string();
     if text.len() > LARGEST {

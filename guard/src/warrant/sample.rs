@@ -29,18 +29,16 @@ pub(crate) fn controller() -> Subject {
 }
 
 pub(crate) fn scale_intent(replicas: i32) -> Intent {
-    let Action { type_, .. } = Action::scale_to(replicas);
-    Intent { type_, replicas: Some(replicas), restarted_at: None, patch: None }
+    Intent::scale(replicas)
 }
 
 pub(crate) fn restart_intent() -> Intent {
-    let Action { type_, .. } = Action::restart();
-    Intent { type_, replicas: None, restarted_at: Some(AT.to_owned()), patch: None }
+    Intent::restart(AT.to_owned())
 }
 
 pub(crate) fn patch_intent(format: PatchFormat, body: &Value) -> Intent {
     let Action { type_, patch, .. } = Action::patch(format, body);
-    Intent { type_, replicas: None, restarted_at: None, patch }
+    Intent { patch, ..Intent::of(type_) }
 }
 
 /// The first attempt at an intent, open, on the object at resourceVersion 41, generation 7.

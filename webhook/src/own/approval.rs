@@ -112,7 +112,7 @@ fn parties(remediation: &Remediation, approver: &str) -> Option<Flaw> {
 /// What a proposal comes to, in words.
 fn told(remediation: &Remediation, proposal: &Proposal) -> String {
     let name = &remediation.spec.target.name;
-    let Intent { type_, replicas, restarted_at, patch } = &proposal.intent;
+    let Intent { type_, replicas, restarted_at, patch, .. } = &proposal.intent;
     match (type_, replicas, restarted_at, patch) {
         (ActionType::Scale, Some(replicas), ..) => format!("scale {name} to {replicas}"),
         (ActionType::Restart, _, Some(at), _) => format!("restart {name} (as of {at})"),

@@ -54,7 +54,7 @@ pub(super) fn flaws_of_update(old: &Remediation, new: &Remediation) -> Vec<Flaw>
 pub(super) fn deed(new: &Remediation, namespace: &str, user: &str) -> Option<Deed> {
     let subresource = match new.spec.action.type_ {
         ActionType::Scale => Some("scale"),
-        ActionType::Restart | ActionType::Patch => None,
+        _ => None,
     };
     (!is_controller(user)).then(|| Deed {
         subresource,

@@ -116,7 +116,7 @@ pub(super) fn compared(attempt: &Attempt, target: Option<&Target>) -> Checked {
     if !versions.is_empty() {
         return moved(versions);
     }
-    let FormerState { replicas, template } = &attempt.former;
+    let FormerState { replicas, template, .. } = &attempt.former;
     let live = &target.spec;
     let digest = live.template.to_string();
     let said = template.as_deref().unwrap_or(&digest);
@@ -216,7 +216,7 @@ fn undone(all: &[Attempt]) -> Option<&Attempt> {
 
 /// Whether an intent is to bring back what was before an attempt. What a patch comes to shows when it is written.
 fn restores(attempt: &Attempt, intent: &Intent) -> bool {
-    let Intent { type_, replicas, restarted_at, patch } = intent;
+    let Intent { type_, replicas, restarted_at, patch, .. } = intent;
     let same_type = *type_ == attempt.intent.type_ && restarted_at.is_none();
     same_type
         && match type_ {
@@ -225,7 +225,7 @@ fn restores(attempt: &Attempt, intent: &Intent) -> bool {
                 patch.is_some() && replicas.is_none() && attempt.former.template.is_some()
             }
             // A restart leaves nothing to be restored.
-            ActionType::Restart => false,
+            _ => false,
         }
 }
 

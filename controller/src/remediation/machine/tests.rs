@@ -29,6 +29,8 @@ fn facts<'a>(live: Option<&'a Live>, others: &'a [Remediation], now: i64) -> Fac
         cooldown: SignedDuration::from_secs(300),
         approvals: &[],
         expiry: SignedDuration::from_secs(900),
+        surroundings: Box::leak(Box::default()),
+        means: Box::leak(Box::default()),
     }
 }
 
@@ -96,13 +98,16 @@ fn a_step_reads_only_what_it_decides_by() {
         let r = verifying(Action::scale_by(1), &live);
         recorded(&r, step(&r, facts(Some(&live), &[], 20)))
     };
-    assert_eq!(needs(&remediation("a", Action::restart())), Needs::Others { approvals: false });
+    assert_eq!(
+        needs(&remediation("a", Action::restart())),
+        Needs { others: true, approvals: false, ..Needs::default() }
+    );
     for (r, expected) in [
-        (&mut tried, Needs::Others { approvals: false }),
-        (&mut watching, Needs::Pods),
-        (&mut failed, Needs::Others { approvals: true }),
-        (&mut unhealthy, Needs::Others { approvals: true }),
-        (&mut waiting.clone(), Needs::Others { approvals: true }),
+        (&mut tried, Needs { others: true, approvals: false, ..Needs::default() }),
+        (&mut watching, Needs { pods: true, ..Needs::default() }),
+        (&mut failed, Needs { others: true, approvals: true, ..Needs::default() }),
+        (&mut unhealthy, Needs { others: true, approvals: true, ..Needs::default() }),
+        (&mut waiting.clone(), Needs { others: true, approvals: true, ..Needs::default() }),
     ] {
         r.spec.require_approval = true;
         assert_eq!(needs(r), expected, "{:?}", r.status);

@@ -58,12 +58,7 @@ mod tests {
     fn is_meant(action: &Value, intent: &Value, recorded: Option<i32>, present: i32) -> bool {
         let action = serde_json::from_value(action.clone()).unwrap();
         let intent = serde_json::from_value(intent.clone()).unwrap();
-        let recorded = recorded.map(|replicas| Intent {
-            type_: ActionType::Scale,
-            replicas: Some(replicas),
-            restarted_at: None,
-            patch: None,
-        });
+        let recorded = recorded.map(Intent::scale);
         strays(&action, &intent, recorded.as_ref(), present).is_none()
     }
 

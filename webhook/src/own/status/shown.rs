@@ -39,6 +39,7 @@ pub(super) fn hidden(attempt: &Attempt, target: &Target) -> Option<String> {
                 as_before.then(|| "the pod template is the one before".to_owned())
             })
         }
+        type_ => Some(format!("nothing tells that a {type_} was written")),
     }
 }
 
