@@ -37,7 +37,7 @@ const LEFTOVERS: Duration = Duration::from_millis(500);
 /// Runs the controller until a signal to stop.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     args.check()?;
-    let telemetry = telemetry::init(args.common.log_format, &args.common.log_level)?;
+    let telemetry = telemetry::init("smartops-controller", &args.common)?;
     failpoint::configure(args.failpoint());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

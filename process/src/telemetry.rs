@@ -1,7 +1,13 @@
 //! Logs on stderr through a bounded queue that never blocks the writer.
 //!
 //! When the queue is three quarters full, lines below WARN are dropped; the last quarter is kept for warnings and
-//! errors, so denials are the last to go. Drops are counted in `smartops_log_lines_dropped_total`.
+//! errors, so denials are the last to go. Drops are counted in `smartops_log_lines_dropped_total`. Lines written within
+//! a trace name it. Traces are `telemetry::traces`'.
+
+mod delivery;
+mod traced;
+pub mod traceparent;
+pub mod traces;
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -15,7 +21,9 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-use crate::args::LogFormat;
+use self::delivery::Delivery;
+use self::traced::Traced;
+use crate::args::{CommonArgs, InvalidArguments, LogFormat};
 use crate::metrics::Metrics;
 
 /// Lines the queue holds.
@@ -37,34 +45,49 @@ pub enum Error {
     #[error("logging is set up already: {0}")]
     Twice(#[from] TryInitError),
     /// The writer's thread could not be started.
-    #[error("the log writer could not be started: {0}")]
+    #[error("the writer of logs or traces could not be started: {0}")]
     Thread(#[from] io::Error),
-    /// The counter could not be made.
-    #[error("the counter of dropped lines could not be made: {0}")]
+    /// A counter could not be made.
+    #[error("the count of what is dropped could not be made: {0}")]
     Metric(#[from] prometheus::Error),
+    /// The collector's address cannot be used.
+    #[error("the collector of traces cannot be used: {0}")]
+    Collector(#[from] opentelemetry_otlp::ExporterBuildError),
+    /// A flag cannot work.
+    #[error(transparent)]
+    Arguments(#[from] InvalidArguments),
 }
 
-/// Keeps the log alive; dropping it writes out what is queued.
+/// Keeps log and traces alive; dropping it writes out what is queued.
 #[derive(Debug)]
 pub struct Telemetry {
     queue: Arc<Queue>,
+    traces: Option<Delivery>,
 }
 
 impl Telemetry {
-    /// Makes the count of dropped lines visible.
+    /// Makes the counts of what was dropped visible.
     pub fn register(&self, metrics: &Metrics) -> Result<(), Error> {
+        if let Some(traces) = &self.traces {
+            metrics.register(traces.dropped())?;
+        }
         Ok(metrics.register(self.queue.dropped.clone())?)
     }
 }
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
+        if let Some(traces) = &self.traces {
+            traces.end();
+        }
         self.queue.flush(FLUSH_TIMEOUT);
     }
 }
 
-/// Sends every log line of the process, panics included, to stderr.
-pub fn init(format: LogFormat, level: &str) -> Result<Telemetry, Error> {
+/// Sends every log line of the process, panics included, to stderr, and its traces, as `service`, to the collector.
+pub fn init(service: &'static str, args: &CommonArgs) -> Result<Telemetry, Error> {
+    let collector = args.collector()?;
+    let (format, level) = (args.log_format, &args.log_level);
     let queue = Arc::new(Queue::new()?);
     let writer = Arc::clone(&queue);
     std::thread::Builder::new().name("log".into()).spawn(move || writer.write_out(io::stderr()))?;
@@ -79,17 +102,24 @@ pub fn init(format: LogFormat, level: &str) -> Result<Telemetry, Error> {
                     .flatten_event(true)
                     .with_current_span(true)
                     .with_span_list(false)
+                    .map_event_format(Traced)
                     .with_writer(make),
             )
             .try_init()?,
         LogFormat::Text => registry
-            .with(tracing_subscriber::fmt::layer().with_ansi(false).with_writer(make))
+            .with(
+                tracing_subscriber::fmt::layer()
+                    .with_ansi(false)
+                    .map_event_format(Traced)
+                    .with_writer(make),
+            )
             .try_init()?,
     }
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!(%panic, "panic");
     }));
-    Ok(Telemetry { queue })
+    let traces = collector.map(|to| traces::start(service, to)).transpose()?;
+    Ok(Telemetry { queue, traces })
 }
 
 #[derive(Debug)]

@@ -22,7 +22,7 @@ fn main() -> anyhow::Result<ExitCode> {
 #[tokio::main]
 async fn serve(args: &Args) -> anyhow::Result<ExitCode> {
     let names = args.check()?;
-    let telemetry = telemetry::init(args.common.log_format, &args.common.log_level)?;
+    let telemetry = telemetry::init("smartops-webhook", &args.common)?;
     app::run(args, names, &telemetry).await.map_err(anyhow::Error::from_boxed)?;
     Ok(ExitCode::SUCCESS)
 }
