@@ -20,6 +20,11 @@ pub const WEBHOOK_SERVICE_ACCOUNT: &str = "smartops-webhook";
 pub const APPROVER_ROLE: &str = "smartops-approver";
 /// The ClusterRole for whoever looks at SmartOps' own objects; bound to nobody by the installation.
 pub const VIEWER_ROLE: &str = "smartops-viewer";
+/// The ClusterRole by which the controller evicts pods where it is bound; bound nowhere by the installation.
+pub const EVICTION_ROLE: &str = "smartops-orchestrator-evict-pods";
+/// The ClusterRole by which the controller moves the bounds of autoscalers where it is bound; bound nowhere by the
+/// installation.
+pub const AUTOSCALER_ROLE: &str = "smartops-orchestrator-hpa-bounds";
 /// The fieldManager of every write the controller makes.
 pub const CONTROLLER_FIELD_MANAGER: &str = "smartops-controller";
 /// The fieldManager of every write the webhook makes.

@@ -1,5 +1,5 @@
 //! Roles for people: who approves, and who looks. An installation brings them and binds them to nobody. What SmartOps'
-//! own programs hold is `rbac`'s.
+//! own programs hold is `grants`'.
 
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
 use smartops_common::names;
@@ -27,6 +27,7 @@ pub fn for_people() -> [ClusterRole; 2] {
                     "smartopsconfigs",
                     "remediations",
                     "remediationapprovals",
+                    "remediationpolicies",
                     "changeledgers",
                 ],
                 READ,

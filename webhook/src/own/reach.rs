@@ -25,13 +25,15 @@ pub enum Ours {
 }
 
 /// Roles and bindings an installation has, and the groups and users that its programs are.
-const ROLES: [&str; 6] = [
+const ROLES: [&str; 8] = [
     names::CONTROLLER_SERVICE_ACCOUNT,
     "smartops-orchestrator-cluster",
     names::WEBHOOK_SERVICE_ACCOUNT,
     "smartops-webhook-cluster",
     names::APPROVER_ROLE,
     names::VIEWER_ROLE,
+    names::EVICTION_ROLE,
+    names::AUTOSCALER_ROLE,
 ];
 
 /// A role or a binding, as far as it says whose it is.
