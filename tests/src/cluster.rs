@@ -126,7 +126,8 @@ pub fn down(dir: &Path) -> Result<bool> {
 /// Removes what an earlier cluster left in `dir`. Only what a cluster writes there, in case somebody named a folder
 /// with other things in it.
 fn clean(dir: &Path) -> Result<()> {
-    for name in ["etcd", "pki", "logs", "kubeconfigs", "kubectl-cache", "kubernetes"] {
+    for name in ["etcd", "pki", "logs", "kubeconfigs", "kubectl-cache", "kubernetes", "monitoring"]
+    {
         let path = dir.join(name);
         if path.exists() {
             fs::remove_dir_all(&path)

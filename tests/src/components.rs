@@ -1,5 +1,6 @@
-//! The control plane's executables: built once from the pinned Go modules in `tests/cluster/`, kept outside the clone,
-//! or taken from `KUBEBUILDER_ASSETS`.
+//! The executables the harness starts: the control plane's, which every cluster needs, and the monitoring's, which are
+//! built only for whoever asks. Built once from the pinned Go modules in `tests/cluster/`, kept outside the clone, or
+//! taken from `KUBEBUILDER_ASSETS`.
 
 mod build;
 
@@ -17,18 +18,32 @@ struct Part {
     name: &'static str,
     /// Executables.
     tools: &'static [&'static str],
+    /// Go's build tags.
+    tags: &'static str,
     /// How long a cold build takes on two cores, for people who wait.
     seconds: u32,
 }
 
-const PARTS: [Part; 3] = [
+const CONTROL_PLANE: [Part; 3] = [
     Part {
         name: "kubernetes",
         tools: &["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"],
+        tags: "",
         seconds: 380,
     },
-    Part { name: "etcd", tools: &["etcd"], seconds: 35 },
-    Part { name: "kwok", tools: &["kwok"], seconds: 75 },
+    Part { name: "etcd", tools: &["etcd"], tags: "", seconds: 35 },
+    Part { name: "kwok", tools: &["kwok"], tags: "", seconds: 75 },
+];
+
+const MONITORING: [Part; 2] = [
+    Part {
+        name: "prometheus",
+        tools: &["prometheus", "promtool"],
+        // Without the clients of every cloud: targets are named, not discovered.
+        tags: "remove_all_sd",
+        seconds: 190,
+    },
+    Part { name: "alertmanager", tools: &["alertmanager"], tags: "", seconds: 50 },
 ];
 
 /// Folder with KWOK's stages, beside its executable.
@@ -37,7 +52,7 @@ const STAGES: &str = "stages";
 /// The executables a cluster needs, found.
 #[derive(Debug, Clone)]
 pub struct Components {
-    tools: BTreeMap<String, PathBuf>,
+    tools: Tools,
     /// KWOK's stages: what a fake node and its pods do.
     pub stages: Vec<PathBuf>,
 }
@@ -45,39 +60,70 @@ pub struct Components {
 impl Components {
     /// Finds every executable, building what is missing. `tell` is called with lines of progress.
     pub fn ensure(tell: &dyn Fn(&str)) -> Result<Self> {
-        let assets = places::variable("KUBEBUILDER_ASSETS").map(PathBuf::from);
-        if let Some(folder) = assets.as_deref().filter(|folder| !folder.is_dir()) {
-            bail!("KUBEBUILDER_ASSETS names {}, which is not a folder", folder.display());
-        }
-        let mut tools = BTreeMap::new();
-        let mut stages = None;
-        for (index, part) in PARTS.iter().enumerate() {
-            let folder = match assets.as_deref().filter(|folder| has(folder, part)) {
-                Some(folder) => folder.to_path_buf(),
-                None => build::ensure(index, part, tell).with_context(|| build::ways_out(part))?,
-            };
-            for tool in part.tools {
-                tools.insert((*tool).to_owned(), folder.join(tool));
-            }
-            if part.name == "kwok" {
-                stages = Some(stage_files(&folder.join(STAGES))?);
-            }
-        }
-        let mut stages = stages.context("kwok has no stages")?;
+        let tools = Tools::ensure(&CONTROL_PLANE, tell)?;
+        let kwok = tools.path("kwok")?.parent().context("kwok lies in no folder")?;
+        let mut stages = stage_files(&kwok.join(STAGES))?;
         stages.extend(stage_files(&places::cluster_sources().join(STAGES))?);
         Ok(Self { tools, stages })
     }
 
     /// The path of an executable.
     pub fn tool(&self, name: &str) -> Result<&Path> {
-        let path = self.tools.get(name).map(PathBuf::as_path);
-        path.with_context(|| format!("{name} is not one of {:?}", self.tools.keys()))
+        self.tools.path(name)
     }
 
     /// The folder with kubectl.
     pub fn bin(&self) -> Result<PathBuf> {
         let kubectl = self.tool("kubectl")?;
         Ok(kubectl.parent().unwrap_or_else(|| Path::new("/")).to_path_buf())
+    }
+}
+
+/// Prometheus, promtool and Alertmanager, found.
+#[derive(Debug, Clone)]
+pub struct Monitors(Tools);
+
+impl Monitors {
+    /// Finds them, building what is missing. `tell` is called with lines of progress.
+    pub fn ensure(tell: &dyn Fn(&str)) -> Result<Self> {
+        Tools::ensure(&MONITORING, tell).map(Self)
+    }
+
+    /// The path of an executable.
+    pub fn tool(&self, name: &str) -> Result<&Path> {
+        self.0.path(name)
+    }
+}
+
+/// Executables by name.
+#[derive(Debug, Clone)]
+struct Tools(BTreeMap<String, PathBuf>);
+
+impl Tools {
+    fn ensure(parts: &[Part], tell: &dyn Fn(&str)) -> Result<Self> {
+        let assets = places::variable("KUBEBUILDER_ASSETS").map(PathBuf::from);
+        if let Some(folder) = assets.as_deref().filter(|folder| !folder.is_dir()) {
+            bail!("KUBEBUILDER_ASSETS names {}, which is not a folder", folder.display());
+        }
+        let mut tools = BTreeMap::new();
+        for (index, part) in parts.iter().enumerate() {
+            let given = assets.as_deref().filter(|folder| has(folder, part));
+            let folder = if let Some(folder) = given {
+                folder.to_path_buf()
+            } else {
+                let head = format!("[{}/{}] {}", index + 1, parts.len(), part.name);
+                build::ensure(&head, part, tell).with_context(|| build::ways_out(part, parts))?
+            };
+            for tool in part.tools {
+                tools.insert((*tool).to_owned(), folder.join(tool));
+            }
+        }
+        Ok(Self(tools))
+    }
+
+    fn path(&self, name: &str) -> Result<&Path> {
+        let path = self.0.get(name).map(PathBuf::as_path);
+        path.with_context(|| format!("{name} is not one of {:?}", self.0.keys()))
     }
 }
 

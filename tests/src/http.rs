@@ -55,7 +55,15 @@ impl Client {
 
     /// GET.
     pub fn get(&self, path: &str) -> Result<Answer> {
+        self.get_with(path, &[])
+    }
+
+    /// GET with parameters, which are encoded for the URL.
+    pub fn get_with(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Answer> {
         let mut request = self.agent.get(format!("{}{path}", self.base));
+        for (name, value) in parameters {
+            request = request.query(name, value);
+        }
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }

@@ -1,5 +1,5 @@
 //! The harness around a real control plane: builds it, starts it, installs SmartOps into it, runs both programs under
-//! their own identities, and counts what was committed.
+//! their own identities, and counts what was committed. Beside it, for whoever asks, a real Prometheus and Alertmanager.
 //!
 //! It starts processes and speaks to them as a person would: `kubectl` with an actor's kubeconfig, HTTP with an API
 //! key. It links none of the product's crates, so it cannot agree with the product by accident. Does not live here:
@@ -14,6 +14,7 @@ pub mod identities;
 pub mod install;
 pub mod kubectl;
 pub mod metrics;
+pub mod monitoring;
 pub mod pki;
 pub mod places;
 pub mod process;

@@ -18,7 +18,8 @@ const MARK_CLUSTER: &str = "SMARTOPS_CLUSTER_DIR";
 /// Environment variable that carries the process' name within the cluster.
 const MARK_NAME: &str = "SMARTOPS_CLUSTER_PROCESS";
 
-/// The processes of a cluster in the order in which they end. An API server whose etcd went first hangs on.
+/// The processes of a cluster in the order in which they end, after all others: whoever calls the programs goes before
+/// them. An API server whose etcd went first hangs on.
 const ENDING: [&str; 7] = [
     "controller",
     "webhook",
@@ -31,9 +32,9 @@ const ENDING: [&str; 7] = [
 
 /// A process to start.
 #[derive(Debug, Clone)]
-pub struct Launch {
-    /// One of the cluster's process names; also the log file's.
-    pub name: &'static str,
+pub struct Launch<'a> {
+    /// Its name among the cluster's processes; also the log file's.
+    pub name: &'a str,
     /// The executable.
     pub program: PathBuf,
     /// Its arguments.
@@ -75,7 +76,7 @@ fn pid_file(dir: &Path, name: &str) -> PathBuf {
 }
 
 /// Starts a process of the cluster in `dir`; its output is appended to its log. Returns the process id.
-pub fn start(dir: &Path, launch: &Launch) -> Result<u32> {
+pub fn start(dir: &Path, launch: &Launch<'_>) -> Result<u32> {
     let path = log(dir, launch.name);
     fs::create_dir_all(dir.join("logs")).context("cannot make the folder for logs")?;
     let out = File::options()
@@ -127,8 +128,7 @@ pub fn running(dir: &Path) -> Result<Vec<Running>> {
             found.push(Running { name, pid });
         }
     }
-    let order =
-        |process: &Running| ENDING.iter().position(|name| *name == process.name).unwrap_or(0);
+    let order = |process: &Running| ENDING.iter().position(|name| *name == process.name);
     found.sort_by_key(|process| (order(process), process.pid));
     Ok(found)
 }
@@ -243,7 +243,7 @@ pub fn check_runs(dir: &Path, name: &str) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn sleeper(name: &'static str) -> Launch {
+    fn sleeper(name: &str) -> Launch<'_> {
         let arguments = vec!["600".into()];
         Launch { name, program: "/bin/sleep".into(), arguments, environment: Vec::new() }
     }
@@ -259,13 +259,14 @@ mod tests {
         let dir = folder("ending");
         start(&dir, &sleeper("etcd")).unwrap();
         start(&dir, &sleeper("controller")).unwrap();
-        let found = eventually(Duration::from_secs(5), "both run", || {
+        start(&dir, &sleeper("prometheus")).unwrap();
+        let found = eventually(Duration::from_secs(5), "all run", || {
             let found = running(&dir)?;
-            Ok(if found.len() == 2 { Seen::Done(found) } else { Seen::NotYet(String::new()) })
+            Ok(if found.len() == 3 { Seen::Done(found) } else { Seen::NotYet(String::new()) })
         })
         .unwrap();
-        assert_eq!(found[0].name, "controller");
-        assert_eq!(found[1].name, "etcd");
+        let names: Vec<&str> = found.iter().map(|process| process.name.as_str()).collect();
+        assert_eq!(names, ["prometheus", "controller", "etcd"]);
         end_all(&dir).unwrap();
         assert_eq!(running(&dir).unwrap(), []);
         fs::remove_dir_all(&dir).unwrap();

@@ -71,7 +71,7 @@ fn main() -> Result<()> {
         }
         Command::Test { filter } => {
             run::build()?;
-            run::program("smartops-cluster", ["build"])?;
+            run::program("smartops-cluster", ["build", "--monitoring"])?;
             tests_command::run(&filter)
         }
         Command::Cluster { arguments } => {

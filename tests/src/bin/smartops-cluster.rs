@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
 use smartops_tests::cluster::{self, Cluster, Lifetime};
-use smartops_tests::components::Components;
+use smartops_tests::components::{Components, Monitors};
 use smartops_tests::state::State;
 use smartops_tests::{install, places, process, reaper};
 
@@ -23,7 +23,11 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Build the control plane's executables, once; print the folder with kubectl.
-    Build,
+    Build {
+        /// Prometheus and Alertmanager too, which the tests start.
+        #[arg(long)]
+        monitoring: bool,
+    },
     /// Start a cluster, install SmartOps, run both programs, and print what a person needs to try it.
     Up(Up),
     /// End a cluster.
@@ -59,8 +63,12 @@ struct Up {
 
 fn main() -> Result<()> {
     match Arguments::parse().command {
-        Command::Build => {
-            say(&Components::ensure(&tell)?.bin()?.display().to_string());
+        Command::Build { monitoring } => {
+            let components = Components::ensure(&tell)?;
+            if monitoring {
+                Monitors::ensure(&tell)?;
+            }
+            say(&components.bin()?.display().to_string());
             Ok(())
         }
         Command::Up(up) => bring_up(&up),

@@ -1,4 +1,4 @@
-//! Building one part of the control plane with Go, into the cache, at most once however many ask at the same time.
+//! Building one part with Go, into the cache, at most once however many ask at the same time.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest as _, Sha256};
 
-use super::{PARTS, Part, STAGES, has};
+use super::{CONTROL_PLANE, Part, STAGES, has};
 use crate::hex::hex;
 use crate::places;
 use crate::wait::{Seen, eventually};
@@ -30,19 +30,28 @@ const KWOK_STAGES: [&str; 7] = [
     "pod/chaos/pod-init-container-running-failed",
 ];
 
-/// What somebody can do who cannot build.
-pub(super) fn ways_out(part: &Part) -> String {
+/// What somebody can do who cannot build a part, which is wanted with `parts`.
+pub(super) fn ways_out(part: &Part, parts: &[Part]) -> String {
+    let tools: Vec<String> = parts.iter().map(|part| part.tools.join(", ")).collect();
+    let is_control_plane = CONTROL_PLANE.iter().any(|known| known.name == part.name);
+    let (stages, cluster) = if is_control_plane {
+        (
+            " (and its folder of stages)",
+            "; or set SMARTOPS_KUBECONFIG to an admin's kubeconfig of a cluster that can reach this machine",
+        )
+    } else {
+        ("", "")
+    };
     format!(
-        "the control plane's {} cannot be built here. Ways out: install Go {GO} (go.dev/dl) and put it first in PATH; \
-         or set KUBEBUILDER_ASSETS to a folder with {} (and its folder of stages); or set SMARTOPS_KUBECONFIG to an admin's kubeconfig of a \
-         cluster that can reach this machine",
+        "{} cannot be built here. Ways out: install Go {GO} (go.dev/dl) and put it first in PATH; or set \
+         KUBEBUILDER_ASSETS to a folder with {}{stages}{cluster}",
         part.name,
-        PARTS.map(|part| part.tools.join(", ")).join(", "),
+        tools.join(", "),
     )
 }
 
 /// The folder with the built part; builds it when it is not there yet.
-pub(super) fn ensure(index: usize, part: &Part, tell: &dyn Fn(&str)) -> Result<PathBuf> {
+pub(super) fn ensure(head: &str, part: &Part, tell: &dyn Fn(&str)) -> Result<PathBuf> {
     let sources = places::cluster_sources().join(part.name);
     let go = go_version(&sources)?;
     let folder = places::cache()?.join("cluster").join(key(part, &sources, &go)?);
@@ -63,7 +72,7 @@ pub(super) fn ensure(index: usize, part: &Part, tell: &dyn Fn(&str)) -> Result<P
     remove(&temporary)?;
     remove(&folder)?;
     fs::create_dir_all(&temporary).context("cannot make a folder in the cache")?;
-    compile(index, part, &sources, &temporary, tell)?;
+    compile(head, part, &sources, &temporary, tell)?;
     if part.name == "kwok" {
         copy_stages(&sources, &temporary.join(STAGES))?;
     }
@@ -72,13 +81,12 @@ pub(super) fn ensure(index: usize, part: &Part, tell: &dyn Fn(&str)) -> Result<P
 }
 
 fn compile(
-    index: usize,
+    head: &str,
     part: &Part,
     sources: &Path,
     target: &Path,
     tell: &dyn Fn(&str),
 ) -> Result<()> {
-    let head = format!("[{}/{}] {}", index + 1, PARTS.len(), part.name);
     tell(&format!(
         "{head}: building from public Go modules, once; about {} s on two cores",
         part.seconds
@@ -87,7 +95,7 @@ fn compile(
     let log = target.join("build.log");
     let out = File::create(&log).context("cannot write the build's log")?;
     let mut child = go(sources)
-        .args(["build", "-trimpath", "-ldflags", &flags(part), "-o"])
+        .args(["build", "-trimpath", "-tags", part.tags, "-ldflags", &flags(part), "-o"])
         .arg(format!("{}/", target.display()))
         .arg("tool")
         .stdout(out.try_clone().context("cannot share the build's log")?)
@@ -195,7 +203,9 @@ fn key(part: &Part, sources: &Path, go: &str) -> Result<String> {
         hash.update(fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?);
         hash.update([0]);
     }
-    for text in [part.name, &flags(part), go, std::env::consts::ARCH].iter().chain(&KWOK_STAGES) {
+    let tags: &[&str] = if part.tags.is_empty() { &[] } else { &[part.tags] };
+    let decisive = [part.name, &flags(part), go, std::env::consts::ARCH];
+    for text in decisive.iter().chain(&KWOK_STAGES).chain(tags) {
         hash.update(text.as_bytes());
         hash.update([0]);
     }
@@ -213,6 +223,7 @@ fn remove(folder: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::MONITORING;
     use super::*;
 
     #[test]
@@ -228,17 +239,30 @@ mod tests {
     #[test]
     fn another_toolchain_is_another_build() {
         let sources = places::cluster_sources().join("kwok");
-        let key = |go| key(&PARTS[2], &sources, go).unwrap();
+        let key = |go| key(&CONTROL_PLANE[2], &sources, go).unwrap();
         assert_eq!(key("go1.26.8"), key("go1.26.8"));
         assert_ne!(key("go1.26.8"), key("go1.26.9"));
         assert!(key("go1.26.8").starts_with("kwok-"));
     }
 
     #[test]
-    fn whoever_cannot_build_is_told_all_three_ways_out() {
-        let text = ways_out(&PARTS[1]);
-        for way in ["Go 1.26", "KUBEBUILDER_ASSETS", "SMARTOPS_KUBECONFIG"] {
+    fn other_tags_are_another_build() {
+        let [prometheus, _] = MONITORING;
+        let sources = places::cluster_sources().join("prometheus");
+        let key = |part| key(part, &sources, "go1.26.8").unwrap();
+        assert_ne!(key(&prometheus), key(&Part { tags: "", ..prometheus }));
+    }
+
+    #[test]
+    fn whoever_cannot_build_is_told_every_way_out_and_no_wrong_one() {
+        let text = ways_out(&CONTROL_PLANE[1], &CONTROL_PLANE);
+        for way in ["Go 1.26", "KUBEBUILDER_ASSETS", "kubectl, etcd, kwok", "SMARTOPS_KUBECONFIG"] {
             assert!(text.contains(way), "{text}");
         }
+        let text = ways_out(&MONITORING[1], &MONITORING);
+        for way in ["Go 1.26", "KUBEBUILDER_ASSETS", "prometheus, promtool, alertmanager"] {
+            assert!(text.contains(way), "{text}");
+        }
+        assert!(!text.contains("SMARTOPS_KUBECONFIG"), "{text}");
     }
 }
