@@ -4,6 +4,7 @@
 //! the clocks of two machines. A holder that cannot renew steps down well before anybody may take over. Leadership
 //! spares double work; what must never happen twice is fenced by a precondition of its own at each write.
 
+mod leadership;
 mod turn;
 
 use std::collections::hash_map::RandomState;
@@ -18,6 +19,7 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
+pub use self::leadership::Leadership;
 use self::turn::{Seen, Turn, turn};
 use crate::BoxError;
 use crate::client::{Error, deadline};
@@ -39,14 +41,19 @@ struct Timing {
     call: Duration,
 }
 
+/// The usual term of a Lease.
+pub const USUAL_TERM: Duration = Duration::from_secs(15);
+/// The shortest that works: a holder has to find time for more than one call before others may come.
+pub const SHORTEST_TERM: Duration = Duration::from_secs(3);
+/// How long one call is given at least.
+const SHORTEST_CALL: Duration = Duration::from_millis(500);
+
 impl Timing {
-    const USUAL: Self = Self {
-        term: Duration::from_secs(15),
-        hold: Duration::from_secs(10),
-        renew: Duration::from_secs(5),
-        look: Duration::from_secs(2),
-        call: Duration::from_secs(2),
-    };
+    /// What fits a term: the holder relies on two thirds of it, and renews twice in that time.
+    fn of(term: Duration) -> Self {
+        let look = term * 2 / 15;
+        Self { term, hold: term * 2 / 3, renew: term / 3, look, call: look.max(SHORTEST_CALL) }
+    }
 }
 
 /// How long the last work of a leader may take, between the signal to stop and the release.
@@ -59,6 +66,8 @@ pub struct Election {
     identity: String,
     timing: Timing,
     leading: watch::Sender<bool>,
+    /// Until when the Lease is relied on; none while it is not held.
+    held: watch::Sender<Option<Instant>>,
 }
 
 impl std::fmt::Debug for Election {
@@ -75,14 +84,26 @@ impl Election {
             api: Api::namespaced(client, namespace),
             name,
             identity: format!("{}_{place}", host()),
-            timing: Timing::USUAL,
+            timing: Timing::of(USUAL_TERM),
             leading: watch::Sender::new(false),
+            held: watch::Sender::new(None),
         }
+    }
+
+    /// The same with another term, of at least [`SHORTEST_TERM`].
+    #[must_use]
+    pub fn with_term(self, term: Duration) -> Self {
+        Self { timing: Timing::of(term.max(SHORTEST_TERM)), ..self }
     }
 
     /// Whether this replica leads, and whenever that changes. Turns false as soon as the leadership is not certain.
     pub fn is_leader(&self) -> watch::Receiver<bool> {
         self.leading.subscribe()
+    }
+
+    /// The same, for whoever has to be certain at one moment.
+    pub fn leadership(&self) -> Leadership {
+        Leadership::new(self.leading.subscribe(), self.held.subscribe())
     }
 
     /// Stands for election until the stop. Then `last_work` may still be done as the leader, for a few seconds, and the
@@ -107,7 +128,7 @@ impl Election {
                 }
             }
         }
-        self.tell(false);
+        self.tell(None);
         if let (Some(seen), Some(_)) = (&seen, held_until)
             && let Err(error) = self.write(Some(seen), Turn::Release).await
         {
@@ -139,7 +160,7 @@ impl Election {
         if !holds {
             *held_until = None;
         }
-        self.tell(holds);
+        self.tell(*held_until);
         jittered(if renewed { self.timing.renew } else { self.timing.look }, *held_until)
     }
 
@@ -187,7 +208,10 @@ impl Election {
         deadline(what, self.timing.call, call).await
     }
 
-    fn tell(&self, leads: bool) {
+    fn tell(&self, held_until: Option<Instant>) {
+        let leads = held_until.is_some();
+        // First until when, so that nobody who is told that he leads is uncertain of it.
+        self.held.send_replace(held_until);
         let changed = self.leading.send_if_modified(|leading| {
             let changed = *leading != leads;
             *leading = leads;

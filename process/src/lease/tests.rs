@@ -190,3 +190,32 @@ async fn the_last_work_of_a_leader_is_done_before_the_lease_is_released() {
     done.send(()).unwrap();
     two.wait(true).await;
 }
+
+#[test]
+fn whatever_the_term_a_holder_tries_more_than_once_and_goes_before_others_may_come() {
+    for seconds in [3, 4, 15, 60] {
+        let Timing { term, hold, renew, look, call } = Timing::of(Duration::from_secs(seconds));
+        assert!(hold < term && renew + 2 * (look + call) <= term, "{seconds}");
+        assert!(renew + call < hold, "{seconds}");
+    }
+    let usual = Timing::of(USUAL_TERM);
+    let seconds = [usual.hold, usual.renew, usual.look, usual.call].map(|time| time.as_secs());
+    assert_eq!(seconds, [10, 5, 2, 2]);
+}
+
+#[tokio::test]
+async fn leadership_is_certain_while_it_is_renewed_and_no_longer_than_the_hold_without() {
+    let server = Server::default();
+    let election = server.election("one");
+    let (leadership, shutdown) = (election.leadership(), Shutdown::new());
+    let mut changes = leadership.changes();
+    let task = tokio::spawn(election.run(shutdown.clone(), async {}));
+    changes.wait_for(|leads| *leads).await.unwrap();
+    assert!(leadership.is_certain());
+    tokio::time::sleep(QUICK.hold).await;
+    assert!(leadership.is_certain(), "renewed meanwhile");
+    // Nothing runs any more, so nothing is told: by the clock alone.
+    task.abort();
+    tokio::time::sleep(QUICK.hold).await;
+    assert!(leadership.is_leader() && !leadership.is_certain());
+}
