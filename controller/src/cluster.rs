@@ -9,6 +9,7 @@ use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenRe
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
 };
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{ListParams, ObjectMeta, PartialObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
@@ -18,6 +19,7 @@ use smartops_common::config::{ClosedLoop, SmartOpsConfig, SmartOpsConfigSpec};
 use smartops_common::names;
 use smartops_common::remediation::{Phase, Remediation};
 use smartops_process::client::{self, deadline};
+use smartops_process::telemetry::traces::{Kind, Origin, Span};
 
 use crate::action::Write;
 use crate::failure::Failure;
@@ -110,9 +112,25 @@ impl Cluster {
 
     /// Whether a namespace exists.
     pub async fn namespace_exists(&self, name: &str) -> Result<bool, Failure> {
+        Ok(self.namespace(name).await?.is_some())
+    }
+
+    /// The labels and annotations of a namespace; `None` where there is none of that name.
+    pub async fn namespace(&self, name: &str) -> Result<Option<ObjectMeta>, Failure> {
         let api: Api<Namespace> = Api::all(self.client.clone());
         let call = call("get_namespace", "get", "namespaces");
-        Ok(self.make(call, api.get_metadata_opt(name)).await?.is_some())
+        let found = self.make(call, api.get_metadata_opt(name)).await?;
+        Ok(found.map(|namespace| namespace.metadata))
+    }
+
+    /// The HorizontalPodAutoscalers of a namespace.
+    pub async fn autoscalers(
+        &self,
+        namespace: &str,
+    ) -> Result<Vec<HorizontalPodAutoscaler>, Failure> {
+        let api: Api<HorizontalPodAutoscaler> = Api::namespaced(self.client.clone(), namespace);
+        let call = call("list_autoscalers", "list", "horizontalpodautoscalers");
+        Ok(self.make(call, api.list(&ListParams::default())).await?.items)
     }
 
     /// The pods of a Deployment, at most 500; none where its selector cannot be written as labels.
@@ -334,7 +352,10 @@ impl Cluster {
         request: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, Failure> {
         let begun = Instant::now();
-        let result = deadline(call.operation, CALL_LIMIT, request).await;
+        let name = || format!("kubernetes {} {}", call.verb, call.resource);
+        let span = Span::begin(Kind::Client, name, Origin::Current);
+        span.text("smartops.k8s.operation", call.operation);
+        let result = span.around(deadline(call.operation, CALL_LIMIT, request)).await;
         let metrics = &self.metrics;
         metrics.calls.made.with_label_values(&[call.operation]).inc();
         metrics
@@ -347,7 +368,9 @@ impl Cluster {
                 client::Error::Call { source, .. } => Failure::from(*source),
                 other => Failure::Unavailable(other.to_string()),
             };
-            metrics.calls.errors.with_label_values(&[call.operation, &failure.code()]).inc();
+            let code = failure.code();
+            span.failed(&code, &failure.to_string());
+            metrics.calls.errors.with_label_values(&[call.operation, &code]).inc();
             if let Failure::Forbidden { by_authorizer: true, message } = &failure {
                 metrics
                     .orchestrator

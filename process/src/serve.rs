@@ -13,6 +13,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, Response, header};
+use axum::middleware::from_fn;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -26,6 +27,7 @@ use tower::ServiceExt;
 
 use crate::BoxError;
 use crate::shutdown::Shutdown;
+use crate::telemetry::endpoint;
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -90,6 +92,7 @@ impl Listener {
         options: Options,
         shutdown: Shutdown,
     ) -> Result<(), BoxError> {
+        let router = router.layer(from_fn(endpoint::traced));
         let connections = TaskTracker::new();
         let places = Arc::new(Semaphore::new(options.max_connections));
         let tls = options.tls.map(TlsAcceptor::from);

@@ -5,6 +5,7 @@
 //! a trace name it. Traces are `telemetry::traces`'.
 
 mod delivery;
+pub mod endpoint;
 mod traced;
 pub mod traceparent;
 pub mod traces;

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use smartops_common::remediation;
 use smartops_process::body;
+use smartops_process::telemetry::traces;
 use tokio::sync::Semaphore;
 
 use super::auth::Presented;
@@ -42,16 +43,18 @@ pub enum Line {
     Alerts,
     /// The kill switch.
     Switch,
+    /// Whoever looks at Remediations.
+    Looks,
 }
 
 impl Line {
-    const ALL: [Self; 4] = [Self::Calls, Self::Signals, Self::Alerts, Self::Switch];
+    const ALL: [Self; 5] = [Self::Calls, Self::Signals, Self::Alerts, Self::Switch, Self::Looks];
 
     /// Requests worked on at once.
     const fn places(self) -> usize {
         match self {
             Self::Calls | Self::Signals => 128,
-            Self::Alerts => 32,
+            Self::Alerts | Self::Looks => 32,
             Self::Switch => 16,
         }
     }
@@ -99,7 +102,7 @@ impl Gate {
 #[derive(Debug, Clone)]
 struct Shared {
     api: Arc<Api>,
-    lines: Arc<[Semaphore; 4]>,
+    lines: Arc<[Semaphore; 5]>,
 }
 
 /// Routes, and what they are.
@@ -201,19 +204,20 @@ where
 {
     let invalid = shared.api.metrics.orchestrator.invalid_payloads.with_label_values(&[endpoint]);
     let work = async move {
-        let [calls, signals, alerts, switch] = &*shared.lines;
+        let [calls, signals, alerts, switch, looks] = &*shared.lines;
         let line = match gate.line {
             Line::Calls => calls,
             Line::Signals => signals,
             Line::Alerts => alerts,
             Line::Switch => switch,
+            Line::Looks => looks,
         };
         let _place = line.try_acquire().map_err(|_| Problem::overloaded())?;
         let api = &shared.api;
         let incoming = incoming(api, gate, request).await?;
         handler(Arc::clone(api), incoming).await
     };
-    match tokio::spawn(work).await {
+    match tokio::spawn(traces::here(work)).await {
         Ok(Ok(response)) => response,
         Ok(Err(problem)) => {
             if problem.is_invalid_payload() {
@@ -254,7 +258,7 @@ async fn incoming(api: &Api, gate: Gate, request: Request) -> Result<Incoming, P
         }
     };
     let idempotency = idempotency(&parts, &caller.name)?;
-    Ok(Incoming { body: parsed(gate, &bytes)?, caller, idempotency })
+    Ok(Incoming { body: parsed(gate, &bytes)?, caller, idempotency, uri: parts.uri })
 }
 
 fn parsed(gate: Gate, bytes: &Bytes) -> Result<Value, Invalid> {

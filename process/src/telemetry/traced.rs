@@ -73,7 +73,7 @@ mod tests {
         lines: Lines,
     ) -> String {
         let _here = tracing::subscriber::set_default(subscriber);
-        let span = Span::begin(Kind::Server, format_args!("x"), Origin::Of(origin));
+        let span = Span::begin(Kind::Server, || "x", Origin::Of(origin));
         span.around(async { tracing::info!(a = 1, "said") }).await;
         let bytes = lines.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()

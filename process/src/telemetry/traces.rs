@@ -5,12 +5,11 @@
 //! lines and Remediations name it. How spans get to the collector is `delivery`'s.
 
 use std::borrow::Cow;
-use std::fmt::Arguments;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use opentelemetry::trace::{
-    FutureExt as _, Link, SpanBuilder, SpanContext, SpanKind, SpanRef, Status,
+    FutureExt as _, Link, Span as _, SpanBuilder, SpanContext, SpanKind, SpanRef, Status,
     TraceContextExt as _, Tracer, TracerProvider as _,
 };
 use opentelemetry::{Context, KeyValue, Value};
@@ -37,6 +36,9 @@ pub enum Kind {
     Internal,
 }
 
+/// What a span is called: one of few names.
+type Name = Cow<'static, str>;
+
 /// What a span belongs to. The texts are `traceparent`s; one that cannot be read counts as none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin<'a> {
@@ -48,6 +50,10 @@ pub enum Origin<'a> {
     Joined(Option<&'a str>),
 }
 
+/// What every span within another says too: whom the work is for.
+#[derive(Debug, Clone)]
+struct About(Arc<[KeyValue]>);
+
 /// A span under way. Dropping it ends it.
 #[derive(Debug)]
 #[must_use]
@@ -57,19 +63,24 @@ pub struct Span {
 
 impl Span {
     /// Begins now.
-    pub fn begin(kind: Kind, name: Arguments<'_>, origin: Origin<'_>) -> Self {
+    pub fn begin<N: Into<Name>>(kind: Kind, name: impl FnOnce() -> N, origin: Origin<'_>) -> Self {
         Self::by(TRACER.get(), kind, name, origin, None)
     }
 
     /// Began then; end it with [`end_at`](Self::end_at).
-    pub fn begun_at(kind: Kind, name: Arguments<'_>, origin: Origin<'_>, at: SystemTime) -> Self {
+    pub fn begun_at<N: Into<Name>>(
+        kind: Kind,
+        name: impl FnOnce() -> N,
+        origin: Origin<'_>,
+        at: SystemTime,
+    ) -> Self {
         Self::by(TRACER.get(), kind, name, origin, Some(at))
     }
 
-    fn by(
+    fn by<N: Into<Name>>(
         tracer: Option<&SdkTracer>,
         kind: Kind,
-        name: Arguments<'_>,
+        name: impl FnOnce() -> N,
         origin: Origin<'_>,
         at: Option<SystemTime>,
     ) -> Self {
@@ -82,7 +93,6 @@ impl Span {
         let Some(tracer) = tracer else {
             return Self { context: parent.or_else(|| link.map(remote)) };
         };
-        let name = name.as_str().map_or_else(|| Cow::Owned(name.to_string()), Cow::Borrowed);
         let builder = SpanBuilder {
             span_kind: Some(match kind {
                 Kind::Server => SpanKind::Server,
@@ -91,10 +101,13 @@ impl Span {
             }),
             start_time: at,
             links: link.map(|other| vec![Link::with_context(other)]),
-            ..SpanBuilder::from_name(name)
+            ..SpanBuilder::from_name(name().into())
         };
         let parent = parent.unwrap_or_default();
-        let span = tracer.build_with_context(builder, &parent);
+        let mut span = tracer.build_with_context(builder, &parent);
+        if let Some(About(about)) = parent.get().filter(|_| span.is_recording()) {
+            span.set_attributes(about.iter().cloned());
+        }
         Self { context: Some(parent.with_span(span)) }
     }
 
@@ -111,6 +124,19 @@ impl Span {
     /// Says yes or no of it.
     pub fn flag(&self, key: &'static str, value: bool) {
         self.say(key, || value.into());
+    }
+
+    /// Says whom the work is for, of this span and of each that is begun [around](Self::around) it: keys with their
+    /// values, those without left out.
+    pub fn about(&mut self, about: &[(&'static str, Option<&str>)]) {
+        let Some(span) = self.recording() else { return };
+        let about: Arc<[KeyValue]> = about
+            .iter()
+            .filter_map(|(key, value)| Some(KeyValue::new(*key, (*value)?.to_owned())))
+            .collect();
+        span.set_attributes(about.iter().cloned());
+        let known = self.context.as_ref().map(|context| context.with_value(About(about)));
+        self.context = known.or_else(|| self.context.take());
     }
 
     fn say(&self, key: &'static str, value: impl FnOnce() -> Value) {
@@ -162,6 +188,21 @@ impl Drop for Span {
 
 fn remote(span: SpanContext) -> Context {
     Context::new().with_remote_span_context(span)
+}
+
+/// Has work done elsewhere, as by another task, within the span under way here.
+pub fn here<F: Future>(work: F) -> impl Future<Output = F::Output> + use<F> {
+    work.with_current_context()
+}
+
+/// Says something of the span under way here.
+pub fn say(key: &'static str, value: &str) {
+    Context::map_current(|context| {
+        let span = context.span();
+        if span.is_recording() {
+            span.set_attribute(KeyValue::new(key, value.to_owned()));
+        }
+    });
 }
 
 /// How the span under way here is handed on, where there is one.
@@ -243,7 +284,7 @@ mod tests {
     }
 
     fn begin(tracer: Option<&SdkTracer>, name: &'static str, origin: Origin<'_>) -> Span {
-        Span::by(tracer, Kind::Internal, format_args!("{name}"), origin, None)
+        Span::by(tracer, Kind::Internal, || name, origin, None)
     }
 
     #[tokio::test]
@@ -272,6 +313,28 @@ mod tests {
         assert_eq!(inner.parent_span_id, outer.span_context.span_id());
         assert_eq!(inner.status, Status::error("it moved"));
         assert_eq!(inner.attributes, [KeyValue::new("error.type", "Conflict")]);
+    }
+
+    #[tokio::test]
+    async fn whom_work_is_for_is_said_of_all_that_is_done_for_him_and_of_nothing_else() {
+        let ended = Ended::default();
+        let tracer = tracer(ended.clone(), 1.0);
+        let mut outer = begin(Some(&tracer), "outer", Origin::Of(None));
+        outer.about(&[("k8s.namespace.name", Some("shop")), ("smartops.signal.kind", None)]);
+        let maker = tracer.clone();
+        let elsewhere = async move {
+            say("said", "of outer");
+            drop(begin(Some(&maker), "inner", Origin::Current));
+        };
+        outer.around(async { tokio::spawn(here(elsewhere)).await }).await.unwrap();
+        drop(outer);
+        drop(begin(Some(&tracer), "other", Origin::Current));
+        let [inner, outer, other] = ended.all().try_into().unwrap();
+        let about = KeyValue::new("k8s.namespace.name", "shop");
+        assert_eq!(outer.attributes, [about.clone(), KeyValue::new("said", "of outer")]);
+        assert_eq!(inner.attributes, [about]);
+        assert_eq!(inner.parent_span_id, outer.span_context.span_id());
+        assert_eq!(other.attributes, []);
     }
 
     #[test]
@@ -307,8 +370,8 @@ mod tests {
         let ended = Ended::default();
         let tracer = tracer(ended.clone(), 1.0);
         let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        let name = format_args!("verification");
-        Span::by(Some(&tracer), Kind::Internal, name, Origin::Of(None), Some(at(5))).end_at(at(9));
+        let origin = Origin::Of(None);
+        Span::by(Some(&tracer), Kind::Internal, || "x", origin, Some(at(5))).end_at(at(9));
         let [span] = ended.all().try_into().unwrap();
         assert_eq!((span.start_time, span.end_time), (at(5), at(9)));
     }
