@@ -4,6 +4,7 @@
 //! (`means`), which statuses were refused (`refusals`), and what is told (`telling`).
 
 pub mod approval;
+pub mod autoscaler;
 pub mod machine;
 pub mod means;
 pub mod queue;
