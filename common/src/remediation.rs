@@ -6,6 +6,7 @@ mod handling;
 mod rules;
 mod status;
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube_core::CustomResourceExt;
@@ -278,6 +279,9 @@ pub fn hex(parts: &[&str], digits: usize) -> String {
     nibbles.filter_map(|n| char::from_digit(n.into(), 16)).take(digits).collect()
 }
 
+/// How long after its end a Remediation stays at least.
+pub const KEPT: SignedDuration = SignedDuration::from_mins(10);
+
 impl Remediation {
     /// The phase, `Pending` before the controller has looked at it.
     pub fn phase(&self) -> Phase {
@@ -287,6 +291,13 @@ impl Remediation {
     /// Whether it has not ended yet.
     pub fn is_open(&self) -> bool {
         !self.phase().is_final()
+    }
+
+    /// Whether it ended so long ago that the controller may delete it; admission lets no other be deleted by it.
+    pub fn may_be_pruned(&self, now: Timestamp) -> bool {
+        let outcome = self.status.as_ref().and_then(|status| status.outcome.as_ref());
+        let ended = outcome.map(|outcome| outcome.finished_at.0);
+        !self.is_open() && ended.is_some_and(|ended| now.duration_since(ended) >= KEPT)
     }
 }
 
@@ -332,5 +343,32 @@ mod tests {
     fn a_name_fits_kubernetes_however_long_the_target() {
         let long = Target { name: "a".repeat(253), ..target() };
         assert!(name(&long, "c", 1).len() <= 253);
+    }
+
+    #[test]
+    fn what_ended_ten_minutes_ago_may_be_pruned_and_nothing_else() {
+        let now: Timestamp = "2026-11-21T10:00:00Z".parse().unwrap();
+        for (phase, ended, expected) in [
+            ("Succeeded", Some("2026-11-21T09:50:00Z"), true),
+            ("Skipped", Some("2026-11-20T10:00:00Z"), true),
+            ("Succeeded", Some("2026-11-21T09:50:01Z"), false),
+            ("Succeeded", Some("2026-11-21T10:10:00Z"), false),
+            ("Succeeded", None, false),
+            ("Executing", Some("2026-11-20T10:00:00Z"), false),
+            ("Verifying", None, false),
+        ] {
+            let mut object = serde_json::json!({
+                "metadata": {"name": "x"},
+                "spec": {"target": target(), "action": {"type": "restart"}, "cause": "c", "source": "user"},
+                "status": {"phase": phase},
+            });
+            if let Some(ended) = ended {
+                let outcome =
+                    serde_json::json!({"reason": "R", "message": "m", "finishedAt": ended});
+                object["status"]["outcome"] = outcome;
+            }
+            let remediation: Remediation = serde_json::from_value(object).unwrap();
+            assert_eq!(remediation.may_be_pruned(now), expected, "{phase} {ended:?}");
+        }
     }
 }

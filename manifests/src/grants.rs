@@ -73,7 +73,8 @@ const READ: &[&str] = &["get", "list", "watch"];
 
 /// Every grant of both programs.
 pub fn grants() -> Vec<Grant> {
-    let mut grants = controller::always();
+    let mut grants = controller::on_targets();
+    grants.extend(controller::everywhere());
     grants.extend(controller::capabilities());
     grants.extend(controller::approvals());
     grants.extend(replicated(Program::Controller));

@@ -9,9 +9,11 @@ mod config;
 mod exception;
 mod ledger;
 mod policy;
+pub mod pruning;
 pub mod reach;
 mod reads;
 mod remediation;
+mod remediation_policy;
 mod routes;
 mod stamps;
 mod status;
@@ -140,6 +142,11 @@ impl Checker {
                 let (old, new) = (old(request)?, new(request)?);
                 switch::flaws(&request.user_info.username, &old, &new).into()
             }
+            ("remediationpolicies", "status") => {
+                let is_its_own = is_controller(&request.user_info.username);
+                let refused = (!is_its_own).then(remediation_policy::not_the_controllers);
+                Vec::from_iter(refused).into()
+            }
             ("remediationapprovals", "") if is_new => self.approved(case).await?,
             // Its spec never changes, by its schema.
             ("remediationapprovals", "") => Checked::default(),
@@ -242,6 +249,7 @@ fn spec_checked(case: &Case<'_>) -> Result<Answer, String> {
     let checked = match request.resource.resource.as_ref() {
         "guardrailpolicies" => policy::check(&request.name, new.get()),
         "smartopsconfigs" => config::check(&request.name, new.get()),
+        "remediationpolicies" => remediation_policy::check(new.get()),
         "guardrailexceptions" | "changeledgers" if stays() => return Ok(Answer::allowed()),
         "guardrailexceptions" => exception::check(request, (old, new), writer, snapshot, now),
         "changeledgers" => ledger::check(&request.user_info.username),

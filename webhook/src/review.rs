@@ -23,7 +23,7 @@ use crate::gathered::{Gathered, Sources};
 use crate::history::Histories;
 use crate::live::Live;
 use crate::metrics::WebhookMetrics;
-use crate::own::reach;
+use crate::own::{pruning, reach};
 use crate::relatives;
 use crate::snapshot::{Board, Snapshot};
 use crate::told::Alarm;
@@ -160,7 +160,8 @@ impl Reviewer {
         };
         // No policy names what is SmartOps' own, so none is asked.
         let subject = asked.subject(&snapshot.config, request);
-        if let Some(answer) = reach::refusal(request, &subject) {
+        let pruned = || pruning::answer(request, Clock.now());
+        if let Some(answer) = reach::refusal(request, &subject).or_else(pruned) {
             return Reviewed { answer, automation: true, ..Reviewed::default() };
         }
         let mut gathered = Gathered::default();

@@ -27,7 +27,7 @@ const AUTOMATION_GROUPS: [&str; 8] = [
     "rbac.authorization.k8s.io",
 ];
 /// SmartOps' own kinds, as far as a write of one is checked whoever makes it.
-const CHECKED: [&str; 8] = [
+const CHECKED: [&str; 10] = [
     "guardrailpolicies",
     "guardrailexceptions",
     "smartopsconfigs",
@@ -35,6 +35,8 @@ const CHECKED: [&str; 8] = [
     "remediations",
     "remediations/status",
     "remediationapprovals",
+    "remediationpolicies",
+    "remediationpolicies/status",
     "changeledgers",
 ];
 /// Those on which admission stamps who asks or who approves.

@@ -398,7 +398,7 @@ fn our_own_kinds_are_checked_and_stamped_whoever_writes_them_and_the_webhook_nev
     assert_eq!(
         entries(all.validating[2].webhooks.as_ref()),
         [
-            "own [] CREATE,UPDATE smartops.dev/guardrailpolicies,guardrailexceptions,smartopsconfigs,smartopsconfigs/status,remediations,remediations/status,remediationapprovals,changeledgers"
+            "own [] CREATE,UPDATE smartops.dev/guardrailpolicies,guardrailexceptions,smartopsconfigs,smartopsconfigs/status,remediations,remediations/status,remediationapprovals,remediationpolicies,remediationpolicies/status,changeledgers"
         ]
     );
     let stamped = &all.mutating[2].webhooks.as_ref().unwrap()[0];
@@ -512,6 +512,8 @@ fn of_our_own_kinds_automation_s_registration_leaves_out_only_what_the_controlle
     let expression = Expression::compile(&who::not_the_controllers_own().expression).unwrap();
     let controller = "system:serviceaccount:smartops-system:smartops-orchestrator";
     for (user, operation, resource, subresource, asked) in [
+        (controller, Operation::Update, "remediationpolicies", "status", false),
+        (controller, Operation::Update, "remediationpolicies", "", true),
         (controller, Operation::Create, "remediations", "", false),
         (controller, Operation::Update, "remediations", "status", false),
         (controller, Operation::Update, "remediations", "", true),
@@ -531,6 +533,72 @@ fn of_our_own_kinds_automation_s_registration_leaves_out_only_what_the_controlle
             (operation != Operation::Create).then(|| r#"{"metadata":{"name":"web"}}"#.into());
         let holds = expression.evaluate_bool(&Inputs::new(&write.change(), &subject));
         assert_eq!(holds, Ok(asked), "{user} {operation} {resource}/{subresource}");
+    }
+}
+
+#[test]
+#[cfg(feature = "cel")]
+fn the_controller_keeps_its_own_lease_and_certificate_and_nobody_else_s() {
+    use smartops_change::{Change, Request, Resource};
+
+    use crate::cel::{Expression, Inputs};
+    let expression = Expression::compile(&who::not_the_controllers_own().expression).unwrap();
+    let controller = "system:serviceaccount:smartops-system:smartops-orchestrator";
+    let (ours, lease) = ("smartops-system", "smartops-orchestrator");
+    let secret = "smartops-orchestrator-certificate";
+    for (operation, (group, resource), namespace, name, asked) in [
+        (Operation::Create, ("coordination.k8s.io", "leases"), ours, lease, false),
+        (Operation::Update, ("coordination.k8s.io", "leases"), ours, lease, false),
+        (Operation::Delete, ("coordination.k8s.io", "leases"), ours, lease, true),
+        (Operation::Update, ("coordination.k8s.io", "leases"), ours, "smartops-webhook", true),
+        (Operation::Update, ("coordination.k8s.io", "leases"), "shop", lease, true),
+        (Operation::Update, ("", "leases"), ours, lease, true),
+        (Operation::Create, ("", "secrets"), ours, secret, false),
+        (Operation::Update, ("", "secrets"), ours, secret, false),
+        (Operation::Update, ("", "secrets"), ours, "smartops-webhook-certificate", true),
+        (Operation::Create, ("", "secrets"), ours, lease, true),
+        (Operation::Create, ("", "secrets"), "shop", secret, true),
+    ] {
+        let subject = crate::Subject::new(&config(), controller, &[] as &[&str]);
+        let text = format!(r#"{{"metadata":{{"name":"{name}","namespace":"{namespace}"}}}}"#);
+        let change = Change::read(Request {
+            operation,
+            resource: Resource { group, version: "v1", resource, subresource: "" },
+            namespace: Some(namespace),
+            name,
+            old: (operation != Operation::Create).then_some(&*text),
+            new: (operation != Operation::Delete).then_some(&*text),
+        });
+        let holds = expression.evaluate_bool(&Inputs::new(&change.unwrap(), &subject));
+        assert_eq!(holds, Ok(asked), "{operation} {group}/{resource} {namespace}/{name}");
+    }
+}
+
+#[test]
+#[cfg(feature = "cel")]
+fn of_remediations_the_backstop_lets_the_controller_delete_those_that_have_ended() {
+    use crate::cel::{Expression, Inputs};
+    let condition = who::not_what_the_controller_prunes().expression;
+    let expression = Expression::compile(&condition).unwrap();
+    let controller = "system:serviceaccount:smartops-system:smartops-orchestrator";
+    let agent = "system:serviceaccount:smartops-dev:agent";
+    let ended = r#","outcome":{"reason":"R","message":"m","finishedAt":"2026-01-01T12:00:00Z"}"#;
+    for (user, phase, outcome, held) in [
+        (controller, "Succeeded", ended, false),
+        (controller, "RolledBack", ended, false),
+        (controller, "Succeeded", "", true),
+        (controller, "Executing", ended, true),
+        (controller, "Pending", "", true),
+        (agent, "Succeeded", ended, true),
+    ] {
+        let subject = crate::Subject::new(&config(), user, &[] as &[&str]);
+        let mut write = sample::Write::of(Operation::Delete, "smartops.dev", "remediations");
+        write.new = None;
+        write.old = Some(format!(
+            r#"{{"metadata":{{"name":"web-1"}},"status":{{"phase":"{phase}"{outcome}}}}}"#
+        ));
+        let holds = expression.evaluate_bool(&Inputs::new(&write.change(), &subject));
+        assert_eq!(holds, Ok(held), "{user} {phase} {outcome}");
     }
 }
 

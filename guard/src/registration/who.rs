@@ -4,6 +4,7 @@
 use k8s_openapi::api::admissionregistration::v1::MatchCondition;
 use smartops_common::config::{Principal, SmartOpsConfigSpec};
 use smartops_common::names;
+use smartops_common::remediation::Phase;
 
 use crate::policy::Flaw;
 use crate::vap::cel::{list, literal};
@@ -66,19 +67,59 @@ pub(super) fn changes_labels() -> MatchCondition {
     condition("changes-labels", differ)
 }
 
-/// The writes of SmartOps' own kinds that the controller is there to make: it records what was asked of it, what
-/// became of that, and whether its loop is switched off. They are checked by the registration of SmartOps' own kinds.
+/// The writes of SmartOps' own that the controller is there to make: it records what was asked of it, what became of
+/// that, whether its loop is switched off and what it thinks of RemediationPolicies, all of which the registration of
+/// SmartOps' own kinds has checked; and it keeps its own lease and its own certificate.
 pub(crate) fn not_the_controllers_own() -> MatchCondition {
     let controller =
         names::service_account_user(names::SYSTEM_NAMESPACE, names::CONTROLLER_SERVICE_ACCOUNT);
     let below = "has(request.subResource) && request.subResource";
+    let is_whole = format!("!({below} != '')");
+    let kept = [
+        ("coordination.k8s.io", "leases", names::CONTROLLER_LEASE),
+        ("", "secrets", names::CONTROLLER_CERTIFICATE_SECRET),
+    ]
+    .map(|(group, resource, name)| {
+        format!(
+            "(request.resource.group == {} && request.resource.resource == {} && {is_whole} && \
+             request.operation in ['CREATE', 'UPDATE'] && has(request.namespace) && request.namespace == {} && \
+             has(request.name) && request.name == {})",
+            literal(group),
+            literal(resource),
+            literal(names::SYSTEM_NAMESPACE),
+            literal(name),
+        )
+    });
+    let own = format!(
+        "(request.resource.group == {} && \
+         ((request.operation == 'CREATE' && request.resource.resource == 'remediations' && {is_whole}) || \
+         (request.operation == 'UPDATE' && \
+         request.resource.resource in ['remediations', 'remediationpolicies', 'smartopsconfigs'] && \
+         {below} == 'status')))",
+        literal(names::GROUP),
+    );
+    let [lease, certificate] = kept;
     condition(
         "not-the-controllers-own",
         format!(
-            "!(request.userInfo.username == {} && request.resource.group == {} && \
-             ((request.operation == 'CREATE' && request.resource.resource == 'remediations' && !({below} != '')) || \
-             (request.operation == 'UPDATE' && request.resource.resource in ['remediations', 'smartopsconfigs'] && \
-             {below} == 'status')))",
+            "!(request.userInfo.username == {} && ({own} || {lease} || {certificate}))",
+            literal(&controller),
+        ),
+    )
+}
+
+/// The Remediations the controller prunes: those that have ended. How long ago that was, a condition cannot tell; the
+/// webhook does.
+pub(crate) fn not_what_the_controller_prunes() -> MatchCondition {
+    let controller =
+        names::service_account_user(names::SYSTEM_NAMESPACE, names::CONTROLLER_SERVICE_ACCOUNT);
+    let is_final = list(Phase::ALL.into_iter().filter(|p| p.is_final()).map(Phase::as_str));
+    condition(
+        "not-what-the-controller-prunes",
+        format!(
+            "!(request.userInfo.username == {} && request.resource.group == {} && request.operation == 'DELETE' && \
+             request.resource.resource == 'remediations' && has(oldObject.status) && has(oldObject.status.phase) && \
+             oldObject.status.phase in {is_final} && has(oldObject.status.outcome))",
             literal(&controller),
             literal(names::GROUP),
         ),

@@ -87,6 +87,7 @@ pub fn own_objects(config: &SmartOpsConfigSpec) -> Result<Written, Flaw> {
         conditions: vec![
             who::by_automation(config)?,
             who::not_the_controllers_own(),
+            who::not_what_the_controller_prunes(),
             who::condition("not-by-the-webhook", not_by_the_webhook),
             who::condition("is-ours", is_ours),
         ],

@@ -346,7 +346,13 @@ fn own_objects_are_guarded_from_automation_and_from_nobody_else() {
     let names: Vec<&str> = conditions.iter().map(|c| c.name.as_str()).collect();
     assert_eq!(
         names,
-        ["by-automation", "not-the-controllers-own", "not-by-the-webhook", "is-ours"]
+        [
+            "by-automation",
+            "not-the-controllers-own",
+            "not-what-the-controller-prunes",
+            "not-by-the-webhook",
+            "is-ours"
+        ]
     );
     assert!(conditions[0].expression.contains("'bot'"));
     assert!(rules(&own).iter().any(|rule| rule.ends_with("smartops.dev/*/*")));

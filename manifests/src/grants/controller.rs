@@ -4,12 +4,11 @@ use smartops_common::names;
 
 use super::{Grant, Program, READ, Scope};
 
-/// What it reads and writes for every remedy.
-pub(super) fn always() -> Vec<Grant> {
-    use Scope::{Cluster, TargetNamespaces};
-    let grant = |scope, group, resources, verbs, reason| Grant {
+/// What it reads and writes where its targets are.
+pub(super) fn on_targets() -> Vec<Grant> {
+    let grant = |group, resources, verbs, reason| Grant {
         program: Program::Controller,
-        scope,
+        scope: Scope::TargetNamespaces,
         role: None,
         group,
         resources,
@@ -19,112 +18,107 @@ pub(super) fn always() -> Vec<Grant> {
     };
     vec![
         grant(
-            TargetNamespaces,
             "apps",
             &["deployments"],
             &["get", "list", "watch", "patch"],
             "read the target before every write and while verifying; restart and patch it",
         ),
         grant(
-            TargetNamespaces,
             "apps",
             &["deployments/scale"],
             &["get", "patch"],
             "scale through the subresource, which can change nothing but replicas",
         ),
         grant(
-            TargetNamespaces,
             "",
             &["pods"],
             &["get", "list"],
             "see crash loops while verifying a rollout; find whose pod an alert is about",
         ),
         grant(
-            TargetNamespaces,
             "apps",
             &["replicasets"],
             &["get", "list"],
             "find the Deployment of the pod an alert is about; find the revision to go back to",
         ),
         grant(
-            TargetNamespaces,
             "autoscaling",
             &["horizontalpodautoscalers"],
             &["get", "list"],
             "tell whether an autoscaler owns the number of replicas, and read its bounds",
         ),
+        grant("", &["events"], &["list", "watch", "create"], "tell on the target what was done"),
         grant(
-            TargetNamespaces,
-            "",
-            &["events"],
-            &["list", "watch", "create"],
-            "tell on the target what was done",
-        ),
-        grant(
-            TargetNamespaces,
             "events.k8s.io",
             &["events"],
             &["create", "patch"],
             "the same Events by the current API; patch only counts a repeated one up",
         ),
         grant(
-            TargetNamespaces,
             names::GROUP,
             &["remediations"],
             &["create"],
             "make an accepted request durable before it is answered",
         ),
         grant(
-            TargetNamespaces,
             names::GROUP,
             &["remediations/status"],
             &["update"],
             "record attempts and their outcome",
         ),
         grant(
-            TargetNamespaces,
             names::GROUP,
             &["remediations"],
             &["delete"],
             "prune those that have ended, by age and count; admission lets no others be deleted",
         ),
+    ]
+}
+
+/// What it reads and asks everywhere.
+pub(super) fn everywhere() -> Vec<Grant> {
+    let grant = |group, resources, verbs, reason| Grant {
+        program: Program::Controller,
+        scope: Scope::Cluster,
+        role: None,
+        group,
+        resources,
+        names: &[],
+        verbs,
+        reason,
+    };
+    vec![
         grant(
-            Cluster,
             names::GROUP,
             &["remediationpolicies"],
             READ,
             "decide by them what becomes of a signal",
         ),
         grant(
-            Cluster,
             names::GROUP,
             &["remediationpolicies/status"],
             &["patch"],
             "say whether they are decided by",
         ),
         grant(
-            Cluster,
             names::GROUP,
             &["remediations"],
             READ,
             "one watch over all Remediations: they are the queue",
         ),
         grant(
-            Cluster,
             "",
             &["namespaces"],
             &["get"],
             "tell a namespace that does not exist from one without rights; read whether it opted out of the closed loop",
         ),
         grant(
-            Cluster,
             "authentication.k8s.io",
             &["tokenreviews"],
             &["create"],
             "authenticate callers of the HTTP API who bring a Kubernetes bearer token",
         ),
         grant(
-            Cluster,
             "authorization.k8s.io",
             &["subjectaccessreviews"],
             &["create"],

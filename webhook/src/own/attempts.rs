@@ -14,7 +14,7 @@ use crate::admission::reply::Answer;
 use crate::told::{Alarm, Notice, resource};
 
 /// SmartOps' own resources, as they stand in metrics.
-const OWN: [&str; 10] = [
+const OWN: [&str; 12] = [
     "guardrailpolicies",
     "guardrailpolicies/status",
     "guardrailexceptions",
@@ -24,6 +24,8 @@ const OWN: [&str; 10] = [
     "remediations",
     "remediations/status",
     "remediationapprovals",
+    "remediationpolicies",
+    "remediationpolicies/status",
     "changeledgers",
 ];
 /// What else of an installation stands in metrics by its own name.

@@ -90,18 +90,33 @@ pub fn refusal(request: &Request<'_>, writer: &Subject) -> Option<Answer> {
     Some(out_of_reach(request, message))
 }
 
-/// Whether the controller does what it is there for: to record what was asked of it, what became of that, and whether its
-/// loop is switched off.
+/// Whether the controller does what it is there for: to record what was asked of it, what became of that, whether its
+/// loop is switched off and what it thinks of policies; to prune what has ended, of which `pruning` says more; and to
+/// keep its own lease and certificate.
 fn is_the_controllers_business(request: &Request<'_>) -> bool {
+    if !names::is_controller(&request.user_info.username) {
+        return false;
+    }
+    let operation = request.operation.as_ref();
     let place = (request.resource.resource.as_ref(), request.sub_resource.as_ref());
-    request.resource.group == names::GROUP
-        && names::is_controller(&request.user_info.username)
-        && [
+    if request.resource.group == names::GROUP {
+        return [
             ("CREATE", ("remediations", "")),
             ("UPDATE", ("remediations", "status")),
+            ("DELETE", ("remediations", "")),
+            ("UPDATE", ("remediationpolicies", "status")),
             ("UPDATE", ("smartopsconfigs", "status")),
         ]
-        .contains(&(request.operation.as_ref(), place))
+        .contains(&(operation, place));
+    }
+    let kept = (request.resource.group.as_ref(), place, request.name.as_ref());
+    ["CREATE", "UPDATE"].contains(&operation)
+        && request.namespace.as_deref() == Some(names::SYSTEM_NAMESPACE)
+        && [
+            ("coordination.k8s.io", ("leases", ""), names::CONTROLLER_LEASE),
+            ("", ("secrets", ""), names::CONTROLLER_CERTIFICATE_SECRET),
+        ]
+        .contains(&kept)
 }
 
 /// What of ours a write is of, if anything.
@@ -231,7 +246,10 @@ mod tests {
             ("UPDATE", "smartops.dev/smartopsconfigs/status", true),
             ("UPDATE", "smartops.dev/smartopsconfigs", false),
             ("UPDATE", "smartops.dev/remediations", false),
-            ("DELETE", "smartops.dev/remediations", false),
+            ("DELETE", "smartops.dev/remediations", true),
+            ("UPDATE", "smartops.dev/remediationpolicies/status", true),
+            ("UPDATE", "smartops.dev/remediationpolicies", false),
+            ("DELETE", "smartops.dev/remediationapprovals", false),
             ("CREATE", "smartops.dev/remediations/status", false),
             ("CREATE", "smartops.dev/remediationapprovals", false),
             ("UPDATE", "smartops.dev/changeledgers", false),
@@ -239,6 +257,45 @@ mod tests {
         ] {
             let by_controller = Write { user: CONTROLLER, ..write(operation, what, "shop") };
             assert_eq!(message(&by_controller).is_none(), passes, "{operation} {what}");
+        }
+    }
+
+    #[test]
+    fn in_our_namespace_the_controller_keeps_its_own_lease_and_certificate_and_nothing_else() {
+        for (operation, what, namespace, name, passes) in [
+            (
+                "CREATE",
+                "coordination.k8s.io/leases",
+                "smartops-system",
+                "smartops-orchestrator",
+                true,
+            ),
+            (
+                "UPDATE",
+                "coordination.k8s.io/leases",
+                "smartops-system",
+                "smartops-orchestrator",
+                true,
+            ),
+            (
+                "DELETE",
+                "coordination.k8s.io/leases",
+                "smartops-system",
+                "smartops-orchestrator",
+                false,
+            ),
+            ("UPDATE", "coordination.k8s.io/leases", "smartops-system", "smartops-webhook", false),
+            ("UPDATE", "/secrets", "smartops-system", "smartops-orchestrator-certificate", true),
+            ("UPDATE", "/secrets", "smartops-system", "smartops-webhook-certificate", false),
+            ("CREATE", "/secrets", "smartops-system", "x", false),
+        ] {
+            let by_controller =
+                Write { user: CONTROLLER, name, ..write(operation, what, namespace) };
+            assert_eq!(message(&by_controller).is_none(), passes, "{operation} {what} {name}");
+            assert!(
+                message(&Write { user: "bot", ..by_controller }).is_some(),
+                "{operation} {what}"
+            );
         }
     }
 

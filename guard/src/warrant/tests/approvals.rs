@@ -42,7 +42,7 @@ fn an_approval_counts_from_somebody_else_for_this_very_intent_and_for_a_while() 
         assert_eq!(refusal.is_some(), expected.is_some(), "{approvals:?} {refusal:?}");
         assert!(refusal.unwrap_or_default().contains(expected.unwrap_or_default()));
     }
-    insta::assert_snapshot!(decided(&asked, &[]).unwrap(), @": what attempt 1 of Remediation web-1 would write needs an approval, and none counts: have somebody who may, and neither asked for it nor made it, create a RemediationApproval with intentHash 1ca6f8b81c5ce908ddd1a304a7e738c5ac3a74a194eda29bd40e2606168f20c4");
+    insta::assert_snapshot!(decided(&asked, &[]).unwrap(), @": what attempt 1 of Remediation web-1 would write needs an approval, and none counts: have somebody who may, and neither asked for it nor made it, create a RemediationApproval with intentHash 76c70b11adebe9bd0d5166536debd2e3b25153d4446474c8d8f2685b8a32dfc3");
 }
 
 #[test]
