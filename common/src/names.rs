@@ -77,6 +77,12 @@ pub const CLOSED_LOOP: &str = "smartops.dev/closed-loop";
 /// Its value.
 pub const CLOSED_LOOP_DISABLED: &str = "disabled";
 
+/// The RemediationPolicy that is shipped.
+pub const SHIPPED_REMEDIATION_POLICY: &str = "smartops-default";
+
+/// Annotation of a Remediation: the `traceparent` of the trace it was asked for in.
+pub const TRACE_PARENT: &str = "smartops.dev/traceparent";
+
 /// The Lease, in [`SYSTEM_NAMESPACE`], by which one replica of the controller works on Remediations.
 pub const CONTROLLER_LEASE: &str = "smartops-orchestrator";
 /// The Secret that holds the CA and the serving certificate of the controller's API, in [`SYSTEM_NAMESPACE`].
