@@ -6,7 +6,6 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use smartops_common::action::ActionType;
-use smartops_common::names;
 use smartops_common::remediation::{
     AttemptResult, Phase, Remediation, RemediationStatus, Verification, VerificationStatus,
 };
@@ -93,16 +92,6 @@ pub fn going_on(remediation: &Remediation, took: Duration) -> Value {
     reply
 }
 
-/// Where the Kubernetes API shows a Remediation.
-pub fn location(remediation: &Remediation) -> String {
-    format!(
-        "/apis/{}/v1alpha1/namespaces/{}/remediations/{}",
-        names::GROUP,
-        remediation.metadata.namespace.as_deref().unwrap_or_default(),
-        remediation.metadata.name.as_deref().unwrap_or_default(),
-    )
-}
-
 fn was_written(status: &RemediationStatus) -> bool {
     status.attempts.iter().any(|a| a.result == Some(AttemptResult::Written))
 }
@@ -181,6 +170,7 @@ mod tests {
     use smartops_common::remediation::Observed;
 
     use super::*;
+    use crate::api::remediations::location;
     use crate::failure::Failure;
     use crate::fixture::{at, deployment, remediation};
     use crate::remediation::machine::{self, Facts, Step, Written, after_write};
@@ -300,7 +290,7 @@ mod tests {
             (&json!("running"), &json!("Executing"))
         );
         assert_eq!(reply["approval"], Value::Null);
-        assert_eq!(location(&r), "/apis/smartops.dev/v1alpha1/namespaces/ns/remediations/a");
+        assert_eq!(location(&r), "/v1/remediations/ns/a");
     }
 
     #[test]

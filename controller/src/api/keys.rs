@@ -16,7 +16,19 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Shortest secret that may sign, in bytes.
 const SHORTEST_SECRET: usize = 16;
 /// What a key may be limited to.
-const DEEDS: [&str; 5] = ["scale", "restart", "patch", "verify", "closed-loop"];
+const DEEDS: [&str; 11] = [
+    "scale",
+    "restart",
+    "patch",
+    "rollback",
+    "evict-pod",
+    "pause",
+    "resume",
+    "hpa-bounds",
+    "verify",
+    "read",
+    "closed-loop",
+];
 
 /// One key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +93,7 @@ pub enum Error {
     /// Lines that are not keys; all of them, by number.
     #[error(
         "the API key file {path} has lines that are no keys ({problems}); each line is `NAME SHA256HEX` or `NAME sign:SECRETHEX`, \
-         then perhaps `namespaces=A,B` and `actions=scale,restart,patch,verify,closed-loop`"
+         then perhaps `namespaces=A,B` and `actions=scale,restart,patch,rollback,evict-pod,pause,resume,hpa-bounds,verify,read,closed-loop`"
     )]
     Lines {
         /// Which.

@@ -46,13 +46,16 @@ fn everything() -> Vec<(Method, &'static str)> {
     super::routes().listed().iter().cloned().chain(health).collect()
 }
 
-/// The document.
-fn described() -> Value {
-    let settings = SchemaSettings::draft2020_12().with(|settings| {
+fn settings() -> SchemaSettings {
+    SchemaSettings::draft2020_12().with(|settings| {
         settings.meta_schema = None;
         settings.definitions_path = "/components/schemas".into();
-    });
-    let mut generator = settings.into_generator();
+    })
+}
+
+/// The document.
+fn described() -> Value {
+    let mut generator = settings().into_generator();
     let mut paths: Map<String, Value> = Map::new();
     for (method, path) in everything() {
         let Some(operation) = operations::of(&method, path) else { continue };
@@ -107,14 +110,46 @@ fn told(operation: &Operation, path: &str, generator: &mut SchemaGenerator) -> V
             "content": {"application/json": {"schema": (body.schema)(generator), "example": body.example}},
         });
     }
+    let mut parameters: Vec<Value> = in_path(path).collect();
+    if let Some(query) = operation.query {
+        parameters.extend(in_query(query));
+    }
     if operation.access == Access::Call {
-        told["parameters"] = json!([{
+        parameters.push(json!({
             "name": "Idempotency-Key", "in": "header", "required": false,
             "description": "A repeat with the same key and target is answered with the Remediation the first one became.",
             "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
-        }]);
+        }));
+    }
+    if !parameters.is_empty() {
+        told["parameters"] = parameters.into();
     }
     told
+}
+
+fn in_path(path: &str) -> impl Iterator<Item = Value> {
+    let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    names.map(|name| {
+        let schema = json!({"type": "string", "minLength": 1, "maxLength": 253, "pattern": "^[a-z0-9][-.a-z0-9]*$"});
+        json!({"name": name, "in": "path", "required": true, "schema": schema})
+    })
+}
+
+/// Each member of what a query may hold. Of one that may be left out, null is no value a query has.
+fn in_query(query: operations::Maker) -> Vec<Value> {
+    let mut generator = settings().into_generator();
+    let schema = query(&mut generator);
+    let definition = generator.take_definitions(true).into_iter().next();
+    let object = definition.map_or_else(|| schema.to_value(), |(_, definition)| definition);
+    let members = object["properties"].as_object().cloned().unwrap_or_default();
+    let parameter = |(name, mut schema): (String, Value)| {
+        let description = schema.as_object_mut().and_then(|s| s.remove("description"));
+        if let Some(kinds) = schema["type"].as_array() {
+            schema["type"] = kinds.iter().find(|kind| **kind != "null").cloned().into();
+        }
+        json!({"name": name, "in": "query", "required": false, "description": description, "schema": schema})
+    };
+    members.into_iter().map(parameter).collect()
 }
 
 fn answers(operation: &Operation, generator: &mut SchemaGenerator) -> Value {

@@ -125,6 +125,25 @@ impl Problem {
             .next("ask an operator, who may patch smartopsconfigs/status, to do it")
     }
 
+    /// 403 for whoever may not look at Remediations.
+    pub fn may_not_look(caller: &str, verb: &str, namespace: Option<&str>) -> Self {
+        let place = namespace.map_or_else(
+            || "in all namespaces: name one you may see (namespace=…)".to_owned(),
+            |namespace| format!("in {namespace}"),
+        );
+        let detail = format!("{caller} may not {verb} remediations {place}");
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail).next(
+            "ask for the ClusterRole smartops-viewer there, or use a key that is for `read` of that namespace",
+        )
+    }
+
+    /// 404 for a Remediation there is not.
+    pub fn no_remediation(namespace: &str, name: &str) -> Self {
+        let detail = format!("there is no Remediation {name} in {namespace}");
+        Self::new(StatusCode::NOT_FOUND, "unknown-remediation", "Unknown Remediation", detail)
+            .next("list them with GET /v1/remediations; what ended long ago is no longer kept")
+    }
+
     /// 429 for a caller who asks too often.
     pub fn too_often(caller: &str, seconds: u32) -> Self {
         let detail = format!("{caller} asks more often than it may");

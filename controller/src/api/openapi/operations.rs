@@ -9,6 +9,8 @@ use smartops_common::signal::rca::RcaSignal;
 
 use super::shapes;
 use crate::api::alerts;
+use crate::api::remediations::filter::Filter;
+use crate::api::remediations::{LIST, WATCH};
 
 /// Who gets in, and with it which refusals there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub(super) enum Access {
     Alerts,
     /// Whoever is known, about the kill switch.
     Switch,
+    /// Whoever is known, to look at Remediations.
+    Look,
 }
 
 impl Access {
@@ -32,6 +36,7 @@ impl Access {
             Self::Open => &[],
             Self::Call | Self::Signal => &[400, 401, 403, 404, 408, 409, 413, 422, 429, 500, 503],
             Self::Alerts => &[400, 401, 403, 413, 500, 503],
+            Self::Look => &[400, 401, 403, 404, 408, 413, 422, 429, 500, 503],
             Self::Switch => &[400, 401, 403, 408, 409, 413, 422, 429, 500, 503],
         }
     }
@@ -45,7 +50,9 @@ pub(super) const fn meaning(code: u16) -> &'static str {
         }
         401 => "No credentials, or none that are good.",
         403 => "The caller may not do that, or the controller may not.",
-        404 => "Unknown target; `candidates` names those there are.",
+        404 => {
+            "Unknown target, of which `candidates` names those there are, or unknown Remediation."
+        }
         408 => "The body did not arrive in time.",
         409 => "Ambiguous or busy target, or an idempotency key used before.",
         413 => "The body is too large.",
@@ -83,6 +90,8 @@ pub(super) struct Operation {
     pub(super) summary: &'static str,
     pub(super) access: Access,
     pub(super) body: Option<Body>,
+    /// What its query may hold: an object whose members are the parameters.
+    pub(super) query: Option<Maker>,
     pub(super) good: Vec<(u16, &'static str, Shape)>,
 }
 
@@ -212,6 +221,25 @@ pub(super) fn of(method: &Method, path: &str) -> Option<Operation> {
             }),
             switched(),
         ),
+        ("GET", LIST) => (
+            "List Remediations, the newest first",
+            Access::Look,
+            None,
+            vec![(200, "A page of them.", Shape::Json(schema::<shapes::Listed>))],
+        ),
+        ("GET", WATCH) => (
+            "What there is, then every change as it happens, as Server-Sent Events: `remediation` with what one has become, \
+             `gone` for one that is no more",
+            Access::Look,
+            None,
+            text("A stream, for an hour at most.", "text/event-stream"),
+        ),
+        ("GET", "/v1/remediations/{namespace}/{name}") => (
+            "One Remediation as it stands this moment",
+            Access::Look,
+            None,
+            vec![(200, "It.", Shape::Json(schema::<shapes::Shown>))],
+        ),
         ("GET", "/openapi.json") => (
             "This document",
             Access::Open,
@@ -241,5 +269,7 @@ pub(super) fn of(method: &Method, path: &str) -> Option<Operation> {
         }
         _ => return None,
     };
-    Some(Operation { method: method.as_str().to_lowercase(), summary, access, body, good })
+    let asks = [LIST, WATCH].contains(&path);
+    let query = asks.then_some(schema::<Filter> as Maker);
+    Some(Operation { method: method.as_str().to_lowercase(), summary, access, body, query, good })
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value};
 use smartops_common::action::ActionType;
-use smartops_common::remediation::Observed;
+use smartops_common::remediation::{Observed, Phase};
 use smartops_common::signal::SignalKind;
 
 /// A name: 1 to 253 characters.
@@ -428,4 +428,35 @@ pub(super) struct Health {
     status: String,
     /// `orchestrator`.
     service: String,
+}
+
+/// A Remediation as it is shown.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+pub(super) struct Shown {
+    /// Its namespace, the target's.
+    namespace: String,
+    /// Its name.
+    name: String,
+    /// Its uid.
+    uid: String,
+    /// When it was made, RFC 3339.
+    created_at: Option<String>,
+    /// Where it stands.
+    phase: Phase,
+    /// What was asked, as in etcd (`kubectl explain remediation.spec`).
+    spec: Map<String, Value>,
+    /// What became of it, as in etcd (`kubectl explain remediation.status`).
+    status: Map<String, Value>,
+    /// Where it is found.
+    location: String,
+}
+
+/// A page of Remediations.
+#[derive(JsonSchema)]
+pub(super) struct Listed {
+    /// The newest first.
+    items: Vec<Shown>,
+    /// What to ask for the next page with.
+    r#continue: Option<String>,
 }
