@@ -11,13 +11,17 @@ use k8s_openapi::api::authorization::v1::{
 };
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::api::{ListParams, ObjectMeta, PartialObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{
+    ApiResource, DynamicObject, ListParams, ObjectMeta, PartialObjectMeta, Patch, PatchParams,
+    PostParams,
+};
 use kube::{Api, Client};
-use serde_json::json;
+use serde_json::{Value, json};
 use smartops_common::approval::RemediationApproval;
 use smartops_common::config::{ClosedLoop, SmartOpsConfig, SmartOpsConfigSpec};
 use smartops_common::names;
 use smartops_common::remediation::{Phase, Remediation};
+use smartops_common::remediation_policy::{RemediationPolicy, RemediationPolicyStatus};
 use smartops_process::client::{self, deadline};
 use smartops_process::telemetry::traces::{Kind, Origin, Span};
 
@@ -187,20 +191,65 @@ impl Cluster {
             field_manager: Some(names::CONTROLLER_FIELD_MANAGER.to_owned()),
             ..PatchParams::default()
         };
-        let operation = match (write.scale, dry_run) {
-            (true, true) => "scale_dry_run",
-            (true, false) => "scale",
-            (false, true) => "patch_dry_run",
-            (false, false) => "patch",
-        };
-        if write.scale {
-            let call = call(operation, "patch", "deployments/scale");
-            self.make(call, api.patch_scale(name, &parameters, &write.patch)).await?;
-            Ok(None)
-        } else {
-            let call = call(operation, "patch", "deployments");
-            self.make(call, api.patch(name, &parameters, &write.patch)).await.map(Some)
+        match write {
+            Write::Deployment(patch) => {
+                let operation = if dry_run { "patch_dry_run" } else { "patch" };
+                let call = call(operation, "patch", "deployments");
+                self.make(call, api.patch(name, &parameters, patch)).await.map(Some)
+            }
+            Write::Scale(patch) => {
+                let operation = if dry_run { "scale_dry_run" } else { "scale" };
+                let call = call(operation, "patch", "deployments/scale");
+                self.make(call, api.patch_scale(name, &parameters, patch)).await.map(|_| None)
+            }
+            Write::Eviction { pod, uid } => {
+                self.evict(namespace, pod, uid, dry_run).await.map(|()| None)
+            }
+            Write::Autoscaler { name, patch } => {
+                let operation = if dry_run { "autoscaler_dry_run" } else { "autoscaler" };
+                let api: Api<HorizontalPodAutoscaler> =
+                    Api::namespaced(self.client.clone(), namespace);
+                let call = call(operation, "patch", "horizontalpodautoscalers");
+                self.make(call, api.patch(name, &parameters, patch)).await.map(|_| None)
+            }
         }
+    }
+
+    /// Evicts a pod of this uid. A uid that is another's is a conflict; what a budget forbids for now is 429.
+    async fn evict(
+        &self,
+        namespace: &str,
+        pod: &str,
+        uid: &str,
+        dry_run: bool,
+    ) -> Result<(), Failure> {
+        let operation = if dry_run { "evict_dry_run" } else { "evict" };
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        // The library's own eviction spells the options in a way that the API server does not read.
+        let mut options = json!({"preconditions": {"uid": uid}});
+        if dry_run {
+            options["dryRun"] = json!(["All"]);
+        }
+        let eviction = json!({
+            "apiVersion": "policy/v1", "kind": "Eviction",
+            "metadata": {"name": pod, "namespace": namespace}, "deleteOptions": options,
+        });
+        let parameters = PostParams { dry_run, ..post() };
+        let call = call(operation, "create", "pods/eviction");
+        let evicted = api.create_subresource::<_, Value>("eviction", pod, &parameters, &eviction);
+        self.make(call, evicted).await.map(drop)
+    }
+
+    /// The ReplicaSets of a Deployment's selector, as the API server sent them: at most 500, whoever owns them.
+    pub async fn replica_sets(&self, namespace: &str, live: &Live) -> Result<Vec<Value>, Failure> {
+        let Some(selector) = live.pod_selector() else { return Ok(Vec::new()) };
+        let kind = ApiResource::erase::<ReplicaSet>(&());
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &kind);
+        let list = ListParams::default().labels(&selector).limit(PODS_LOOKED_AT);
+        let call = call("list_replica_sets", "list", "replicasets");
+        let found = self.make(call, api.list(&list)).await?.items;
+        let values: Result<Vec<Value>, _> = found.iter().map(serde_json::to_value).collect();
+        values.map_err(|e| Failure::Unavailable(format!("a ReplicaSet cannot be read: {e}")))
     }
 
     /// The Remediations of one target, from etcd.
@@ -274,6 +323,22 @@ impl Cluster {
         let written = api.patch_status(names::CONFIG_NAME, &parameters, &patch);
         let config = self.make(call, written).await?;
         Ok(config.status.and_then(|status| status.closed_loop).unwrap_or_default())
+    }
+
+    /// Says how a RemediationPolicy stands.
+    pub async fn tell_policy(
+        &self,
+        name: &str,
+        status: &RemediationPolicyStatus,
+    ) -> Result<(), Failure> {
+        let api: Api<RemediationPolicy> = Api::all(self.client.clone());
+        let parameters = PatchParams {
+            field_manager: Some(names::CONTROLLER_FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let patch = Patch::Merge(json!({"status": status}));
+        let call = call("patch_policy_status", "patch", "remediationpolicies/status");
+        self.make(call, api.patch_status(name, &parameters, &patch)).await.map(drop)
     }
 
     /// Creates a Remediation; a name that exists already is a conflict.

@@ -10,7 +10,7 @@ use super::{Malformed, Write};
 use crate::target::Live;
 
 /// Longest patch that is recorded, in bytes of JSON.
-const LONGEST: usize = 65_536;
+pub(super) const LONGEST: usize = 65_536;
 const FORMS: &str = "give a merge-style object such as {\"spec\":{\"template\":{…}}}, a JSON Patch array, or one \
                      JSON Patch operation {\"op\",\"path\",\"value\"}";
 
@@ -91,7 +91,7 @@ pub(super) fn write(intent: &Intent, resource_version: &str) -> Result<Write, Ma
             Patch::Json(all)
         }
     };
-    Ok(Write { scale: false, patch })
+    Ok(Write::Deployment(patch))
 }
 
 pub(super) fn is_applied(intent: &Intent, live: &Live) -> bool {
@@ -201,14 +201,14 @@ mod tests {
         let action = parse(&json!({"metadata": {"resourceVersion": "1"}, "spec": {}})).unwrap();
         let write = write(&plan(&action).unwrap(), "42").unwrap();
         let expected = json!({"metadata": {"resourceVersion": "42"}, "spec": {}});
-        assert_eq!(write.patch, Patch::Strategic(expected));
+        assert_eq!(write, Write::Deployment(Patch::Strategic(expected)));
     }
 
     #[test]
     fn a_json_patch_leads_with_the_test_of_the_version() {
         let action = parse(&json!({"op": "remove", "path": "/spec/paused"})).unwrap();
         let write = write(&plan(&action).unwrap(), "42").unwrap();
-        let Patch::Json(patch) = write.patch else { panic!("{write:?}") };
+        let Write::Deployment(Patch::Json(patch)) = write else { panic!("{write:?}") };
         assert_eq!(
             serde_json::to_value(patch).unwrap(),
             json!([

@@ -29,7 +29,7 @@ pub(super) fn write(intent: &Intent, resource_version: &str) -> Result<Write, Ma
         "metadata": {"resourceVersion": resource_version},
         "spec": {"template": {"metadata": {"annotations": {names::RESTARTED_AT: value}}}},
     }));
-    Ok(Write { scale: false, patch })
+    Ok(Write::Deployment(patch))
 }
 
 pub(super) fn is_applied(intent: &Intent, live: &Live) -> bool {
@@ -71,6 +71,6 @@ mod tests {
             "spec": {"template": {"metadata": {"annotations": {
                 "kubectl.kubernetes.io/restartedAt": "2023-11-14T22:13:20Z"}}}},
         }));
-        assert_eq!(write(&intent, "9").unwrap(), Write { scale: false, patch: expected });
+        assert_eq!(write(&intent, "9").unwrap(), Write::Deployment(expected));
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn write(intent: &Intent, resource_version: &str) -> Result<Write, Ma
         "metadata": {"resourceVersion": resource_version},
         "spec": {"replicas": replicas},
     }));
-    Ok(Write { scale: true, patch })
+    Ok(Write::Scale(patch))
 }
 
 pub(super) fn is_applied(intent: &Intent, live: &Live) -> bool {
@@ -83,11 +83,8 @@ mod tests {
     fn the_write_carries_the_precondition_and_nothing_but_replicas() {
         let intent = plan(&Action::scale_to(5), None, &deployment(3)).unwrap();
         let write = write(&intent, "77").unwrap();
-        assert!(write.scale);
-        assert_eq!(
-            write.patch,
-            Patch::Merge(json!({"metadata": {"resourceVersion": "77"}, "spec": {"replicas": 5}}))
-        );
+        let body = json!({"metadata": {"resourceVersion": "77"}, "spec": {"replicas": 5}});
+        assert_eq!(write, Write::Scale(Patch::Merge(body)));
         assert!(is_applied(&intent, &deployment(5)));
         assert!(!is_applied(&intent, &deployment(4)));
     }

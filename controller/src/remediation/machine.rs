@@ -23,6 +23,7 @@ use smartops_common::remediation::{AttemptResult, Phase, Remediation, Remediatio
 
 pub use self::executing::{after_write, is_transient};
 pub use self::paused::paused;
+use crate::action::{self, Seen, Write};
 use crate::failure::Failure;
 use crate::remediation::means::Means;
 use crate::remediation::record::{self, MOST_ATTEMPTS};
@@ -113,8 +114,16 @@ pub struct Facts<'a> {
     pub means: &'a Means,
 }
 
+impl<'a> Facts<'a> {
+    /// The target, and what its action works with.
+    fn seen(&self, live: &'a Live) -> Seen<'a> {
+        Seen { live, means: self.means }
+    }
+}
+
 /// What a step has to know besides its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is read or not, whatever the others")]
 pub struct Needs {
     /// The target's pods.
     pub pods: bool,
@@ -131,12 +140,13 @@ pub struct Needs {
 /// What the next step of a Remediation has to know besides its target.
 pub fn needs(remediation: &Remediation) -> Needs {
     let status = remediation.status.as_ref();
+    let means = action::needs_means(remediation.spec.action.type_);
     if status.is_some_and(is_watching) {
-        return Needs { pods: true, ..Needs::default() };
+        return Needs { pods: true, means, ..Needs::default() };
     }
     // An open attempt rests on what was said before it was opened; the write itself is judged by what is said then.
     let approvals = remediation.spec.require_approval && !status.is_some_and(is_trying);
-    Needs { others: true, approvals, ..Needs::default() }
+    Needs { others: true, approvals, means, ..Needs::default() }
 }
 
 /// What is to be done next.
@@ -146,8 +156,8 @@ pub enum Step {
     Wait(Duration),
     /// Record this status, then look again.
     Record(Box<RemediationStatus>),
-    /// Have the open attempt judged and, unless a dry run is all that was asked, written.
-    Write,
+    /// Have this, the open attempt, judged and, unless a dry run is all that was asked, written.
+    Write(Box<Write>),
     /// Nothing: it has ended.
     Done,
 }

@@ -3,13 +3,14 @@
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use smartops_common::action::{ActionType, Intent};
+use smartops_common::action::{ActionType, Intent, PatchParameters};
 use smartops_common::condition::{self, Setting};
 use smartops_common::remediation::{
     Attempt, AttemptKind, AttemptResult, AttemptTarget, FormerState, Observed, Outcome, Phase,
     RemediationStatus, Verification, VerificationStatus,
 };
 
+use crate::action::{Seen, hpa_bounds};
 use crate::target::Live;
 
 /// The condition that says how the question of approval stands.
@@ -19,25 +20,49 @@ pub const ATTEMPT_LIMIT: SignedDuration = SignedDuration::from_secs(60);
 /// Attempts of one Remediation in all, conflicts included; the schema keeps no more.
 pub const MOST_ATTEMPTS: usize = 8;
 
-/// Opens an attempt: from here on the intent is on record.
-pub fn begin(
+/// Opens an attempt at the remedy: from here on the intent is on record.
+pub fn begin<'a>(
     status: &mut RemediationStatus,
     intent: Intent,
-    live: &Live,
+    seen: impl Into<Seen<'a>>,
     leader: &str,
     now: Timestamp,
 ) {
+    open(status, (AttemptKind::Apply, intent), seen.into(), leader, now);
+}
+
+/// Opens an attempt to take back what was written.
+pub fn begin_undo(
+    status: &mut RemediationStatus,
+    intent: Intent,
+    seen: Seen<'_>,
+    leader: &str,
+    now: Timestamp,
+) {
+    open(status, (AttemptKind::Undo, intent), seen, leader, now);
+}
+
+fn open(
+    status: &mut RemediationStatus,
+    (kind, intent): (AttemptKind, Intent),
+    seen: Seen<'_>,
+    leader: &str,
+    now: Timestamp,
+) {
+    let live = seen.live;
+    let is_of_autoscaler = intent.type_ == ActionType::HpaBounds;
+    let autoscaler = seen.means.autoscaler.as_ref().filter(|_| is_of_autoscaler);
     let number = u32::try_from(status.attempts.len() + 1).unwrap_or(u32::MAX);
     status.attempts.push(Attempt {
         number,
-        kind: AttemptKind::Apply,
+        kind,
         intent,
         target: target_of(live),
         former: FormerState {
             replicas: live.replicas(),
             template: Some(live.template_digest()),
             ready_replicas: Some(live.observed().ready_replicas),
-            bounds: None,
+            bounds: autoscaler.map(hpa_bounds::bounds),
         },
         leader: leader.to_owned(),
         started_at: Time(now),
@@ -74,10 +99,13 @@ pub fn decide(
     set(&mut status.conditions, (APPROVED, approved), reason, message, now);
 }
 
-/// Notes that the open attempt is about to be sent.
-pub fn send(status: &mut RemediationStatus, now: Timestamp) {
-    if let Some(attempt) = status.attempts.last_mut().filter(|a| a.result.is_none()) {
-        attempt.sent_at.get_or_insert(Time(now));
+/// Notes that the open attempt is about to be sent, and what will take it back where that is more than was there before.
+pub fn send(status: &mut RemediationStatus, inverse: Option<PatchParameters>, now: Timestamp) {
+    if let Some(attempt) = status.attempts.last_mut().filter(|a| a.result.is_none())
+        && attempt.sent_at.is_none()
+    {
+        attempt.sent_at = Some(Time(now));
+        attempt.inverse = inverse;
     }
 }
 
@@ -212,7 +240,7 @@ mod tests {
         let (mut status, live) = (RemediationStatus::default(), deployment(3));
         let intent = action::plan(action, None, &live, at(10)).unwrap();
         begin(&mut status, intent, &live, "controller/1", at(10));
-        send(&mut status, at(11));
+        send(&mut status, None, at(11));
         status
     }
 
@@ -238,7 +266,7 @@ mod tests {
         assert_eq!(write_of(&written.attempts[0]), (Some(8), Some(digest.as_str()), Some(at(12))));
         mark_written(&mut status.attempts[0], &since(9, 3, "web:3"), at(20));
         settle_written(&mut status, AttemptResult::Written, &since(9, 3, "web:3"), at(20));
-        send(&mut status, at(20));
+        send(&mut status, None, at(20));
         assert_eq!(status, written);
 
         // The twin: one of which nothing was said yet is said to have made what is there.
@@ -253,7 +281,7 @@ mod tests {
     #[test]
     fn a_repeated_send_keeps_the_moment_of_the_first() {
         let mut status = sent(&Action::restart());
-        send(&mut status, at(30));
+        send(&mut status, None, at(30));
         assert_eq!(status.attempts[0].sent_at, Some(Time(at(11))));
     }
 

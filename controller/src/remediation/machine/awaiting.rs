@@ -24,7 +24,7 @@ pub(super) fn propose(
     live: &Live,
     facts: Facts<'_>,
 ) -> Step {
-    match action::plan(&remediation.spec.action, None, live, facts.now) {
+    match action::plan(&remediation.spec.action, None, facts.seen(live), facts.now) {
         Ok(intent) => put_forward(remediation, &mut status, intent, live, facts),
         Err(error) => malformed(&mut status, &error, facts.now),
     }
@@ -45,13 +45,14 @@ pub(super) fn awaiting(
     let Some(proposal) = status.proposal.clone() else {
         return propose(remediation, status, live, facts);
     };
-    let intent = match action::replan(&remediation.spec.action, &proposal.intent, live, now) {
-        Ok(intent) => intent,
-        Err(error) => {
-            malformed(&mut status, &error, now);
-            return Step::Record(Box::new(status));
-        }
-    };
+    let intent =
+        match action::replan(&remediation.spec.action, &proposal.intent, facts.seen(live), now) {
+            Ok(intent) => intent,
+            Err(error) => {
+                malformed(&mut status, &error, now);
+                return Step::Record(Box::new(status));
+            }
+        };
     if approval::hash(remediation, live, &intent) != proposal.hash {
         put_forward(remediation, &mut status, intent, live, facts);
         return Step::Record(Box::new(status));
@@ -74,7 +75,7 @@ pub(super) fn awaiting(
             }
             let message = format!("approved by {}", approval::by_whom(word));
             record::decide(&mut status, Some(true), "Approved", message, now);
-            record::begin(&mut status, proposal.intent, live, facts.leader, now);
+            record::begin(&mut status, proposal.intent, facts.seen(live), facts.leader, now);
         }
     }
     Step::Record(Box::new(status))
@@ -100,7 +101,7 @@ pub(super) fn repeat(
     }
     match approval::decided(remediation, &proposal.hash, facts.approvals, facts.expiry, now) {
         Some(word) if word.spec.decision == Decision::Approve => {
-            record::begin(&mut status, proposal.intent, live, facts.leader, now);
+            record::begin(&mut status, proposal.intent, facts.seen(live), facts.leader, now);
         }
         Some(word) => {
             let message = format!("rejected after all by {}", approval::by_whom(word));

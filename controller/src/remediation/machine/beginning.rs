@@ -44,9 +44,9 @@ pub(super) fn beginning(
         };
     }
     let first = status.attempts.first().map(|a| a.intent.clone());
-    match action::plan(&remediation.spec.action, first.as_ref(), live, facts.now) {
+    match action::plan(&remediation.spec.action, first.as_ref(), facts.seen(live), facts.now) {
         Ok(intent) => {
-            record::begin(&mut status, intent, live, facts.leader, facts.now);
+            record::begin(&mut status, intent, facts.seen(live), facts.leader, facts.now);
         }
         Err(error) => {
             let message = error.to_string();

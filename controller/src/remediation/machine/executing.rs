@@ -53,7 +53,16 @@ pub(super) fn executing(
         let rivals = others_of(remediation, facts.others)
             .filter(|o| is_real && !o.spec.dry_run && has_begun(o));
         match rivals.min_by_key(|o| age_key(o)) {
-            None => return Step::Write,
+            None => {
+                let version = &attempt.target.resource_version;
+                match action::write(&attempt.intent, version, facts.seen(live)) {
+                    Ok(write) => return Step::Write(Box::new(write)),
+                    Err(error) => {
+                        let failure = Failure::Rejected { code: 400, message: error.to_string() };
+                        failed(&mut status, failure, facts.now);
+                    }
+                }
+            }
             Some(rival) if age_key(rival) > age_key(remediation) => return Step::Wait(TURN_POLL),
             Some(_) => {
                 let words = "another Remediation of this target began first";

@@ -50,7 +50,7 @@ fn what_was_announced_and_never_left_is_taken_back_and_what_may_have_left_is_fol
     assert_eq!(ends(&announced).map(|end| end.0), Some(Phase::Skipped));
     let settled = paused(&announced, &OFF, at(20)).unwrap();
     assert_eq!(settled.attempts[0].result, Some(AttemptResult::Expired));
-    record::send(&mut status, at(11));
+    record::send(&mut status, None, at(11));
     announced.status = Some(status.clone());
     assert_eq!(ends(&announced), None);
     record::settle_written(&mut status, AttemptResult::Written, &live, at(12));
