@@ -13,6 +13,7 @@ use smartops_process::supervise::Supervisor;
 use smartops_process::telemetry::{self, Telemetry};
 use smartops_process::watch::WatchMetrics;
 use smartops_process::{client, failpoint};
+use tokio::sync::oneshot;
 
 use crate::api::auth::Authenticator;
 use crate::api::keys::Keys;
@@ -22,6 +23,7 @@ use crate::args::Args;
 use crate::cluster::Cluster;
 use crate::intake::alert::meaning::AlertMapping;
 use crate::intake::map::Mapping;
+use crate::leadership;
 use crate::metrics::ControllerMetrics;
 use crate::remediation::queue::{self, Queue};
 use crate::remediation::refusals::Refusals;
@@ -67,6 +69,11 @@ async fn serve(args: &Args, telemetry: &Telemetry) -> anyhow::Result<()> {
     let shutdown = Shutdown::new();
     let readiness = Readiness::new(shutdown.clone());
 
+    let listener = serve::bind("api", args.listen_address).await?;
+    let namespace = &args.common.namespace;
+    let (place, term) = (listener.address(), args.lease_term());
+    let election = leadership::election(client.clone(), namespace, place, term);
+    let leadership = election.leadership();
     let leader = leader();
     let (switch, follower) = switch::switch();
     let queue = Queue::default();
@@ -79,6 +86,8 @@ async fn serve(args: &Args, telemetry: &Telemetry) -> anyhow::Result<()> {
         cooldown: args.cooldown(),
         switch,
         refusals: Refusals::default(),
+        leadership: leadership.clone(),
+        shutdown: shutdown.clone(),
     });
     let api = Arc::new(Api {
         cluster,
@@ -97,12 +106,21 @@ async fn serve(args: &Args, telemetry: &Telemetry) -> anyhow::Result<()> {
     let follows = (client.clone(), (WatchMetrics::new(&metrics)?, ours.clone()));
     let health = health::router("orchestrator", readiness, metrics);
     let router = api::with_fallbacks(api::router(api).merge(health));
-    let listener = serve::bind("api", args.listen_address).await?;
 
     let mut tasks = Supervisor::new();
     let options = Options { tls: None, max_connections: MAX_CONNECTIONS };
     tasks.spawn("api", listener.serve(router, options, shutdown.clone()));
-    tasks.spawn("remediations", queue.run(shell, args.max_concurrent, synced, shutdown.clone()));
+    // It leads on after the stop until no step is under way any more, and then hands over at once.
+    let (done, idle) = oneshot::channel::<()>();
+    let last_work = async {
+        let _dropped = idle.await;
+    };
+    tasks.spawn("election", election.run(shutdown.clone(), last_work));
+    let shown = leadership::show(leadership, ours.clone(), shutdown.clone());
+    tasks.spawn("leadership", shown);
+    let concurrency = args.max_concurrent;
+    let worker = queue.run(shell, concurrency, synced, shutdown.clone(), done);
+    tasks.spawn("remediations", worker);
     tasks.spawn("queue-depth", queue::count(store, ours, shutdown.clone()));
     tasks.spawn("closed-loop", follower.run(follows.0, follows.1, seen, shutdown.clone()));
     tasks.spawn("api-keys", keys.follow(shutdown.clone()));

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use jiff::SignedDuration;
@@ -9,6 +10,9 @@ use smartops_common::names;
 use smartops_process::args::{CommonArgs, InvalidArguments, verdict};
 
 use crate::api::limits::Rate;
+
+/// The shortest, the usual and the longest term of the leader's Lease.
+const LEASE_SECONDS: (u16, u16, u16) = (3, 15, 300);
 
 /// The SmartOps remediation controller: takes signals and requests, writes what the webhook lets pass, and verifies
 /// the rollout.
@@ -50,7 +54,11 @@ pub struct Args {
     /// Remediations worked on at once.
     #[arg(long, env = "SMARTOPS_MAX_CONCURRENT", default_value_t = 8)]
     pub max_concurrent: u16,
-    /// Die at this point, to prove that work is picked up again (debug builds only).
+    /// Seconds after which another replica takes over from one that worked on Remediations and says nothing any more.
+    #[arg(long, env = "SMARTOPS_LEASE_SECONDS", default_value_t = LEASE_SECONDS.1)]
+    pub lease_seconds: u16,
+    /// Die at this point, or freeze (NAME=stop), the first time or a later one (NAME@3), to prove that work is picked up
+    /// again (debug builds only).
     #[cfg(debug_assertions)]
     #[arg(long, env = "SMARTOPS_FAILPOINT", value_name = "NAME")]
     pub failpoint: Option<String>,
@@ -89,6 +97,13 @@ impl Args {
             problems
                 .push("--max-concurrent must be at least 1: with 0 nothing is worked on".into());
         }
+        let (least, _, most) = LEASE_SECONDS;
+        if !(least..=most).contains(&self.lease_seconds) {
+            problems.push(format!(
+                "--lease-seconds {} must be between {least} and {most}: in less a leader cannot prove that it lives",
+                self.lease_seconds
+            ));
+        }
         if self.rate_per_second == 0 || self.rate_burst == 0 {
             problems.push(
                 "--rate-per-second and --rate-burst must be at least 1: with 0 nobody may ask anything"
@@ -106,6 +121,11 @@ impl Args {
     /// The closed loop's cooldown of a target.
     pub fn cooldown(&self) -> SignedDuration {
         SignedDuration::from_secs(self.cooldown_seconds.into())
+    }
+
+    /// How long the others wait for a leader that says nothing.
+    pub fn lease_term(&self) -> Duration {
+        Duration::from_secs(self.lease_seconds.into())
     }
 
     /// The point to die at, in debug builds.
@@ -141,6 +161,7 @@ mod tests {
             ["--default-namespace", ""],
             ["--namespace", ""],
             ["--rate-burst", "0"],
+            ["--lease-seconds", "2"],
         ];
         let flags = std::iter::once("x").chain(flags.into_iter().flatten());
         let error = Args::try_parse_from(flags).unwrap().check().unwrap_err().to_string();

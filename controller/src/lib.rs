@@ -2,8 +2,9 @@
 //!
 //! The path of a request: `api` (routes, authentication, answers) → `intake` (which target, which action, one
 //! durable Remediation) → `remediation` (the phase machine and its shell) → `action` (what is written) → `verify`
-//! (whether it helped). `switch` watches the kill switch. `cluster` makes every call to the API server. Nothing here judges: what is allowed is learnt
-//! from the API server's answer to a dry run, as by everybody else.
+//! (whether it helped). `switch` watches the kill switch, `leadership` says which replica takes the steps. `cluster` makes
+//! every call to the API server. Nothing here judges: what is allowed is learnt from the API server's answer to a dry
+//! run, as by everybody else.
 
 pub mod action;
 pub mod api;
@@ -14,6 +15,7 @@ pub mod failure;
 #[cfg(test)]
 mod fixture;
 pub mod intake;
+pub mod leadership;
 pub mod metrics;
 pub mod payload;
 pub mod remediation;

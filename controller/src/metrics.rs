@@ -56,6 +56,8 @@ pub struct Orchestrator {
     pub guardrail_rejections: IntCounterVec,
     /// `smartops_orchestrator_awaiting_approval`: Remediations that wait for somebody's word.
     pub awaiting: IntGauge,
+    /// `smartops_orchestrator_leader`: whether this replica works on Remediations.
+    pub leader: IntGauge,
     /// `smartops_orchestrator_invalid_payloads_total{endpoint}`
     pub invalid_payloads: IntCounterVec,
     /// `smartops_orchestrator_rbac_denied_total{verb,resource}`
@@ -166,6 +168,10 @@ impl Orchestrator {
             awaiting: m.gauge(
                 "smartops_orchestrator_awaiting_approval",
                 "Remediations that wait for approval.",
+            )?,
+            leader: m.gauge(
+                "smartops_orchestrator_leader",
+                "Whether this replica works on Remediations: 1 on the one that leads.",
             )?,
             invalid_payloads: m.counters(
                 "smartops_orchestrator_invalid_payloads_total",

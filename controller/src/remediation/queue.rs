@@ -1,5 +1,6 @@
 //! The queue: every Remediation there is, watched, and handed to the shell one step at a time; an approval hands over
-//! the one it speaks of. Waiting and concurrency are kube's `applier`; what a step is, is not known here.
+//! the one it speaks of, and the beginning of leadership every open one. Waiting and concurrency are kube's `applier`;
+//! what a step is, is not known here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,9 @@ use smartops_common::approval::RemediationApproval;
 use smartops_common::remediation::{Phase, Remediation, Source};
 use smartops_process::BoxError;
 use smartops_process::health::Handle;
+use smartops_process::lease::Leadership;
 use smartops_process::shutdown::Shutdown;
+use tokio::sync::oneshot;
 
 use crate::metrics::ControllerMetrics;
 use crate::remediation::shell::{self, Shell};
@@ -44,13 +47,15 @@ impl Queue {
         self.store.clone()
     }
 
-    /// Works until the stop, at most `concurrency` Remediations at once. `ready` is told once all of them were seen.
+    /// Works until the stop, at most `concurrency` Remediations at once. `ready` is told once all of them were seen, and
+    /// `done` is dropped when no step is under way any more.
     pub async fn run(
         self,
         shell: Arc<Shell>,
         concurrency: u16,
         ready: Handle,
         shutdown: Shutdown,
+        done: oneshot::Sender<()>,
     ) -> Result<(), BoxError> {
         let api: Api<DeserializeGuard<Remediation>> = Api::all(shell.cluster.client());
         let seen = watcher(api, watcher::Config::default())
@@ -67,7 +72,9 @@ impl Queue {
             .map_ok(|r| ObjectRef::from_obj(&r))
             // An error of the watch is followed by another try; to `applier` it would be the end.
             .filter_map(|seen| std::future::ready(seen.ok().map(Ok::<_, watcher::Error>)));
-        let seen = futures::stream::select(seen.boxed(), approved(shell.cluster.client()).boxed())
+        let led = led(&shell.leadership, self.store.clone());
+        let told = [seen.boxed(), approved(shell.cluster.client()).boxed(), led.boxed()];
+        let seen = futures::stream::select_all(told)
             .take_until(shutdown.stopping_token().cancelled_owned());
         applier(
             |remediation, shell| Box::pin(shell::reconcile(remediation, shell)),
@@ -83,8 +90,29 @@ impl Queue {
             }
         })
         .await;
+        drop(done);
         Ok(())
     }
+}
+
+/// Every open Remediation whenever this replica begins to lead: what was watched before that was left to another.
+fn led(
+    leadership: &Leadership,
+    store: Store<Remediation>,
+) -> impl Stream<Item = Result<ObjectRef<Remediation>, watcher::Error>> + Send + use<> {
+    let begins = futures::stream::unfold(leadership.changes(), |mut changes| async {
+        loop {
+            changes.changed().await.ok()?;
+            // Of changes in quick succession only the last is seen, so each may have been a beginning.
+            if *changes.borrow_and_update() {
+                return Some(((), changes));
+            }
+        }
+    });
+    begins.flat_map(move |()| {
+        let open = store.state().into_iter().filter(|r| r.is_open());
+        futures::stream::iter(open.map(|r| Ok(ObjectRef::from_obj(&*r))).collect::<Vec<_>>())
+    })
 }
 
 /// The Remediation of each approval that is made. What the approval says is read anew before it is acted on.

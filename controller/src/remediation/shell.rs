@@ -1,5 +1,6 @@
 //! The shell around the phase machine: it gathers facts, carries out what `machine` says, and records it; it decides
-//! nothing. When a Remediation is looked at is `queue`'s.
+//! nothing. When a Remediation is looked at is `queue`'s. Only the replica that leads steps; it asks whether that is
+//! certain just before whatever others could see.
 
 mod storing;
 
@@ -11,6 +12,8 @@ use kube::runtime::controller::Action;
 use smartops_common::remediation::Remediation;
 use smartops_process::clock::Clock;
 use smartops_process::failpoint;
+use smartops_process::lease::Leadership;
+use smartops_process::shutdown::Shutdown;
 use tracing::Instrument;
 
 use crate::action;
@@ -49,12 +52,34 @@ pub struct Shell {
     pub teller: Teller,
     /// Statuses that admission would not have.
     pub refusals: Refusals,
+    /// Whether this replica leads.
+    pub leadership: Leadership,
+    /// After the stop no step begins.
+    pub shutdown: Shutdown,
 }
 
-/// When to look again after a step failed.
+/// Why a step was not taken to its end.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Interrupted {
+    /// A call failed.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+    /// Somebody else may lead by now: what was about to be sent was not.
+    #[error("this replica is no longer certain that it leads: whichever does goes on")]
+    NotLeading,
+}
+
+/// When to look again after a step was interrupted.
 #[expect(clippy::needless_pass_by_value, reason = "the signature is the library's")]
-pub fn retry_later(remediation: Arc<Remediation>, failure: &Failure, shell: Arc<Shell>) -> Action {
+pub fn retry_later(remediation: Arc<Remediation>, why: &Interrupted, shell: Arc<Shell>) -> Action {
     let uid = remediation.metadata.uid.as_deref().unwrap_or_default();
+    let failure = match why {
+        Interrupted::Failed(failure) => failure,
+        Interrupted::NotLeading => {
+            tracing::info!(uid, "not sent: {why}");
+            return Action::requeue(AFTER_FAILURE);
+        }
+    };
     match failure {
         // Somebody recorded something since, or the target moved: look at it at once.
         Failure::Conflict(_) => {
@@ -71,9 +96,10 @@ pub fn retry_later(remediation: Arc<Remediation>, failure: &Failure, shell: Arc<
     }
 }
 
-/// Takes a Remediation as far as it goes now.
-pub async fn reconcile(seen: Arc<Remediation>, shell: Arc<Shell>) -> Result<Action, Failure> {
-    if !seen.is_open() {
+/// Takes a Remediation as far as it goes now, where this replica leads. Where it does not it will be told to look once it
+/// does.
+pub async fn reconcile(seen: Arc<Remediation>, shell: Arc<Shell>) -> Result<Action, Interrupted> {
+    if !seen.is_open() || !shell.leadership.is_leader() || shell.shutdown.is_stopping() {
         return Ok(Action::await_change());
     }
     let span = tracing::info_span!(
@@ -96,13 +122,16 @@ enum Judged {
 
 impl Shell {
     /// Takes steps until there is something to wait for. What the watch showed may be old: the first look is fresh.
-    async fn work(&self, seen: &Remediation) -> Result<Action, Failure> {
+    async fn work(&self, seen: &Remediation) -> Result<Action, Interrupted> {
         let namespace = seen.metadata.namespace.as_deref().unwrap_or_default();
         let name = seen.metadata.name.as_deref().unwrap_or_default();
         let Some(mut remediation) = self.cluster.remediation(namespace, name).await? else {
             return Ok(Action::await_change());
         };
         for _ in 0..STEPS_IN_A_ROW {
+            if self.shutdown.is_stopping() {
+                return Ok(Action::await_change());
+            }
             let Some(switch) = self.switch.state() else {
                 return Ok(Action::requeue(AFTER_CONFLICT));
             };
@@ -115,7 +144,7 @@ impl Shell {
                 Ok(live) => live,
                 Err(failure) => {
                     let end = machine::unreadable(&remediation, &failure, self.clock.now());
-                    let Some(status) = end else { return Err(failure) };
+                    let Some(status) = end else { return Err(failure.into()) };
                     self.record(namespace, remediation, status).await?;
                     return Ok(Action::await_change());
                 }
@@ -125,7 +154,7 @@ impl Shell {
                 // Whatever cannot be read: nobody waits for an approval longer than was said.
                 Err(failure) => match machine::overdue(&remediation, self.clock.now()) {
                     Some(status) => Step::Record(Box::new(status)),
-                    None => return Err(failure),
+                    None => return Err(failure.into()),
                 },
             };
             match next {
@@ -199,13 +228,18 @@ impl Shell {
         Ok(machine::step(remediation, facts))
     }
 
+    /// Nothing that others could see is sent without this.
+    fn certain(&self) -> Result<(), Interrupted> {
+        if self.leadership.is_certain() { Ok(()) } else { Err(Interrupted::NotLeading) }
+    }
+
     /// Has the open attempt judged by a dry run of exactly what would be written.
     async fn judged(
         &self,
         namespace: &str,
         remediation: &Remediation,
         live: &Live,
-    ) -> Result<Judged, Failure> {
+    ) -> Result<Judged, Interrupted> {
         let status = remediation.status.as_ref();
         let Some(attempt) = status.and_then(|s| s.attempts.last()) else {
             return Ok(Judged::Settled(Written::Expired));
@@ -217,6 +251,7 @@ impl Shell {
                 return Ok(Judged::Settled(Written::Failed(failure)));
             }
         };
+        self.certain()?;
         failpoint::hit("before-dry-run");
         let tried = self.cluster.write(namespace, live.name(), &write, true).await;
         failpoint::hit("after-dry-run");
@@ -237,8 +272,9 @@ impl Shell {
         namespace: &str,
         live: &Live,
         write: &Write,
-    ) -> Result<Option<Written>, Failure> {
+    ) -> Result<Option<Written>, Interrupted> {
         let name = live.name();
+        self.certain()?;
         failpoint::hit("before-write");
         let written = self.cluster.write(namespace, name, write, false).await;
         failpoint::hit("after-write");
@@ -252,7 +288,7 @@ impl Shell {
                 tracing::warn!(%why, "the write got no answer: the live object will tell");
                 Ok(None)
             }
-            Err(failure) => self.explain(namespace, live, failure).await.map(Some),
+            Err(failure) => Ok(Some(self.explain(namespace, live, failure).await?)),
         }
     }
 

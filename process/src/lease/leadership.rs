@@ -54,19 +54,19 @@ mod tests {
     fn leadership_is_certain_until_the_hold_ends_even_where_nothing_has_run_since() {
         let (start, hold) = (Instant::now(), Duration::from_secs(10));
         let (tell, leading) = watch::channel(false);
-        let (hand, held) = watch::channel(None);
+        let (until, held) = watch::channel(None);
         let leadership = Leadership::new(leading, held);
         assert!(!leadership.is_leader() && !leadership.is_certain_at(start));
-        hand.send_replace(Some(start + hold));
+        until.send_replace(Some(start + hold));
         assert!(!leadership.is_certain_at(start), "it was not told yet that it leads");
         tell.send_replace(true);
         assert!(leadership.is_certain_at(start));
         assert!(leadership.is_certain_at(start + hold.mul_f32(0.99)));
         // As after a long SIGSTOP: the clock went on, no task did.
         assert!(leadership.is_leader() && !leadership.is_certain_at(start + hold));
-        hand.send_replace(Some(start + hold * 2));
+        until.send_replace(Some(start + hold * 2));
         assert!(leadership.is_certain_at(start + hold), "renewed");
-        hand.send_replace(None);
+        until.send_replace(None);
         assert!(!leadership.is_certain_at(start + hold), "given up");
     }
 }

@@ -6,7 +6,7 @@ use smartops_common::denial::Rule;
 use smartops_common::remediation::{Remediation, RemediationStatus};
 use smartops_process::failpoint;
 
-use super::Shell;
+use super::{Interrupted, Shell};
 use crate::failure::Failure;
 use crate::remediation::refusals::PATIENCE;
 use crate::remediation::{machine, record};
@@ -19,18 +19,19 @@ impl Shell {
         namespace: &str,
         former: Remediation,
         status: RemediationStatus,
-    ) -> Result<Remediation, Failure> {
+    ) -> Result<Remediation, Interrupted> {
         let attempts = |status: &RemediationStatus| status.attempts.len();
         let begins = attempts(&status) > former.status.as_ref().map_or(0, attempts);
+        self.certain()?;
         failpoint::hit(if begins { "before-intent" } else { "before-status" });
         let wanted = Remediation { status: Some(status), ..former.clone() };
         let recorded = match self.store(namespace, &wanted).await {
             Err(Unstored { failure, refused_for: Some(lasting) }) if lasting >= PATIENCE => {
                 let end = machine::unrecorded(&former, &failure, lasting, self.clock.now());
                 let end = Remediation { status: Some(end), ..former.clone() };
-                self.store(namespace, &end).await?
+                self.store(namespace, &end).await.map_err(|unstored| unstored.failure)?
             }
-            stored => stored?,
+            stored => stored.map_err(|unstored| unstored.failure)?,
         };
         failpoint::hit(if begins { "after-intent" } else { "after-status" });
         self.teller.tell(former.status.as_ref(), &recorded).await;
@@ -43,12 +44,13 @@ impl Shell {
         &self,
         namespace: &str,
         remediation: Remediation,
-    ) -> Result<Remediation, Failure> {
+    ) -> Result<Remediation, Interrupted> {
+        self.certain()?;
         let mut marked = remediation;
         if let Some(status) = &mut marked.status {
             record::send(status, self.clock.now());
         }
-        Ok(self.store(namespace, &marked).await?)
+        Ok(self.store(namespace, &marked).await.map_err(|unstored| unstored.failure)?)
     }
 
     /// Stores a status. Where admission could not tell whether it is true, or saw the target move meanwhile, another
@@ -73,12 +75,6 @@ impl Shell {
 struct Unstored {
     failure: Failure,
     refused_for: Option<Duration>,
-}
-
-impl From<Unstored> for Failure {
-    fn from(unstored: Unstored) -> Self {
-        unstored.failure
-    }
 }
 
 /// Whether a status was found untrue or impossible; one that could not be judged was not.

@@ -10,6 +10,7 @@ use kube::Client;
 use serde_json::{Value, json};
 use smartops_common::action::Action as Asked;
 use smartops_process::metrics::Metrics;
+use tokio::sync::watch;
 use tower::service_fn;
 
 use super::*;
@@ -59,8 +60,16 @@ fn refused(refusal: &Value) -> (Arc<Shell>, Arc<Mutex<Vec<Value>>>) {
         leader: "controller/1".into(),
         cooldown: SignedDuration::from_secs(300),
         refusals: Refusals::default(),
+        leadership: leadership(true, Duration::from_secs(10)),
+        shutdown: Shutdown::new(),
     };
     (Arc::new(shell), offered)
+}
+
+/// A leader that relies on it for so long; or a replica that does not lead.
+fn leadership(leads: bool, for_: Duration) -> Leadership {
+    let until = leads.then(|| tokio::time::Instant::now() + for_);
+    Leadership::new(watch::channel(leads).1, watch::channel(until).1)
 }
 
 /// As if statuses of it had been refused for this many seconds already.
@@ -80,7 +89,7 @@ fn denial(rule: &str, retry_after: Option<u32>) -> Value {
     })
 }
 
-async fn reconciled(shell: &Arc<Shell>) -> Result<Action, Failure> {
+async fn reconciled(shell: &Arc<Shell>) -> Result<Action, Interrupted> {
     let seen = Arc::new(remediation("a", Asked::restart()));
     reconcile(seen, Arc::clone(shell)).await
 }
@@ -117,4 +126,33 @@ async fn one_refused_for_less_or_not_judged_at_all_is_offered_again() {
         let failure = reconciled(&shell).await.unwrap_err();
         assert_eq!(offered.lock().unwrap().len(), 1, "{failure:?}");
     }
+}
+
+#[tokio::test]
+async fn a_replica_that_does_not_lead_or_is_stopping_leaves_everything_to_the_one_that_does() {
+    let followed = leadership(false, Duration::ZERO);
+    let leads = leadership(true, Duration::from_secs(10));
+    for (leadership, stops, offers) in
+        [(followed, false, 0), (leads.clone(), true, 0), (leads, false, 1)]
+    {
+        let (mut shell, offered) = refused(&denial("undecided", Some(1)));
+        let own = Arc::get_mut(&mut shell).unwrap();
+        own.leadership = leadership;
+        if stops {
+            own.shutdown.stop();
+        }
+        let action = reconciled(&shell).await;
+        assert_eq!(offered.lock().unwrap().len(), offers);
+        assert_eq!(action.is_ok(), offers == 0, "{action:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_leader_whose_hold_has_passed_sends_nothing_and_looks_again_without_an_error() {
+    let (mut shell, offered) = refused(&denial("undecided", Some(1)));
+    Arc::get_mut(&mut shell).unwrap().leadership = leadership(true, Duration::ZERO);
+    let why = reconciled(&shell).await.unwrap_err();
+    assert_eq!((offered.lock().unwrap().len(), &why), (0, &Interrupted::NotLeading));
+    let again = retry_later(Arc::new(remediation("a", Asked::restart())), &why, shell);
+    assert_eq!(again, Action::requeue(AFTER_FAILURE));
 }
