@@ -2,6 +2,7 @@
 //! test. A test that breaks a cluster starts one of its own.
 
 mod admission;
+mod alertmanager;
 mod alerts;
 mod approvals;
 mod attacks;
@@ -17,6 +18,7 @@ mod memory;
 mod outage;
 mod outage_table;
 mod policies;
+mod prometheus;
 mod registrations;
 mod routes;
 mod scene;

@@ -9,6 +9,6 @@ mod alertmanager;
 mod prometheus;
 mod server;
 
-pub use self::alertmanager::{Alertmanager, Proof, Receiver};
+pub use self::alertmanager::{Alertmanager, Deliveries, Proof, Receiver};
 pub use self::prometheus::{Job, Prometheus, Scraping};
 pub use self::server::Server;

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::cluster::Cluster;
 use crate::http::Client;
+use crate::monitoring::{Proof, Receiver};
 use crate::places;
 use crate::process::{self, Launch, Signal};
 use crate::state::Endpoints;
@@ -129,6 +130,13 @@ impl Program {
 pub fn controller_api(cluster: &Cluster) -> Result<Client> {
     let endpoints = endpoints(cluster)?;
     Ok(Client::new(&endpoints.controller_url()).with_key(&endpoints.api_key))
+}
+
+/// The controller as an Alertmanager's receiver, with the API key.
+pub fn alert_receiver(cluster: &Cluster) -> Result<Receiver> {
+    let endpoints = endpoints(cluster)?;
+    let url = format!("{}/v1/alerts/alertmanager", endpoints.controller_url());
+    Ok(Receiver::eager(&url, None, Proof::Key(endpoints.api_key.clone())))
 }
 
 /// Where SmartOps listens in this cluster.

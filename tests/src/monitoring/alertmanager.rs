@@ -96,17 +96,24 @@ impl Alertmanager {
             .context("there is no list of alerts")
     }
 
-    /// How many deliveries it tried, and how many of these were not taken: refused, not answered or put off.
-    pub fn deliveries(&self) -> Result<(f64, f64)> {
+    /// How often it tried to deliver, by what became of it.
+    pub fn deliveries(&self) -> Result<Deliveries> {
         let text = self.server.metrics()?;
         let count = |name: &str| {
             metrics::sum(&text, name, &[("integration", "webhook")]).unwrap_or_default()
         };
-        Ok((
-            count("alertmanager_notification_requests_total"),
-            count("alertmanager_notification_requests_failed_total"),
-        ))
+        let failed = count("alertmanager_notification_requests_failed_total");
+        Ok(Deliveries { taken: count("alertmanager_notification_requests_total") - failed, failed })
     }
+}
+
+/// Tries to deliver.
+#[derive(Debug, Clone, Copy)]
+pub struct Deliveries {
+    /// Answered 2xx.
+    pub taken: f64,
+    /// Refused, put off or not answered.
+    pub failed: f64,
 }
 
 fn settings(receiver: &Receiver, proof: &Path, authority: Option<&Path>) -> Value {
