@@ -1,7 +1,7 @@
 //! Logs on stderr through a bounded queue that never blocks the writer.
 //!
-//! When the queue is three quarters full, lines below WARN are dropped; the last quarter is kept for warnings and
-//! errors, so denials are the last to go. Drops are counted in `smartops_log_lines_dropped_total`. Lines written within
+//! When the queue is three quarters full, lines below WARN are dropped; the last quarter is kept for warnings, errors
+//! and audit records, so denials are the last to go. Drops are counted in `smartops_log_lines_dropped_total`. Lines written within
 //! a trace name it. Traces are `telemetry::traces`'.
 
 mod delivery;
@@ -23,7 +23,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use self::delivery::Delivery;
-use self::traced::Traced;
+use self::traced::{Records, Traced};
 use crate::args::{CommonArgs, InvalidArguments, LogFormat};
 use crate::metrics::Metrics;
 
@@ -33,6 +33,8 @@ const CAPACITY: usize = 8192;
 const CAPACITY_BELOW_WARN: usize = CAPACITY / 4 * 3;
 /// What is told already, with more context, by whoever runs the watch. The level asked for may name it again.
 const QUIET: &str = "kube_runtime::watcher=off";
+/// The target of audit records. They are written whatever level is asked for, and among the last to be dropped.
+pub const AUDIT: &str = "audit";
 /// How long the end of the process waits for the queue to empty.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -93,8 +95,8 @@ pub fn init(service: &'static str, args: &CommonArgs) -> Result<Telemetry, Error
     let writer = Arc::clone(&queue);
     std::thread::Builder::new().name("log".into()).spawn(move || writer.write_out(io::stderr()))?;
     let make = QueueWriter(Arc::clone(&queue));
-    let registry =
-        tracing_subscriber::registry().with(EnvFilter::try_new(format!("{QUIET},{level}"))?);
+    let registry = tracing_subscriber::registry()
+        .with(EnvFilter::try_new(format!("{QUIET},{level},{AUDIT}=info"))?);
     match format {
         LogFormat::Json => registry
             .with(
@@ -103,7 +105,7 @@ pub fn init(service: &'static str, args: &CommonArgs) -> Result<Telemetry, Error
                     .flatten_event(true)
                     .with_current_span(true)
                     .with_span_list(false)
-                    .map_event_format(Traced)
+                    .map_event_format(|lines| Records(Traced(lines)))
                     .with_writer(make),
             )
             .try_init()?,
@@ -192,6 +194,11 @@ impl Queue {
     }
 }
 
+/// Whether a line is among the last to be dropped.
+fn is_important(meta: &Metadata<'_>) -> bool {
+    *meta.level() <= Level::WARN || meta.target() == AUDIT
+}
+
 #[derive(Debug, Clone)]
 struct QueueWriter(Arc<Queue>);
 
@@ -209,7 +216,7 @@ impl<'a> MakeWriter<'a> for QueueWriter {
     }
 
     fn make_writer_for(&'a self, meta: &Metadata<'_>) -> Self::Writer {
-        LineWriter { queue: &self.0, important: *meta.level() <= Level::WARN }
+        LineWriter { queue: &self.0, important: is_important(meta) }
     }
 }
 

@@ -2,6 +2,7 @@
 //! that ended without one. What it says is the Remediation's; nothing of a patch stands in it.
 
 use smartops_common::remediation::{Attempt, AttemptResult, Remediation, RemediationStatus};
+use smartops_process::telemetry::AUDIT;
 
 /// What the record says where nothing was verified.
 const NOT_VERIFIED: &str = "none";
@@ -31,7 +32,7 @@ impl Record {
     /// Tells it.
     pub fn tell(&self) {
         tracing::info!(
-            target: "audit",
+            target: AUDIT,
             auditId = self.audit_id,
             target = self.target,
             action_type = self.action_type,

@@ -1,17 +1,78 @@
-//! Log lines that name the trace they were written in.
+//! Log lines that name the trace they were written in; and audit records, which are lines of their own form: what is
+//! said in them and when, and nothing else.
 
-use std::fmt::Result;
+use std::fmt::{Debug, Result};
 
+use serde_json::Value;
+use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::traces;
+use super::{AUDIT, traces};
+use crate::clock::Clock;
 
 /// Lines as another writes them; with `trace_id` and `span_id` where a span is under way.
 #[derive(Debug)]
 pub(super) struct Traced<F>(pub(super) F);
+
+/// The same, where every line is a JSON object; an audit record is one too.
+#[derive(Debug)]
+pub(super) struct Records<F>(pub(super) Traced<F>);
+
+impl<S, N, F> FormatEvent<S, N> for Records<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> Result {
+        if event.metadata().target() != AUDIT {
+            return self.0.format_event(context, writer, event);
+        }
+        let mut members = Members(format!(r#"{{"timestamp":"{}""#, Clock.now()));
+        event.record(&mut members);
+        writeln!(writer, "{}}}", members.0)
+    }
+}
+
+/// The members of a JSON object, written one after the other.
+struct Members(String);
+
+impl Members {
+    fn add(&mut self, field: &Field, value: &Value) {
+        let name = Value::from(field.name());
+        self.0.extend([",", &name.to_string(), ":", &value.to_string()]);
+    }
+}
+
+impl Visit for Members {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field, &value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.add(field, &value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.add(field, &value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.add(field, &value.into());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.add(field, &format!("{value:?}").into());
+    }
+}
 
 impl<S, N, F> FormatEvent<S, N> for Traced<F>
 where
@@ -85,7 +146,7 @@ mod tests {
         for origin in [Some(CALLER), None] {
             let lines = Lines::default();
             let layer = tracing_subscriber::fmt::layer().json().flatten_event(true);
-            let layer = layer.map_event_format(Traced).with_writer(lines.clone());
+            let layer = layer.map_event_format(|f| Records(Traced(f))).with_writer(lines.clone());
             let line = told(origin, tracing_subscriber::registry().with(layer), lines).await;
             let value: serde_json::Value = serde_json::from_str(&line).unwrap();
             assert_eq!((&value["message"], &value["a"]), (&"said".into(), &1.into()), "{line}");
@@ -100,5 +161,20 @@ mod tests {
             let end = if origin.is_some() { "span_id=00f067aa0ba902b7\n" } else { "said a=1\n" };
             assert!(line.ends_with(end), "{line:?}");
         }
+    }
+
+    #[test]
+    fn an_audit_record_is_what_was_said_in_the_order_it_was_said() {
+        let lines = Lines::default();
+        let layer = tracing_subscriber::fmt::layer().json().flatten_event(true);
+        let layer = layer.map_event_format(|f| Records(Traced(f))).with_writer(lines.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            let absent: Option<&str> = None;
+            tracing::info!(target: AUDIT, target = "a \"b\"", dry_run = true, traceId = absent);
+        });
+        let line = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let rest = line.split_once(',').unwrap();
+        assert!(rest.0.starts_with(r#"{"timestamp":"2"#), "{line}");
+        assert_eq!(rest.1, "\"target\":\"a \\\"b\\\"\",\"dry_run\":true}\n");
     }
 }
