@@ -120,6 +120,8 @@ mod tests {
     use crate::remediation::record;
 
     type Edit = fn(&mut RemediationStatus);
+    /// For each edit the records it led to: id and verdict.
+    type Told = Vec<Vec<(String, &'static str)>>;
 
     fn begin(status: &mut RemediationStatus) {
         let live = deployment(3);
@@ -153,8 +155,8 @@ mod tests {
         record::finish(status, Phase::Succeeded, "Done", "done", at(14));
     }
 
-    /// Which record each of these edits, one after the other, has told: number and verdict.
-    fn told(edits: &[Edit]) -> Vec<Vec<(String, &'static str)>> {
+    /// What these edits, one after the other, have told.
+    fn told(edits: &[Edit]) -> Told {
         let mut former = None;
         let mut remediation = remediation("r-1", Action::scale_by(1));
         let mut tell = |edit: &Edit| {
@@ -170,7 +172,7 @@ mod tests {
     #[test]
     fn each_attempt_is_told_once_when_it_has_ended() {
         let one = |number: &str, verdict| vec![(format!("r-1/{number}"), verdict)];
-        let cases: [(&[Edit], Vec<Vec<(String, &str)>>); 6] = [
+        let cases: [(&[Edit], Told); 6] = [
             (&[begin, write, end], vec![vec![], vec![], one("1", "none")]),
             (
                 &[begin, write, watch, succeed, end],

@@ -1,4 +1,4 @@
-//! What is told about a Remediation: one audit line, its metrics, and an Event on the target. The Remediation itself
+//! What is told about a Remediation: audit records, its metrics, and an Event on the target. The Remediation itself
 //! is the record; all of this is best effort.
 
 use std::time::Duration;
@@ -11,8 +11,10 @@ use smartops_common::remediation::{AttemptResult, Phase, Remediation, Remediatio
 
 use crate::cluster::Cluster;
 use crate::metrics::ControllerMetrics;
+use crate::remediation::audit;
 use crate::remediation::machine::reason;
 use crate::remediation::record::APPROVED;
+use crate::remediation::trace;
 
 /// How long writing an Event may take.
 const EVENT_LIMIT: Duration = Duration::from_secs(5);
@@ -45,6 +47,8 @@ impl Teller {
     /// Tells what changed between the former status and the one just recorded.
     pub async fn tell(&self, former: Option<&RemediationStatus>, remediation: &Remediation) {
         let Some(status) = &remediation.status else { return };
+        trace::verification(former, remediation);
+        audit::ended(former, remediation).iter().for_each(audit::Record::tell);
         let namespace = remediation.metadata.namespace.as_deref().unwrap_or_default();
         let former_attempts = former.map_or(0, |s| s.attempts.len());
         let repeats = former.and_then(|s| s.attempts.last()).is_some_and(|a| {
@@ -146,18 +150,12 @@ impl Teller {
             tracing::warn!(rule, action, denial = %denial.message, "a guardrail refused");
         }
         tracing::info!(
-            auditId = remediation.metadata.uid.as_deref().unwrap_or_default(),
-            namespace,
-            deployment = %spec.target.name,
             action = spec.action.type_.as_str(),
             dry_run = spec.dry_run,
-            verification_status = verification.and_then(|v| v.status).map_or("none", |v| v.as_str()),
-            source = spec.source.as_str(),
-            requested_by = %spec.requested_by,
             outcome = status.phase.as_str(),
             reason = %outcome.reason,
             seconds = total,
-            "audit: {}", outcome.message
+            "ended: {}", outcome.message
         );
         if !spec.dry_run {
             let type_ = match status.phase {
