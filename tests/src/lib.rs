@@ -7,6 +7,7 @@
 
 pub mod audit;
 pub mod cluster;
+pub mod collector;
 pub mod components;
 mod hex;
 pub mod http;

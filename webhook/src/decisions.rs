@@ -5,7 +5,9 @@ pub mod recent;
 
 use std::time::Duration;
 
+use smartops_common::denial::Denial;
 use smartops_guard::{Effect, Outcome};
+use smartops_process::telemetry::traces;
 
 use crate::admission::envelope::{Envelope, Request};
 use crate::admission::reply::Answer;
@@ -92,6 +94,7 @@ pub fn tell(decision: &Decision<'_>, metrics: &WebhookMetrics) {
         .with_label_values(&[decision.audience.as_str(), verdict])
         .observe(decision.took.as_secs_f64());
     count(decision, verdict, metrics);
+    trace(decision, verdict);
     match &decision.envelope.request {
         Ok(request) => log(decision, request, verdict),
         Err(problem) => tracing::warn!(
@@ -108,6 +111,24 @@ fn verdict(answer: &Answer) -> &'static str {
         (Some(_), _) => "deny",
         (None, Some(_)) => "clamp",
         (None, None) => "allow",
+    }
+}
+
+/// What the span of the request says of the review.
+fn trace(decision: &Decision<'_>, verdict: &str) {
+    traces::say("smartops.review.uid", &decision.envelope.uid);
+    traces::say("smartops.review.verdict", verdict);
+    if let Some(rule) = decision.answer.denial.as_ref().and_then(Denial::leading_rule) {
+        traces::say("smartops.review.rule", rule.as_str());
+    }
+    let Ok(request) = &decision.envelope.request else { return };
+    traces::say("smartops.review.operation", &request.operation);
+    traces::say("smartops.review.resource", &request.resource.resource);
+    if let Some(namespace) = &request.namespace {
+        traces::say("k8s.namespace.name", namespace);
+    }
+    if request.resource.resource == "deployments" {
+        traces::say("k8s.deployment.name", &request.name);
     }
 }
 
