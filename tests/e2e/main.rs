@@ -24,3 +24,4 @@ mod routes;
 mod scene;
 mod signals;
 mod support;
+mod traces;
