@@ -7,12 +7,12 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use smartops_tests::cluster::Cluster;
 use smartops_tests::components::Monitors;
-use smartops_tests::monitoring::{Alertmanager, Deliveries, Proof, Receiver};
+use smartops_tests::monitoring::{Alertmanager, Deliveries, Load, Proof, Receiver};
 use smartops_tests::programs::{Program, alert_receiver, endpoints};
 use smartops_tests::sample;
 use smartops_tests::wait::{Seen, eventually};
 
-use crate::prometheus::{ERROR_RATE, Load, Watched};
+use crate::prometheus::{ERROR_RATE, Watched};
 use crate::scene::Scene;
 use crate::support::own;
 
@@ -88,7 +88,7 @@ fn requests_that_fail_are_an_alert_and_the_alert_one_verified_remedy_however_oft
     chain.watched.sees(ERROR_RATE, |share| share == 0.0)?;
     assert_eq!(ns.remediations()?.len(), 0);
 
-    chain.watched.set(Load::FAILING);
+    chain.watched.service.set(Load::FAILING);
     let remediation = ns.ended(CAUSE)?;
     assert_eq!(remediation["status"]["phase"], "Succeeded", "{remediation}");
     assert_eq!(remediation["status"]["verification"]["status"], "SUCCESS", "{remediation}");
@@ -98,7 +98,7 @@ fn requests_that_fail_are_an_alert_and_the_alert_one_verified_remedy_however_oft
     // It is told again for as long as it fires, and each time taken.
     chain.delivered("told thrice", |d| d.taken >= 3.0 && d.failed < 1.0)?;
 
-    chain.watched.set(Load::GOOD);
+    chain.watched.service.set(Load::GOOD);
     chain.calm()?;
     assert_eq!(ns.remediations()?.len(), 1);
     assert_eq!(ns.committed_writes("web")?, 1);
@@ -116,13 +116,13 @@ fn requests_that_no_longer_fail_call_off_the_remedy_that_waits() -> Result<()> {
     ns.accepted("/v1/signals/anomaly", &ns.anomaly("w-1", "resource"))?;
     ns.scaled_to("web", 4)?;
 
-    chain.watched.set(Load::FAILING);
+    chain.watched.service.set(Load::FAILING);
     eventually(PASSED_ON, "the alert's Remediation waits", || {
         let all = ns.remediations()?;
         let waits = all.iter().any(|r| r["spec"]["cause"] == CAUSE);
         Ok(Seen::when(waits, format!("{all:?}")))
     })?;
-    chain.watched.set(Load::GOOD);
+    chain.watched.service.set(Load::GOOD);
     let remediation = ns.ended(CAUSE)?;
     assert_eq!(remediation["status"]["phase"], "Cancelled", "{remediation}");
     assert_eq!(remediation["status"]["outcome"]["reason"], "SignalResolved", "{remediation}");
@@ -143,7 +143,7 @@ fn an_alert_that_fires_while_no_controller_answers_is_remedied_once_one_does() -
     Program::Controller.terminate(&cluster, Duration::from_secs(30))?;
 
     let chain = Chain::start(&cluster, sample::NAMESPACE, sample::DEPLOYMENT, token)?;
-    chain.watched.set(Load::FAILING);
+    chain.watched.service.set(Load::FAILING);
     chain.delivered("told in vain, twice", |d| d.failed >= 2.0 && d.taken < 1.0)?;
     assert_eq!(remediations()?, Vec::<Value>::new());
 
