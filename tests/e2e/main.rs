@@ -20,6 +20,7 @@ mod outage_table;
 mod policies;
 mod prometheus;
 mod registrations;
+mod replicas;
 mod routes;
 mod scene;
 mod signals;

@@ -21,6 +21,7 @@ pub mod places;
 pub mod process;
 pub mod programs;
 pub mod reaper;
+pub mod replicas;
 pub mod sample;
 pub mod state;
 pub mod wait;

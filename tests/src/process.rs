@@ -170,14 +170,27 @@ pub fn wait_ended(dir: &Path, name: &str, limit: Duration) -> Result<()> {
     })
 }
 
+/// Waits until `name` is frozen.
+pub fn wait_frozen(dir: &Path, name: &str, limit: Duration) -> Result<()> {
+    eventually(limit, &format!("{name} is frozen"), || {
+        let state = pid(dir, name)?.and_then(state);
+        Ok(Seen::when(state == Some('T'), format!("its state is {state:?}")))
+    })
+}
+
+/// The state of a process, as the kernel tells it; none when it is gone.
+fn state(pid: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The state follows the command, which stands in parentheses and may hold any character.
+    stat.rsplit_once(')')?.1.trim_start().chars().next()
+}
+
 /// Whether nothing of a process is left but its exit status. Its first thread may have ended before the others, which
 /// hold its files open.
 fn is_over(pid: u32) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
-    // The state follows the command, which stands in parentheses and may hold any character.
-    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    let Some(state) = state(pid) else { return true };
     let threads = fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
-    matches!(state, Some('Z' | 'X')) && threads <= 1
+    matches!(state, 'Z' | 'X') && threads <= 1
 }
 
 /// Ends every process of the cluster in `dir`, the programs first and etcd last, and waits for each. One that does not

@@ -42,14 +42,19 @@ impl Program {
 
     /// Starts it without waiting.
     pub fn launch(self, cluster: &Cluster, flags: &[&str]) -> Result<u32> {
+        self.launch_as(self.name(), cluster, flags)
+    }
+
+    /// The same under another name among the cluster's processes.
+    pub(crate) fn launch_as(self, name: &str, cluster: &Cluster, flags: &[&str]) -> Result<u32> {
         let mut arguments = self.arguments(cluster)?;
-        let name = |argument: &str| argument.split_once('=').map(|(name, _)| name.to_owned());
-        arguments.retain(|own| flags.iter().all(|flag| name(flag) != name(own)));
+        let flag_name = |argument: &str| argument.split_once('=').map(|(name, _)| name.to_owned());
+        arguments.retain(|own| flags.iter().all(|flag| flag_name(flag) != flag_name(own)));
         arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
         // By environment, so that `flags` may say otherwise. Nobody waits here for endpoints to be forgotten.
         let environment = vec![("SMARTOPS_DRAIN_SECONDS".to_owned(), "1".to_owned())];
         let program = places::program(&format!("smartops-{}", self.name()))?;
-        let launch = Launch { name: self.name(), program, arguments, environment };
+        let launch = Launch { name, program, arguments, environment };
         process::start(cluster.dir(), &launch)
     }
 
