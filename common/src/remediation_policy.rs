@@ -1,10 +1,11 @@
 //! RemediationPolicy: which signals lead to which remedies, and how these are handled, for the targets it selects. Of the
 //! policies that select a target one governs: the one of the highest priority, of several the first by name.
 //!
-//! Lives here: the kind, and what can be said to be wrong with it from itself alone. Which policy governs and what a
-//! signal leads to is the controller's.
+//! Lives here: the kind, what can be said to be wrong with it from itself alone, and the one that is shipped. Which policy
+//! governs and what a signal leads to is the controller's.
 
 mod check;
+mod shipped;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
@@ -14,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::check::{Wrong, check};
+pub use self::shipped::shipped;
 use crate::action::Action;
 use crate::remediation::{Autoscaler, GitOps, MetricCheck, Undo};
 use crate::schema;
@@ -156,6 +158,25 @@ pub enum Incomplete {
     DryRun,
     /// It is acted on like any other.
     Act,
+}
+
+impl Options {
+    /// These, and where they say nothing what `beyond` says.
+    #[must_use]
+    pub fn or(&self, beyond: &Self) -> Self {
+        Self {
+            require_approval: self.require_approval.or(beyond.require_approval),
+            dry_run: self.dry_run.or(beyond.dry_run),
+            incomplete: self.incomplete.or(beyond.incomplete),
+            cooldown_seconds: self.cooldown_seconds.or(beyond.cooldown_seconds),
+            debounce_seconds: self.debounce_seconds.or(beyond.debounce_seconds),
+            verify_timeout_seconds: self.verify_timeout_seconds.or(beyond.verify_timeout_seconds),
+            checks: self.checks.clone().or_else(|| beyond.checks.clone()),
+            undo: self.undo.or(beyond.undo),
+            autoscaler: self.autoscaler.or(beyond.autoscaler),
+            git_ops: self.git_ops.or(beyond.git_ops),
+        }
+    }
 }
 
 /// What the controller says of a policy.

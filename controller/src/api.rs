@@ -5,6 +5,7 @@ pub mod actions;
 pub mod alerts;
 pub mod answer;
 pub mod auth;
+mod deciding;
 pub mod gate;
 pub mod keys;
 pub mod limits;
@@ -30,10 +31,9 @@ use self::gate::{Gate, Line, Routes};
 use self::limits::Limits;
 use self::problem::Problem;
 use crate::cluster::Cluster;
-use crate::intake;
-use crate::intake::alert::meaning::AlertMapping;
-use crate::intake::map::Mapping;
+use crate::intake::{self, Found};
 use crate::metrics::ControllerMetrics;
+use crate::policy::Policies;
 
 /// What handlers work with.
 #[derive(Debug)]
@@ -44,10 +44,8 @@ pub struct Api {
     pub remediations: Store<Remediation>,
     /// Who is calling.
     pub authenticator: Authenticator,
-    /// What signals mean.
-    pub mapping: Mapping,
-    /// What alerts mean.
-    pub alerts: AlertMapping,
+    /// What signals lead to.
+    pub policies: Policies,
     /// How often one caller may ask.
     pub limits: Limits,
     /// The namespace meant where none is named.
@@ -113,8 +111,19 @@ impl Api {
         namespace: &str,
         name: &str,
     ) -> Result<Target, Problem> {
+        Ok(self.found(caller, deed, namespace, name).await?.target)
+    }
+
+    /// The same, with what policies ask of it.
+    pub async fn found(
+        &self,
+        caller: &Caller,
+        deed: Deed,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Found, Problem> {
         let found = intake::lookup(&self.cluster, namespace, name, &self.prefix).await;
-        let meant = found.as_ref().map_or(name, |t| t.name.as_str());
+        let meant = found.as_ref().map_or(name, |found| found.target.name.as_str());
         self.check(caller, deed, namespace, meant).await?;
         found.map_err(Problem::from)
     }

@@ -21,15 +21,13 @@ use crate::api::limits::Limits;
 use crate::api::{self, Api};
 use crate::args::Args;
 use crate::cluster::Cluster;
-use crate::intake::alert::meaning::AlertMapping;
-use crate::intake::map::Mapping;
 use crate::leadership;
 use crate::metrics::ControllerMetrics;
 use crate::remediation::queue::{self, Queue};
 use crate::remediation::refusals::Refusals;
 use crate::remediation::shell::Shell;
 use crate::remediation::telling::Teller;
-use crate::switch;
+use crate::{policy, switch};
 
 /// Connections to the API at once.
 const MAX_CONNECTIONS: usize = 1024;
@@ -76,6 +74,7 @@ async fn serve(args: &Args, telemetry: &Telemetry) -> anyhow::Result<()> {
     let leadership = election.leadership();
     let leader = leader();
     let (switch, follower) = switch::switch();
+    let (policies, keeper) = policy::policies();
     let queue = Queue::default();
     let store = queue.store();
     let shell = Arc::new(Shell {
@@ -93,8 +92,7 @@ async fn serve(args: &Args, telemetry: &Telemetry) -> anyhow::Result<()> {
         cluster,
         remediations: store.clone(),
         authenticator: Authenticator::new(keys.clone()),
-        mapping: Mapping { latency: args.anomaly_latency_action, fallback: args.anomaly_fallback },
-        alerts: AlertMapping::default(),
+        policies,
         limits: Limits::new(args.rate()),
         default_namespace: args.default_namespace.clone(),
         prefix: args.deployment_prefix.clone(),
@@ -103,7 +101,10 @@ async fn serve(args: &Args, telemetry: &Telemetry) -> anyhow::Result<()> {
     });
     let synced = readiness.handle("remediations");
     let seen = readiness.handle("smartopsconfigs");
-    let follows = (client.clone(), (WatchMetrics::new(&metrics)?, ours.clone()));
+    let policed = readiness.handle("remediationpolicies");
+    let watched = WatchMetrics::new(&metrics)?;
+    let keeps = (api.cluster.clone(), watched.clone());
+    let follows = (client.clone(), (watched, ours.clone()));
     let health = health::router("orchestrator", readiness, metrics);
     let router = api::with_fallbacks(api::router(api).merge(health));
 
@@ -123,6 +124,7 @@ async fn serve(args: &Args, telemetry: &Telemetry) -> anyhow::Result<()> {
     tasks.spawn("remediations", worker);
     tasks.spawn("queue-depth", queue::count(store, ours, shutdown.clone()));
     tasks.spawn("closed-loop", follower.run(follows.0, follows.1, seen, shutdown.clone()));
+    tasks.spawn("policies", keeper.run(keeps.0, keeps.1, policed, shutdown.clone()));
     tasks.spawn("api-keys", keys.follow(shutdown.clone()));
     tasks.run(shutdown, args.common.drain(), args.common.grace()).await?;
     Ok(())

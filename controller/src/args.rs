@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use jiff::SignedDuration;
 use smartops_common::names;
 use smartops_process::args::{CommonArgs, InvalidArguments, verdict};
@@ -42,15 +42,9 @@ pub struct Args {
     /// Requests one caller may make at once after a rest.
     #[arg(long, env = "SMARTOPS_RATE_BURST", default_value_t = 200)]
     pub rate_burst: u32,
-    /// Seconds the closed loop leaves a target alone after it acted on it.
+    /// Seconds the closed loop leaves a target alone after it acted on it, where no RemediationPolicy says.
     #[arg(long, env = "SMARTOPS_COOLDOWN_SECONDS", default_value_t = 300)]
     pub cooldown_seconds: u32,
-    /// What a latency anomaly leads to.
-    #[arg(long, env = "SMARTOPS_ANOMALY_LATENCY_ACTION", value_enum, default_value = "restart")]
-    pub anomaly_latency_action: LatencyAction,
-    /// What an anomaly of an unknown type leads to.
-    #[arg(long, env = "SMARTOPS_ANOMALY_FALLBACK", value_enum, default_value = "none")]
-    pub anomaly_fallback: Fallback,
     /// Remediations worked on at once.
     #[arg(long, env = "SMARTOPS_MAX_CONCURRENT", default_value_t = 8)]
     pub max_concurrent: u16,
@@ -62,24 +56,6 @@ pub struct Args {
     #[cfg(debug_assertions)]
     #[arg(long, env = "SMARTOPS_FAILPOINT", value_name = "NAME")]
     pub failpoint: Option<String>,
-}
-
-/// What a latency anomaly leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LatencyAction {
-    /// A rolling restart.
-    Restart,
-    /// One replica more.
-    Scale,
-}
-
-/// What an anomaly of an unknown type leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Fallback {
-    /// Nothing; it is counted.
-    None,
-    /// A rolling restart.
-    Restart,
 }
 
 impl Args {

@@ -1,4 +1,4 @@
-//! Intake: from a signal or a request to one durable Remediation. `map` says which action a signal means, `resolve`
+//! Intake: from a signal or a request to one durable Remediation. `map` says what policies are asked about a signal, `resolve`
 //! which Deployment a name means, `owner` which one a pod belongs to, `place` whether it joins what is under way,
 //! `recall` what is called off when a signal is taken back; this file fetches what they ask for
 //! and writes what they say.
@@ -12,6 +12,8 @@ pub mod rca;
 pub mod recall;
 pub mod resolve;
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use smartops_common::remediation::{Remediation, Target, TargetKind};
@@ -20,6 +22,7 @@ use self::place::{Order, Place};
 use self::resolve::{Candidate, Unresolved};
 use crate::cluster::Cluster;
 use crate::failure::Failure;
+use crate::remediation::trace;
 
 /// How often a race with another writer is run again before the caller is asked to come back.
 const RACES: usize = 10;
@@ -41,13 +44,22 @@ pub enum LookupError {
     Failure(Failure),
 }
 
+/// A Deployment that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// As a Remediation names it.
+    pub target: Target,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
 /// Finds the Deployment a caller's name means.
 pub async fn lookup(
     cluster: &Cluster,
     namespace: &str,
     service: &str,
     prefix: &str,
-) -> Result<Target, LookupError> {
+) -> Result<Found, LookupError> {
     let listed = match cluster.deployment_names(namespace).await {
         Ok(listed) => listed,
         // Without a binding there, a namespace that does not exist looks like one that is not ours.
@@ -65,7 +77,8 @@ pub async fn lookup(
         return Err(LookupError::NoNamespace(namespace.to_owned()));
     }
     let found = resolve::resolve(service, prefix, &candidates)?;
-    Ok(Target { kind: TargetKind::Deployment, name: found.name.clone(), uid: found.uid.clone() })
+    let Candidate { name, uid, labels, .. } = found.clone();
+    Ok(Found { target: Target { kind: TargetKind::Deployment, name, uid }, labels })
 }
 
 /// What became of an order.
@@ -87,6 +100,10 @@ pub async fn submit(
     order: &Order,
     now: Timestamp,
 ) -> Result<Submitted, Failure> {
+    trace::intake(order).around(store(cluster, order, now)).await
+}
+
+async fn store(cluster: &Cluster, order: &Order, now: Timestamp) -> Result<Submitted, Failure> {
     for _ in 0..RACES {
         let all = cluster.remediations_of(&order.namespace, &order.target.uid).await?;
         let attempt = match place::place(order, &all, now) {
@@ -100,7 +117,7 @@ pub async fn submit(
                 joined.map(|r| Submitted::Joined(Box::new(r)))
             }
             Place::New(sequence) => {
-                let made = place::make(order, sequence);
+                let made = trace::keep(place::make(order, sequence));
                 let made = cluster.create_remediation(&order.namespace, &made).await;
                 made.map(|r| Submitted::Created(Box::new(r)))
             }

@@ -18,6 +18,7 @@ pub mod intake;
 pub mod leadership;
 pub mod metrics;
 pub mod payload;
+pub mod policy;
 pub mod remediation;
 pub mod switch;
 pub mod target;

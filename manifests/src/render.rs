@@ -66,7 +66,9 @@ pub fn policies() -> Result<Vec<Value>> {
         policy.metadata.labels = Some(rbac::labels());
         to_value(&policy)
     });
-    labelled.collect()
+    let mut remedies = remediation_policy::shipped();
+    remedies.metadata.labels = Some(rbac::labels());
+    labelled.chain([to_value(&remedies)]).collect()
 }
 
 /// The SmartOpsConfig.

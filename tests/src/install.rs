@@ -35,6 +35,11 @@ spec:
     groups: [oncall]
   approval:
     groups: [approvers]
+  # Tests share the cluster: what they do together is no storm.
+  closedLoop:
+    maxInFlight: 200
+    storm: {targets: 10000}
+    namespaceRate: {remedies: 10000}
 ";
 
 /// Installs everything and returns when both programs are ready and the sample has rolled out.
@@ -58,6 +63,7 @@ pub fn install_base(cluster: &mut Cluster, tell: &dyn Fn(&str)) -> Result<()> {
         "guardrailexceptions",
         "remediations",
         "remediationapprovals",
+        "remediationpolicies",
     ]
     .map(|plural| format!("crd/{plural}.smartops.dev"));
     let mut arguments = vec!["wait", "--for=condition=Established", "--timeout=60s"];

@@ -13,12 +13,17 @@ pub struct Handling {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub decided_by: Option<String>,
+    /// Why the RemediationPolicy that should have decided could not: nothing is begun, and the Remediation ends Skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub policy_invalid: Option<String>,
     /// For how long the closed loop leaves the target alone after it acted on it. Seconds; absent means the flag
     /// `--cooldown-seconds`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 86400))]
     pub cooldown_seconds: Option<u32>,
-    /// How long a signal waits for others that say more about the same target. Seconds.
+    /// How long a signal waits for others that say more about the same target. Seconds; absent means 1, and 0 for a
+    /// root-cause analysis.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 300))]
     pub debounce_seconds: Option<u32>,

@@ -130,10 +130,11 @@ async fn carry_out(api: &Api, incoming: &Incoming, asked: Asked) -> Result<Respo
     let namespace = asked.namespace.unwrap_or_else(|| api.default_namespace.clone());
     let type_ = asked.action.type_;
     let caller = &incoming.caller;
-    let target = api.target(caller, Deed::of(type_), &namespace, &asked.name).await?;
+    let found = api.found(caller, Deed::of(type_), &namespace, &asked.name).await?;
+    let governed = api.governed(&namespace, &found.labels).await?;
     let order = Order {
         namespace,
-        target,
+        target: found.target,
         action: asked.action,
         cause: format!("api/{type_}"),
         source: caller.source,
@@ -145,6 +146,8 @@ async fn carry_out(api: &Api, incoming: &Incoming, asked: Asked) -> Result<Respo
         verify: asked.verify,
         verify_timeout_seconds: asked.verify_timeout_seconds,
         verify_poll_seconds: VERIFY_POLL_SECONDS,
+        checks: governed.checks,
+        handling: governed.handling,
     };
     match intake::submit(&api.cluster, &order, api.clock.now()).await? {
         Submitted::Busy(open) => Err(Problem::busy(&open)),

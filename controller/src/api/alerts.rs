@@ -11,18 +11,18 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
-use smartops_common::remediation::{OriginatingSignal, Remediation, Source, Target};
+use smartops_common::remediation::{OriginatingSignal, Remediation};
 use smartops_common::signal::SignalKind;
 use smartops_common::signal::alert::{Alert, AlertState};
 use tokio::time::{Instant, timeout_at};
 
 use super::auth::Deed;
+use super::deciding::Ordered;
 use super::problem::Problem;
 use super::{Api, Incoming, answer, signals};
 use crate::intake::alert::subject::{self, Subject};
-use crate::intake::map::Decided;
-use crate::intake::place::Order;
-use crate::intake::{self, LookupError, Recalled, Submitted, alert as alerts, owner};
+use crate::intake::{self, Found, LookupError, Recalled, Submitted, alert as alerts, map, owner};
+use crate::policy::decide::Told;
 
 /// The path, as metrics name it.
 pub const PATH: &str = "/v1/alerts/alertmanager";
@@ -129,10 +129,11 @@ fn late() -> Problem {
 }
 
 async fn one(api: &Api, incoming: &Incoming, alert: Alert) -> Result<Done, Problem> {
-    let Some(decided) = api.alerts.decide(alert.name()) else { return Ok(Done::NOOP) };
+    let told = map::alert(&alert);
     match alert.status {
-        AlertState::Firing => firing(api, incoming, &alert, decided).await,
-        AlertState::Resolved => resolved(api, incoming, &alert, &decided).await,
+        AlertState::Firing if !api.policies.may_matter(&told) => Ok(Done::NOOP),
+        AlertState::Firing => firing(api, incoming, &alert, &told).await,
+        AlertState::Resolved => resolved(api, incoming, &alert, &told).await,
     }
 }
 
@@ -140,32 +141,21 @@ async fn firing(
     api: &Api,
     incoming: &Incoming,
     alert: &Alert,
-    decided: Decided,
+    told: &Told<'_>,
 ) -> Result<Done, Problem> {
     let (namespace, named) = subject::subject(alert)?;
     let namespace = namespace.unwrap_or_else(|| api.default_namespace.clone());
-    let deed = Deed::of(decided.action.type_);
-    let target = target(api, incoming, deed, &namespace, named).await?;
+    let (name, found) = look_up(api, &namespace, named).await;
     let signal = OriginatingSignal {
         kind: SignalKind::Alert,
         id: alerts::id(alert),
         began_at: alerts::began_at(alert).map(Time),
         score: None,
     };
-    let order = Order {
-        namespace,
-        target,
-        action: decided.action,
-        cause: decided.cause,
-        source: Source::ClosedLoop,
-        requested_by: incoming.caller.name.clone(),
-        idempotency: None,
-        signal: Some(signal),
-        dry_run: decided.dry_run,
-        require_approval: false,
-        verify: true,
-        verify_timeout_seconds: signals::VERIFY_TIMEOUT_SECONDS,
-        verify_poll_seconds: signals::VERIFY_POLL_SECONDS,
+    let place = (namespace.as_str(), name.as_str());
+    let order = match api.order(&incoming.caller, place, found, (told, signal)).await? {
+        Ordered::Order(order) => order,
+        Ordered::Nothing(result) => return Ok(Done { result, remediations: Vec::new() }),
     };
     Ok(match intake::submit(&api.cluster, &order, api.clock.now()).await? {
         Submitted::Created(made) => Done { result: "accepted", remediations: vec![*made] },
@@ -175,19 +165,17 @@ async fn firing(
     })
 }
 
-/// The Deployment an alert is about, where the caller may touch it. Who may not in the whole namespace is told so before
-/// being told what there is.
-async fn target(
+/// The Deployment an alert is about, and the name it was looked for by.
+async fn look_up(
     api: &Api,
-    incoming: &Incoming,
-    deed: Deed,
     namespace: &str,
     named: Subject,
-) -> Result<Target, Problem> {
+) -> (String, Result<Found, LookupError>) {
     let cluster = &api.cluster;
-    let found = match named {
+    match named {
         Subject::Service(name) => {
-            return api.target(&incoming.caller, deed, namespace, &name).await;
+            let found = intake::lookup(cluster, namespace, &name, &api.prefix).await;
+            (name, found)
         }
         Subject::Deployment(name) => {
             let found = owner::of_deployment(cluster, namespace, &name).await;
@@ -201,26 +189,28 @@ async fn target(
             let found = owner::of_pod(cluster, namespace, &name).await;
             (name, found)
         }
-    };
-    let (name, found): (String, Result<Target, LookupError>) = found;
-    let meant = found.as_ref().map_or(name.as_str(), |target| target.name.as_str());
-    api.check(&incoming.caller, deed, namespace, meant).await?;
-    Ok(found?)
+    }
 }
 
-/// What rests on a resolved alert is found by the alert's id: its pod may be gone by now.
+/// What rests on a resolved alert is found by the alert's id: its pod may be gone by now, and so may be the policy that
+/// made something of it.
 async fn resolved(
     api: &Api,
     incoming: &Incoming,
     alert: &Alert,
-    decided: &Decided,
+    told: &Told<'_>,
 ) -> Result<Done, Problem> {
+    let cause = told.full_cause();
+    let rests_on_it = |r: &Remediation| r.spec.cause == cause && r.is_open();
+    if !api.policies.may_matter(told) && !api.remediations.state().iter().any(|r| rests_on_it(r)) {
+        return Ok(Done::NOOP);
+    }
     let namespace = subject::namespace(alert)?.unwrap_or_else(|| api.default_namespace.clone());
     let id = alerts::id(alert);
     let mut waiting = api.cluster.waiting_remediations(&namespace).await?;
-    waiting.retain(|r| r.spec.cause == decided.cause && intake::place::holds(r, &id));
-    let deed = Deed::of(decided.action.type_);
+    waiting.retain(|r| r.spec.cause == cause && intake::place::holds(r, &id));
     for remediation in &waiting {
+        let deed = Deed::of(remediation.spec.action.type_);
         api.check(&incoming.caller, deed, &namespace, &remediation.spec.target.name).await?;
     }
     let now = api.clock.now();

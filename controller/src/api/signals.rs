@@ -6,78 +6,61 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
-use smartops_common::remediation::{OriginatingSignal, Source};
+use smartops_common::remediation::OriginatingSignal;
 use smartops_common::signal::SignalKind;
 use smartops_process::failpoint;
 
-use super::auth::Deed;
+use super::deciding::Ordered;
 use super::problem::Problem;
 use super::{Api, Incoming};
-use crate::intake::map::{self, Decided};
-use crate::intake::place::Order;
-use crate::intake::{self, Submitted, anomaly as anomalies, rca as causes};
-
-/// How long the loop watches a rollout, and how often it looks, in seconds.
-pub(super) const VERIFY_TIMEOUT_SECONDS: u32 = 120;
-pub(super) const VERIFY_POLL_SECONDS: u32 = 1;
+use crate::intake::{self, Submitted, anomaly as anomalies, map, rca as causes};
+use crate::policy::decide::Told;
 
 /// What the two kinds of signal have in common.
-struct Signal {
+struct Signal<'a> {
     kind: SignalKind,
-    id: String,
-    service: String,
-    namespace: Option<String>,
-    score: Option<f64>,
+    id: &'a str,
+    service: &'a str,
+    namespace: Option<&'a str>,
+    /// What policies are asked about it; `None` where it says itself that there is nothing to do.
+    told: Option<Told<'a>>,
 }
 
 /// `POST /v1/signals/anomaly`
 pub async fn anomaly(api: Arc<Api>, incoming: Incoming) -> Result<Response, Problem> {
     let read = counted(&api, SignalKind::Anomaly, anomalies::read(&incoming.body))?;
-    let decided = map::anomaly(&read, api.mapping);
     let signal = Signal {
         kind: SignalKind::Anomaly,
-        id: read.window_id,
-        service: read.service,
-        namespace: read.namespace,
-        score: Some(read.score),
+        id: &read.window_id,
+        service: &read.service,
+        namespace: read.namespace.as_deref(),
+        told: map::anomaly(&read),
     };
-    take(&api, &incoming, signal, decided).await
+    take(&api, &incoming, signal).await
 }
 
 /// `POST /v1/signals/rca`
 pub async fn rca(api: Arc<Api>, incoming: Incoming) -> Result<Response, Problem> {
     let read = counted(&api, SignalKind::Rca, causes::read(&incoming.body))?;
-    let decided = Some(map::rca(&read));
     let signal = Signal {
         kind: SignalKind::Rca,
-        id: read.window_id,
-        service: read.service,
-        namespace: read.namespace,
-        score: read.confidence,
+        id: &read.window_id,
+        service: &read.service,
+        namespace: read.namespace.as_deref(),
+        told: Some(map::rca(&read)),
     };
-    take(&api, &incoming, signal, decided).await
+    take(&api, &incoming, signal).await
 }
 
-async fn take(
-    api: &Api,
-    incoming: &Incoming,
-    signal: Signal,
-    decided: Option<Decided>,
-) -> Result<Response, Problem> {
-    let (kind, id) = (signal.kind, signal.id.clone());
-    let result = match decided {
-        Some(decided) => {
-            let submitted = submit(api, incoming, signal, decided).await;
-            match counted(api, kind, submitted)? {
-                Submitted::Created(_) => "accepted",
-                Submitted::Joined(_) | Submitted::Busy(_) | Submitted::Taken(_) => "joined",
-            }
-        }
+async fn take(api: &Api, incoming: &Incoming, signal: Signal<'_>) -> Result<Response, Problem> {
+    let kind = signal.kind;
+    let result = match signal.told.filter(|told| api.policies.may_matter(told)) {
+        Some(told) => counted(api, kind, submit(api, incoming, &signal, &told).await)?,
         None => "noop",
     };
     count(api, kind, result);
     before_answer();
-    let reply = json!({"accepted": true, "kind": kind.as_str(), "windowId": id});
+    let reply = json!({"accepted": true, "kind": kind.as_str(), "windowId": signal.id});
     Ok((StatusCode::ACCEPTED, Json(reply)).into_response())
 }
 
@@ -92,37 +75,31 @@ pub(super) fn before_answer() {
     });
 }
 
+/// What became of it, as metrics call it.
 async fn submit(
     api: &Api,
     incoming: &Incoming,
-    signal: Signal,
-    decided: Decided,
-) -> Result<Submitted, Problem> {
-    let namespace = signal.namespace.unwrap_or_else(|| api.default_namespace.clone());
+    signal: &Signal<'_>,
+    told: &Told<'_>,
+) -> Result<&'static str, Problem> {
+    let namespace = signal.namespace.unwrap_or(&api.default_namespace);
     let caller = &incoming.caller;
-    let deed = Deed::of(decided.action.type_);
-    let target = api.target(caller, deed, &namespace, &signal.service).await?;
-    let order = Order {
-        namespace,
-        target,
-        action: decided.action,
-        cause: decided.cause,
-        source: Source::ClosedLoop,
-        requested_by: caller.name.clone(),
-        idempotency: None,
-        signal: Some(OriginatingSignal {
-            kind: signal.kind,
-            id: signal.id,
-            began_at: None,
-            score: signal.score,
-        }),
-        dry_run: decided.dry_run,
-        require_approval: false,
-        verify: true,
-        verify_timeout_seconds: VERIFY_TIMEOUT_SECONDS,
-        verify_poll_seconds: VERIFY_POLL_SECONDS,
+    let found = intake::lookup(&api.cluster, namespace, signal.service, &api.prefix).await;
+    let origin = OriginatingSignal {
+        kind: signal.kind,
+        id: signal.id.to_owned(),
+        began_at: None,
+        score: told.score,
     };
-    Ok(intake::submit(&api.cluster, &order, api.clock.now()).await?)
+    let place = (namespace, signal.service);
+    let order = match api.order(caller, place, found, (told, origin)).await? {
+        Ordered::Order(order) => order,
+        Ordered::Nothing(result) => return Ok(result),
+    };
+    Ok(match intake::submit(&api.cluster, &order, api.clock.now()).await? {
+        Submitted::Created(_) => "accepted",
+        Submitted::Joined(_) | Submitted::Busy(_) | Submitted::Taken(_) => "joined",
+    })
 }
 
 fn counted<T, E: Into<Problem>>(

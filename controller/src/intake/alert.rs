@@ -1,7 +1,6 @@
 //! Reading what Alertmanager posts: each alert of a group by itself, so that one nobody can read never loses the
-//! others. What an alert is about is `subject`'s, what it leads to `meaning`'s. Pure.
+//! others. What an alert is about is `subject`'s, what it leads to `policy`'s. Pure.
 
-pub mod meaning;
 pub mod subject;
 
 use std::collections::BTreeMap;

@@ -1,62 +1,39 @@
-//! Which action a signal means: the default table, with the two choices the configuration leaves open. Pure.
+//! What RemediationPolicies are asked about a signal. What they make of it is `policy`'s. Pure.
 
-use smartops_common::action::Action;
+use smartops_common::signal::SignalKind;
+use smartops_common::signal::alert::Alert;
 use smartops_common::signal::anomaly::AnomalySignal;
 use smartops_common::signal::rca::RcaSignal;
 
-use crate::args::{Fallback, LatencyAction};
+use crate::policy::decide::Told;
 
-/// The choices the configuration leaves open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mapping {
-    /// What a latency anomaly leads to.
-    pub latency: LatencyAction,
-    /// What an anomaly of an unknown type leads to.
-    pub fallback: Fallback,
-}
+/// The cause of an analysis that names none.
+const UNKNOWN: &str = "unknown";
 
-/// What a signal leads to.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Decided {
-    /// The action; relative where the table says so.
-    pub action: Action,
-    /// The cause, as it stands in the Remediation.
-    pub cause: String,
-    /// The signal lacks what it would take to act on it: it is only tried out.
-    pub dry_run: bool,
-}
-
-/// Maps an anomaly; `None` is a no-op.
-pub fn anomaly(signal: &AnomalySignal, mapping: Mapping) -> Option<Decided> {
-    if !signal.is_anomaly {
-        return None;
-    }
-    let action = match (signal.type_.as_str(), mapping.latency, mapping.fallback) {
-        ("resource", ..) | ("latency", LatencyAction::Scale, _) => Action::scale_by(1),
-        ("latency" | "error" | "jitter" | "latency_jitter", ..) | (_, _, Fallback::Restart) => {
-            Action::restart()
-        }
-        (_, _, Fallback::None) => return None,
-    };
-    Some(Decided {
-        action,
-        cause: format!("anomaly/{}", signal.type_),
-        dry_run: signal.model_version.as_deref().is_none_or(str::is_empty),
+/// An anomaly; `None` where its window was none.
+pub fn anomaly(signal: &AnomalySignal) -> Option<Told<'_>> {
+    signal.is_anomaly.then(|| Told {
+        kind: SignalKind::Anomaly,
+        cause: &signal.type_,
+        score: Some(signal.score),
+        is_complete: signal.model_version.as_deref().is_some_and(|version| !version.is_empty()),
     })
 }
 
-/// Maps a root cause: anything unknown is a restart.
-pub fn rca(signal: &RcaSignal) -> Decided {
-    let cause = signal.top_cause().map_or("unknown", |c| c.cause.as_str());
-    let action = match cause {
-        "cpu_saturation" => Action::scale_by(1),
-        _ => Action::restart(),
-    };
-    Decided {
-        action,
-        cause: format!("rca/{cause}"),
-        dry_run: signal.confidence.is_none() || signal.ranked_causes.is_empty(),
+/// A root-cause analysis, by its first cause.
+pub fn rca(signal: &RcaSignal) -> Told<'_> {
+    Told {
+        kind: SignalKind::Rca,
+        cause: signal.top_cause().map_or(UNKNOWN, |top| top.cause.as_str()),
+        score: signal.confidence,
+        is_complete: signal.confidence.is_some() && !signal.ranked_causes.is_empty(),
     }
+}
+
+/// An alert, by its name. What else it says of itself (annotations, labels) never chooses an action: whoever may write
+/// an alerting rule is not whoever may write to the cluster.
+pub fn alert(alert: &Alert) -> Told<'_> {
+    Told { kind: SignalKind::Alert, cause: alert.name(), score: None, is_complete: true }
 }
 
 #[cfg(test)]
@@ -65,92 +42,43 @@ mod tests {
 
     use super::*;
 
-    const DEFAULT: Mapping = Mapping { latency: LatencyAction::Restart, fallback: Fallback::None };
-
-    fn signal(type_: &str) -> AnomalySignal {
+    fn signal(model_version: Option<&str>) -> AnomalySignal {
         serde_json::from_value(json!({
-            "windowId": "w", "service": "s", "isAnomaly": true, "score": 0.9, "type": type_,
-            "modelVersion": "v1",
+            "windowId": "w", "service": "s", "isAnomaly": true, "score": 0.9, "type": "error",
+            "modelVersion": model_version,
         }))
         .unwrap()
     }
 
     #[test]
-    fn each_anomaly_leads_to_the_tables_action() {
-        let restart = Some(Action::restart());
-        let scale = Some(Action::scale_by(1));
-        let option_b = Mapping { latency: LatencyAction::Scale, ..DEFAULT };
-        let fallback = Mapping { fallback: Fallback::Restart, ..DEFAULT };
-        let table = [
-            ("resource", DEFAULT, scale.clone()),
-            ("latency", DEFAULT, restart.clone()),
-            ("latency", option_b, scale),
-            ("latency_jitter", option_b, restart.clone()),
-            ("error", DEFAULT, restart.clone()),
-            ("jitter", DEFAULT, restart.clone()),
-            ("latency_jitter", DEFAULT, restart.clone()),
-            ("weather", DEFAULT, None),
-            ("weather", fallback, restart),
-            ("Resource", DEFAULT, None),
-        ];
-        for (type_, mapping, expected) in table {
-            let decided = anomaly(&signal(type_), mapping).map(|d| d.action);
-            assert_eq!(decided, expected, "{type_} {mapping:?}");
+    fn what_is_no_anomaly_asks_for_nothing() {
+        let calm = AnomalySignal { is_anomaly: false, ..signal(Some("v1")) };
+        assert_eq!(anomaly(&calm), None);
+        let told = signal(Some("v1"));
+        let told = anomaly(&told).unwrap();
+        assert_eq!((told.cause, told.score), ("error", Some(0.9)));
+    }
+
+    #[test]
+    fn an_anomaly_without_its_model_is_incomplete() {
+        for (version, is_complete) in [(Some("v1"), true), (Some(""), false), (None, false)] {
+            assert_eq!(anomaly(&signal(version)).unwrap().is_complete, is_complete, "{version:?}");
         }
     }
 
     #[test]
-    fn what_is_no_anomaly_leads_to_nothing_even_with_a_fallback() {
-        let calm = AnomalySignal { is_anomaly: false, ..signal("resource") };
-        let mapping = Mapping { fallback: Fallback::Restart, ..DEFAULT };
-        assert_eq!(anomaly(&calm, mapping), None);
-    }
-
-    #[test]
-    fn a_signal_without_its_model_is_only_tried_out() {
-        assert!(!anomaly(&signal("error"), DEFAULT).unwrap().dry_run);
-        for model_version in [None, Some(String::new())] {
-            let bare = AnomalySignal { model_version, ..signal("error") };
-            assert!(anomaly(&bare, DEFAULT).unwrap().dry_run);
-        }
-    }
-
-    #[test]
-    fn each_root_cause_leads_to_the_tables_action() {
-        let table = [
-            ("memory_leak", Action::restart()),
-            ("cpu_saturation", Action::scale_by(1)),
-            ("high_error_rate", Action::restart()),
-            ("config_issue", Action::restart()),
-            ("config_bad", Action::restart()),
-            ("gremlins", Action::restart()),
-        ];
-        for (cause, expected) in table {
-            let signal: RcaSignal = serde_json::from_value(json!({
-                "windowId": "w", "service": "s", "confidence": 0.8,
-                "rankedCauses": [{"svc": "s", "cause": cause, "probability": 0.9}],
-            }))
-            .unwrap();
-            let decided = rca(&signal);
-            assert_eq!(decided.action, expected, "{cause}");
-            assert_eq!(decided.cause, format!("rca/{cause}"));
-            assert!(!decided.dry_run);
-        }
-    }
-
-    #[test]
-    fn a_root_cause_without_confidence_or_causes_is_only_tried_out() {
+    fn an_analysis_without_confidence_or_causes_is_incomplete_and_says_no_zero() {
         let causes = json!([{"svc": "s", "cause": "memory_leak", "probability": 0.9}]);
-        for (body, dry_run) in [
-            (json!({"windowId": "w", "service": "s", "rankedCauses": causes}), true),
-            (json!({"windowId": "w", "service": "s", "confidence": 0.8}), true),
-            (
-                json!({"windowId": "w", "service": "s", "rankedCauses": causes, "confidence": 0.8}),
-                false,
-            ),
+        for (body, cause, score, is_complete) in [
+            (json!({"rankedCauses": causes}), "memory_leak", None, false),
+            (json!({"confidence": 0.8}), UNKNOWN, Some(0.8), false),
+            (json!({"confidence": 0.0, "rankedCauses": causes}), "memory_leak", Some(0.0), true),
         ] {
+            let mut body = body;
+            (body["windowId"], body["service"]) = (json!("w"), json!("s"));
             let signal: RcaSignal = serde_json::from_value(body).unwrap();
-            assert_eq!(rca(&signal).dry_run, dry_run);
+            let told = rca(&signal);
+            assert_eq!((told.cause, told.score, told.is_complete), (cause, score, is_complete));
         }
     }
 }

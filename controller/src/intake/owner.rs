@@ -2,11 +2,12 @@
 //! what has gone since, or belongs to something else, leads nowhere.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::Resource;
 use kube::api::ObjectMeta;
 use smartops_common::remediation::{Target, TargetKind};
 
-use super::LookupError;
 use super::alert::subject::is_exporter;
+use super::{Found, LookupError};
 use crate::cluster::Cluster;
 
 /// The Deployment of exactly this name.
@@ -14,11 +15,13 @@ pub async fn of_deployment(
     cluster: &Cluster,
     namespace: &str,
     name: &str,
-) -> Result<Target, LookupError> {
+) -> Result<Found, LookupError> {
     let live = cluster.deployment(namespace, name).await.map_err(LookupError::Failure)?;
     let Some(live) = live else { return Err(gone("Deployment", namespace, name)) };
     let uid = live.uid().to_owned();
-    measured(Target { kind: TargetKind::Deployment, name: name.to_owned(), uid }, namespace)
+    let labels = live.meta().labels.clone().unwrap_or_default();
+    let target = Target { kind: TargetKind::Deployment, name: name.to_owned(), uid };
+    measured(Found { target, labels }, namespace)
 }
 
 /// The Deployment a ReplicaSet belongs to.
@@ -26,7 +29,7 @@ pub async fn of_replica_set(
     cluster: &Cluster,
     namespace: &str,
     name: &str,
-) -> Result<Target, LookupError> {
+) -> Result<Found, LookupError> {
     let found = cluster.replica_set(namespace, name).await.map_err(LookupError::Failure)?;
     let set = found.ok_or_else(|| gone("ReplicaSet", namespace, name))?;
     let owner = owner(&set, "Deployment")
@@ -36,7 +39,7 @@ pub async fn of_replica_set(
 }
 
 /// The Deployment a pod belongs to, by its ReplicaSet.
-pub async fn of_pod(cluster: &Cluster, namespace: &str, name: &str) -> Result<Target, LookupError> {
+pub async fn of_pod(cluster: &Cluster, namespace: &str, name: &str) -> Result<Found, LookupError> {
     let found = cluster.pod(namespace, name).await.map_err(LookupError::Failure)?;
     let pod = found.ok_or_else(|| gone("pod", namespace, name))?;
     let owner =
@@ -51,15 +54,16 @@ fn owner<'a>(metadata: &'a ObjectMeta, kind: &str) -> Option<&'a OwnerReference>
 }
 
 fn same(
-    target: Target,
+    found: Found,
     uid: &str,
     kind: &'static str,
     namespace: &str,
-) -> Result<Target, LookupError> {
-    if target.uid == uid { Ok(target) } else { Err(gone(kind, namespace, &target.name)) }
+) -> Result<Found, LookupError> {
+    if found.target.uid == uid { Ok(found) } else { Err(gone(kind, namespace, &found.target.name)) }
 }
 
-fn measured(target: Target, namespace: &str) -> Result<Target, LookupError> {
+fn measured(found: Found, namespace: &str) -> Result<Found, LookupError> {
+    let target = &found.target;
     if is_exporter(&target.name) {
         let told = format!(
             "Deployment {namespace}/{} measures others: an alert that names it is about something else",
@@ -67,7 +71,7 @@ fn measured(target: Target, namespace: &str) -> Result<Target, LookupError> {
         );
         return Err(LookupError::NoOwner(told));
     }
-    Ok(target)
+    Ok(found)
 }
 
 fn gone(kind: &str, namespace: &str, name: &str) -> LookupError {

@@ -9,8 +9,8 @@ use kube::api::ObjectMeta;
 use smartops_common::action::Action;
 use smartops_common::names::{self, label};
 use smartops_common::remediation::{
-    self, Handling, OriginatingSignal, Phase, Remediation, RemediationSpec, SignalReference,
-    Source, Target,
+    self, Handling, MetricCheck, OriginatingSignal, Phase, Remediation, RemediationSpec,
+    SignalReference, Source, Target,
 };
 use smartops_common::signal::SignalKind;
 
@@ -49,6 +49,10 @@ pub struct Order {
     pub verify_timeout_seconds: u32,
     /// Seconds between two looks.
     pub verify_poll_seconds: u32,
+    /// What else has to hold for it to have helped.
+    pub checks: Vec<MetricCheck>,
+    /// How it is handled.
+    pub handling: Handling,
 }
 
 /// Where an order goes.
@@ -176,8 +180,8 @@ pub fn make(order: &Order, sequence: u32) -> Remediation {
             verify: order.verify,
             verify_timeout_seconds: order.verify_timeout_seconds,
             verify_poll_seconds: order.verify_poll_seconds,
-            checks: Vec::new(),
-            handling: Handling::default(),
+            checks: order.checks.clone(),
+            handling: order.handling.clone(),
         },
         status: None,
     }
@@ -224,6 +228,8 @@ mod tests {
             verify: true,
             verify_timeout_seconds: 60,
             verify_poll_seconds: 1,
+            checks: Vec::new(),
+            handling: Handling::default(),
         }
     }
 

@@ -1,6 +1,8 @@
 //! Which Deployment a caller's name means: the exact name, then prefix + name, then the labels
 //! `app.kubernetes.io/name` and `app`. Never a guess. Pure.
 
+use std::collections::BTreeMap;
+
 use kube::api::ObjectMeta;
 
 /// Names shown in an error; the rest are counted.
@@ -16,6 +18,8 @@ pub struct Candidate {
     pub uid: String,
     /// The values of the labels a service is known by.
     pub services: Vec<String>,
+    /// All its labels.
+    pub labels: BTreeMap<String, String>,
 }
 
 impl Candidate {
@@ -26,7 +30,7 @@ impl Candidate {
         }
         let labels = metadata.labels.unwrap_or_default();
         let services = LABELS.iter().filter_map(|l| labels.get(*l).cloned()).collect();
-        Some(Self { name: metadata.name?, uid: metadata.uid?, services })
+        Some(Self { name: metadata.name?, uid: metadata.uid?, services, labels })
     }
 }
 
@@ -103,7 +107,12 @@ mod tests {
 
     fn candidate(name: &str, services: &[&str]) -> Candidate {
         let services = services.iter().map(|s| (*s).to_owned()).collect();
-        Candidate { name: name.into(), uid: format!("uid-{name}"), services }
+        Candidate {
+            name: name.into(),
+            uid: format!("uid-{name}"),
+            services,
+            labels: BTreeMap::new(),
+        }
     }
 
     #[test]

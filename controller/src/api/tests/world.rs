@@ -27,12 +27,9 @@ use crate::api::keys::Keys;
 use crate::api::limits::{Limits, Rate};
 use crate::api::openapi::tests::documented;
 use crate::api::{Api, router, with_fallbacks};
-use crate::args::{Fallback, LatencyAction};
 use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::fixture::{at, deployment};
-use crate::intake::alert::meaning::AlertMapping;
-use crate::intake::map::Mapping;
 use crate::metrics::ControllerMetrics;
 use crate::remediation::machine::{Written, after_write};
 use crate::remediation::record;
@@ -123,8 +120,7 @@ pub(super) fn limited(deployments: &[(&str, &str)], rate: Rate) -> Server {
         cluster: Cluster::new(Client::new(cluster, "default"), ours.clone()),
         remediations: store,
         authenticator: Authenticator::new(Keys::of(KEYS)),
-        mapping: Mapping { latency: LatencyAction::Restart, fallback: Fallback::None },
-        alerts: AlertMapping::default(),
+        policies: crate::policy::policies().0,
         limits: Limits::new(rate),
         default_namespace: "smartops-dev".into(),
         prefix: "smartops-".into(),

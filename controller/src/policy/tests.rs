@@ -1,0 +1,73 @@
+//! What is in force after each event of the watch.
+
+use serde_json::{Value, json};
+use smartops_common::signal::SignalKind;
+
+use super::*;
+
+fn policy(name: &str, rule: &Value) -> RemediationPolicy {
+    serde_json::from_value(json!({"metadata": {"name": name}, "spec": {"rules": [rule]}})).unwrap()
+}
+
+fn restart() -> Value {
+    json!({"name": "all", "action": {"type": "restart"}})
+}
+
+fn bad() -> Value {
+    json!({"name": "all", "when": {"minScore": "high"}, "action": {"type": "restart"}})
+}
+
+/// Which policy decides about a signal no built-in rule knows, and whether it can.
+fn decides(policies: &Policies) -> Option<(String, bool)> {
+    let told =
+        Told { kind: SignalKind::Anomaly, cause: "weather", score: Some(0.9), is_complete: true };
+    match policies.decide(&told, &Labels::new(), &Labels::new()) {
+        Decision::Remedy(remedy) => {
+            let handling = remedy.handling;
+            Some((handling.decided_by.unwrap(), handling.policy_invalid.is_none()))
+        }
+        Decision::Nothing | Decision::BelowThreshold => None,
+    }
+}
+
+fn by(rule: &str) -> Option<(String, bool)> {
+    Some((rule.to_owned(), true))
+}
+
+#[test]
+fn policies_are_in_force_as_they_are_written_changed_and_taken_away() {
+    let (policies, mut keeper) = policies();
+    assert_eq!(decides(&policies), None);
+    keeper.tell(Event::Init);
+    keeper.tell(Event::InitApply(policy("b", &restart())));
+    assert_eq!(decides(&policies), None, "a list is taken whole");
+    keeper.tell(Event::InitDone);
+    assert_eq!(decides(&policies), by("b/all"));
+    keeper.tell(Event::Apply(policy("a", &restart())));
+    assert_eq!(decides(&policies), by("a/all"));
+    let gone = policy("a", &restart()).metadata;
+    keeper.tell(Event::Delete(Box::new(gone)));
+    assert_eq!(decides(&policies), by("b/all"));
+    keeper.tell(Event::Init);
+    keeper.tell(Event::InitDone);
+    assert_eq!(decides(&policies), None, "what a new list does not tell is gone");
+}
+
+#[test]
+fn the_last_form_that_could_be_used_stays_in_force() {
+    let (policies, mut keeper) = policies();
+    keeper.tell(Event::Apply(policy("a", &restart())));
+    keeper.tell(Event::Apply(policy("a", &bad())));
+    assert_eq!(decides(&policies), by("a/all"));
+    keeper.tell(Event::Unreadable {
+        metadata: Box::new(policy("a", &bad()).metadata),
+        error: "unknown field".into(),
+    });
+    assert_eq!(decides(&policies), by("a/all"));
+    // The twin: where there was none, its targets are held.
+    let (policies, mut keeper) = super::policies();
+    keeper.tell(Event::Apply(policy("a", &bad())));
+    assert_eq!(decides(&policies), Some(("a/all".to_owned(), false)));
+    keeper.tell(Event::Apply(policy("a", &restart())));
+    assert_eq!(decides(&policies), by("a/all"), "and mended it is in force at once");
+}
