@@ -10,6 +10,8 @@ mod arrows;
 #[cfg(test)]
 mod bypass;
 #[cfg(test)]
+mod telemetry;
+#[cfg(test)]
 mod threats;
 #[cfg(test)]
 mod traps;
