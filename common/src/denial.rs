@@ -40,6 +40,8 @@ pub struct Cause {
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
+    /// An action that the policy has not switched on.
+    Capabilities,
     /// An image, or the set of containers that carry one, would change.
     Images,
     /// Replicas outside minimum and maximum, or a step too large.
@@ -72,7 +74,8 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule, in the order in which causes are listed.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
+        Self::Capabilities,
         Self::Images,
         Self::Replicas,
         Self::Resources,
@@ -92,6 +95,7 @@ impl Rule {
     /// The rule's name in policies, metrics and causes.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Capabilities => "capabilities",
             Self::Images => "images",
             Self::Replicas => "replicas",
             Self::Resources => "resources",

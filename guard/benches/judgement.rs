@@ -16,7 +16,8 @@ use smartops_common::config::SmartOpsConfigSpec;
 use smartops_guard::history::{Recent, Record, Rolled};
 use smartops_guard::policy::{CompiledPolicy, GuardrailPolicySpec, Index, compile};
 use smartops_guard::{
-    Approvals, Facts, Judgement, Related, Revisions, Subject, Warrants, Watched, Whole, judge,
+    Approvals, Facts, Judgement, Origin, Related, Revisions, Subject, Warrants, Watched, Whole,
+    judge,
 };
 
 /// The recorded review, as `cargo xtask record` stores it.
@@ -200,6 +201,7 @@ fn judged(text: &str, index: &Index) -> Option<Judgement> {
         dry_run: false,
         warrants: Warrants::NotAsked,
         approvals: Approvals::NotAsked,
+        origin: Origin::NotAsked,
         approval_expiry: SignedDuration::ZERO,
     };
     let now = jiff::Timestamp::UNIX_EPOCH;

@@ -38,6 +38,8 @@ pub struct Facts<'a> {
     pub warrants: Warrants<'a>,
     /// What was decided about that.
     pub approvals: Approvals<'a>,
+    /// The ReplicaSet that a rollback says it brings back.
+    pub origin: Origin<'a>,
     /// How long an approval counts.
     pub approval_expiry: SignedDuration,
 }
@@ -61,6 +63,17 @@ pub enum Approvals<'a> {
     NotAsked,
     /// As listed, in any order; others beside them do no harm.
     Known(&'a [RemediationApproval]),
+    /// Asked for, and not to be had in time.
+    Unavailable,
+}
+
+/// The ReplicaSet whose pod template a rollback that may have been announced brings back, as it is now.
+#[derive(Debug, Clone, Copy)]
+pub enum Origin<'a> {
+    /// Not asked for yet; asked for where a rollback was announced.
+    NotAsked,
+    /// Its JSON text; `None` where there is none of that name.
+    Known(Option<&'a str>),
     /// Asked for, and not to be had in time.
     Unavailable,
 }
@@ -126,6 +139,8 @@ pub struct RelatedObject {
     pub kind: String,
     /// Its name.
     pub name: String,
+    /// Its uid; empty where it is not known.
+    pub uid: String,
     /// Its labels; `None` where they could not be learnt: it is of a kind nobody here reads, or does not exist yet.
     pub labels: Option<BTreeMap<String, String>>,
     /// Its generation when it was read.

@@ -38,25 +38,35 @@ pub struct Needs {
     pub warrants: bool,
     /// What was decided about that, as [`Facts::approvals`](crate::Facts).
     pub approvals: bool,
+    /// What a rollback brings back, as [`Facts::origin`](crate::Facts).
+    pub origin: bool,
 }
 
 impl Needs {
-    const NOTHING: Self =
-        Self { revisions: false, related: false, whole: false, warrants: false, approvals: false };
+    const NOTHING: Self = Self {
+        revisions: false,
+        related: false,
+        whole: false,
+        warrants: false,
+        approvals: false,
+        origin: false,
+    };
     pub(crate) const REVISIONS: Self = Self { revisions: true, ..Self::NOTHING };
     pub(crate) const RELATED: Self = Self { related: true, ..Self::NOTHING };
     pub(crate) const WHOLE: Self = Self { whole: true, ..Self::NOTHING };
     pub(crate) const WARRANTS: Self = Self { warrants: true, ..Self::NOTHING };
     pub(crate) const APPROVALS: Self = Self { approvals: true, ..Self::NOTHING };
+    pub(crate) const ORIGIN: Self = Self { origin: true, ..Self::NOTHING };
 
     /// Takes over what a rule lacks.
     pub(crate) fn also(&mut self, judged: Result<(), Self>) {
-        if let Err(Self { revisions, related, whole, warrants, approvals }) = judged {
+        if let Err(Self { revisions, related, whole, warrants, approvals, origin }) = judged {
             self.revisions |= revisions;
             self.related |= related;
             self.whole |= whole;
             self.warrants |= warrants;
             self.approvals |= approvals;
+            self.origin |= origin;
         }
     }
 
@@ -95,9 +105,10 @@ pub fn judge(
             continue;
         };
         let says_what = !policy.rules().are_only_a_condition();
-        is_named |= applied.is_certain && says_what && policy.names(subject, fit);
         let mut found = Vec::new();
         needs.also(policy.rules().judge(&case, reach, policy.number(change), &mut found));
+        let is_let = || policy.may_name(subject, fit) && policy.rules().have_a_say(&case);
+        is_named |= applied.is_certain && ((says_what && policy.names(subject, fit)) || is_let());
         let lifting = match lifting(policy, reach, &case, &found) {
             Ok(lifting) => lifting,
             Err(lacking) => {

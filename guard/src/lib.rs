@@ -34,9 +34,9 @@ mod sample;
 pub use self::amend::{Amendment, PatchOp, amend};
 pub use self::break_glass::{BreakGlass, SHORTEST_REASON};
 pub use self::facts::{
-    Approvals, Facts, Related, RelatedObject, Relation, Revisions, Warrants, Watched, Whole,
+    Approvals, Facts, Origin, Related, RelatedObject, Relation, Revisions, Warrants, Watched, Whole,
 };
 pub use self::judge::{Judgement, Needs, judge};
 pub use self::subject::Subject;
 pub use self::verdict::{Decision, Effect, Outcome, Verdict};
-pub use self::warrant::may_be_warrant;
+pub use self::warrant::{is_of_target, may_be_warrant, origin, revision_flaw};

@@ -1,6 +1,7 @@
 //! The guardrails, each in a file of its own: what a policy may say, its check, its judgement. Listed here once.
 
 pub mod budget;
+pub mod capabilities;
 pub mod cooldown;
 pub mod custom;
 pub mod deletion;
@@ -20,9 +21,11 @@ use smartops_change::{Change, NumberPath, Operation};
 use smartops_common::denial::Rule;
 
 use self::budget::{Budget, BudgetSpec};
+use self::capabilities::{Capabilities, CapabilitiesSpec, Used};
 use self::cooldown::{Cooldown, CooldownSpec};
 use self::custom::{Custom, CustomSpec};
 use self::deletion::{Deletion, DeletionSpec};
+use self::evidence::unknown;
 use self::freeze::{Freeze, FreezeSpec};
 use self::images::{Images, ImagesSpec};
 use self::paths::{Paths, PathsSpec};
@@ -75,10 +78,13 @@ pub struct RulesSpec {
     /// That every write has to be announced by a Remediation, and approved where that is asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warrant: Option<WarrantSpec>,
+    /// Which of its further actions SmartOps' controller may take, each off unless it is switched on here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capabilities: Option<CapabilitiesSpec>,
 }
 
 impl RulesSpec {
-    /// Which rules there are to be lifted; of a warrant nothing is lifted.
+    /// Which rules there are to be lifted; of warrants and capabilities nothing is lifted.
     pub(crate) fn given(&self) -> Vec<Rule> {
         let all = [
             (Rule::Images, self.images.is_some()),
@@ -108,6 +114,7 @@ pub(crate) struct Rules {
     budget: Option<Budget>,
     custom: Custom,
     warrant: Option<Warranted>,
+    capabilities: Option<Capabilities>,
     /// Nothing of the policy but its match can be read: whatever it matches is undecided.
     is_blind: bool,
     binds_something: bool,
@@ -139,10 +146,12 @@ impl Rules {
             budget: spec.budget.as_ref().map(|s| Budget::compile(s, flaws)),
             custom: Custom::compile(&spec.custom, flaws),
             warrant: spec.warrant.as_ref().map(|s| Warranted::compile(s, flaws)),
+            capabilities: spec.capabilities.map(Capabilities::new),
             is_blind: false,
             binds_something: *spec != RulesSpec::default(),
             is_only_a_condition: spec.warrant.is_some()
-                && RulesSpec { warrant: None, ..spec.clone() } == RulesSpec::default(),
+                && RulesSpec { warrant: None, capabilities: None, ..spec.clone() }
+                    == RulesSpec::default(),
         }
     }
 
@@ -167,7 +176,7 @@ impl Rules {
         self.warrant.is_some()
     }
 
-    /// Whether there is a rule about warrants and no other: that says on which condition something may be written, and
+    /// Whether there is a rule about warrants and none about the write itself: that says on which condition something may be written, and
     /// not what.
     pub(crate) fn are_only_a_condition(&self) -> bool {
         self.is_only_a_condition
@@ -193,12 +202,21 @@ impl Rules {
         if reach == Reach::Recreation && case.predecessor().is_none() {
             return Ok(());
         }
+        let used = self.used(case)?;
+        match (used, self.capabilities) {
+            (Used::By(capability), Some(rule)) => rule.judge(capability, found),
+            (Used::Unknown(what), _) => found.push(unknown("", what)),
+            _ if reach == Reach::Capability => return Ok(()),
+            _ => {}
+        }
+        // What an action may change is said by its warrant, exactly.
+        let yields = used != Used::Nothing;
         let is_named = reach == Reach::Named;
         let is_update = case.change.operation() == Operation::Update;
         let is_deletion = case.change.operation() == Operation::Delete;
         if is_named || (reach == Reach::ReplicaSet && !is_deletion) {
             if let Some(rule) = &self.images {
-                rule.judge(case, reach, found);
+                rule.judge(case, reach, yields, found);
             }
             if let Some(rule) = &self.resources {
                 rule.judge(case, found);
@@ -206,6 +224,7 @@ impl Rules {
         }
         if let Some(rule) = &self.paths
             && is_update
+            && !yields
             && reach != Reach::Autoscaler
         {
             rule.judge(case, number, found);
@@ -216,7 +235,7 @@ impl Rules {
             }
             self.custom.judge(case, found);
         }
-        if reach != Reach::Pod {
+        if reach != Reach::Pod || yields {
             self.freeze.judge(case, found);
         }
         if let Some(rule) = &self.images {
@@ -231,6 +250,16 @@ impl Rules {
             needs.also(rule.judge(case, found));
         }
         needs.or_ok()
+    }
+
+    /// Which capability the write uses, as far as the policy has a say in it.
+    fn used(&self, case: &Case<'_>) -> Result<Used, Needs> {
+        self.capabilities.map_or(Ok(Used::Nothing), |_| capabilities::used(case))
+    }
+
+    /// Whether the write uses a capability that the policy says something of, or may.
+    pub(crate) fn have_a_say(&self, case: &Case<'_>) -> bool {
+        self.used(case).is_ok_and(|used| used != Used::Nothing)
     }
 
     /// The rules that hold up what comes too soon or goes too far at once. An undo that brings back what was is held to

@@ -8,7 +8,7 @@ use smartops_change::{Change, Operation, Request, Resource, TemplateDigest};
 use smartops_common::config::SmartOpsConfigSpec;
 
 use crate::facts::{
-    Approvals, Facts, Related, RelatedObject, Relation, Revisions, Warrants, Watched, Whole,
+    Approvals, Facts, Origin, Related, RelatedObject, Relation, Revisions, Warrants, Watched, Whole,
 };
 use smartops_common::denial::Rule;
 
@@ -176,6 +176,7 @@ pub(crate) fn facts(policies: &[Applied]) -> Facts<'_> {
         dry_run: false,
         warrants: Warrants::Known(&[]),
         approvals: Approvals::Known(&[]),
+        origin: Origin::NotAsked,
         approval_expiry: SignedDuration::from_secs(900),
     }
 }
@@ -187,6 +188,7 @@ pub(crate) fn relative(relation: Relation, group: &str, kind: &str) -> RelatedOb
         group: group.to_owned(),
         kind: kind.to_owned(),
         name: "web".to_owned(),
+        uid: "u1".to_owned(),
         labels: Some(BTreeMap::new()),
         generation: None,
         created: None,

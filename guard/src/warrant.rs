@@ -6,17 +6,20 @@
 //! warrant (the rule), and who checks what is recorded (admission of SmartOps' own kinds).
 
 mod approved;
+mod belonging;
 mod defaults;
+mod eviction;
 mod exact;
 mod merge;
 mod undo;
 
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 #[cfg(test)]
 mod tests;
 
 use smartops_change::{Change, Operation, Resource};
+use smartops_common::action::Intent;
 use smartops_common::remediation::{Attempt, AttemptTarget, Phase, Remediation};
 
 use crate::facts::Warrants;
@@ -24,6 +27,8 @@ use crate::judge::Needs;
 use crate::rules::Case;
 use crate::rules::evidence::SOON;
 
+use self::belonging::Belongs;
+pub use self::belonging::revision_flaw;
 pub(crate) use self::undo::restores_what_was;
 
 /// What came of looking for the warrant of a write.
@@ -63,6 +68,7 @@ enum Step {
     DryRun,
     Version,
     Values,
+    Belonging,
     Approval,
 }
 
@@ -86,6 +92,14 @@ pub(crate) fn seek<'a>(case: &Case<'a>, approval: bool) -> Result<Sought<'a>, Ne
     for remediation in remediations.iter().filter(|remediation| is_for(case, remediation)) {
         let name = name(remediation);
         let examined = match examine(case, remediation) {
+            Ok(warrant) => match belonging::check(case, warrant)? {
+                Belongs::Yes => Ok(warrant),
+                Belongs::No(refusal) => Err((Step::Belonging, vec![refusal])),
+                Belongs::Unknown(what) => return Ok(Sought::Unknown(what)),
+            },
+            Err(refused) => Err(refused),
+        };
+        let examined = match examined {
             Ok(warrant) => match approved::check(case, warrant, approval)? {
                 approved::Approved::Yes => Ok(warrant),
                 approved::Approved::No(refusal) => Err((Step::Approval, vec![refusal])),
@@ -126,13 +140,9 @@ fn never(case: &Case<'_>) -> Option<Refusal> {
         );
         return Some(Refusal { message, ..Refusal::default() });
     }
-    let Resource { group, resource, subresource, .. } = change.resource();
-    let is_target = (group, resource) == ("apps", "deployments")
-        && matches!(subresource, "" | "scale")
-        && change.operation() == Operation::Update;
-    (!is_target).then(|| Refusal {
+    of(change).is_none().then(|| Refusal {
         message: format!(
-            "no Remediation ever announces {} of {}, only updates of a Deployment and of its scale; leave it to a person",
+            "no Remediation ever announces {} of {}, only updates of a Deployment, of its scale and of its autoscaler, and evictions of its pods; leave it to a person",
             change.operation(),
             change.resource()
         ),
@@ -140,12 +150,48 @@ fn never(case: &Case<'_>) -> Option<Refusal> {
     })
 }
 
-/// Whether a Remediation is at work on the object under review.
+/// What of its target a Remediation may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    /// The Deployment or its scale.
+    Target,
+    /// One of its pods, which is evicted.
+    Pod,
+    /// Its autoscaler.
+    Autoscaler,
+}
+
+/// What of a target a write is of, if it can be announced.
+fn of(change: &Change<'_>) -> Option<Of> {
+    let Resource { group, resource, subresource, .. } = change.resource();
+    match (group, resource, subresource, change.operation()) {
+        ("apps", "deployments", "" | "scale", Operation::Update) => Some(Of::Target),
+        ("", "pods", "eviction", Operation::Create) => Some(Of::Pod),
+        ("autoscaling", "horizontalpodautoscalers", "", Operation::Update) => Some(Of::Autoscaler),
+        _ => None,
+    }
+}
+
+/// Whether an intent names the object of a write that is not of the target itself.
+fn is_named(change: &Change<'_>, intent: &Intent) -> bool {
+    let pod = intent.pod.as_ref().map(|pod| pod.name.as_str());
+    let autoscaler = intent.bounds.as_ref().map(|bounds| bounds.name.as_str());
+    match of(change) {
+        Some(Of::Pod) => pod == Some(change.name()),
+        Some(Of::Autoscaler) => autoscaler == Some(change.name()),
+        Some(Of::Target) | None => false,
+    }
+}
+
+/// Whether a Remediation is at work on the object under review, or says in its open attempt that it is.
 fn is_for(case: &Case<'_>, remediation: &Remediation) -> bool {
     let metadata = &remediation.metadata;
     let uid = case.change.old().map(|old| old.uid.as_ref()).unwrap_or_default();
-    !uid.is_empty()
-        && remediation.spec.target.uid == uid
+    let is_it = match of(case.change) {
+        Some(Of::Target) => !uid.is_empty() && remediation.spec.target.uid == uid,
+        _ => open_attempt(remediation).is_some_and(|a| is_named(case.change, &a.intent)),
+    };
+    is_it
         && remediation.phase() == Phase::Executing
         && metadata.deletion_timestamp.is_none()
         && metadata.uid.as_ref().is_some_and(|uid| !uid.is_empty())
@@ -188,19 +234,24 @@ fn examine<'a>(
         );
         return refused(Step::DryRun, message);
     }
-    if !is_at(change, &attempt.target) {
+    if !is_at(change, attempt) {
         let now = change.old().map(|old| old.resource_version.as_ref()).unwrap_or_default();
+        let bounds = attempt.intent.bounds.as_ref().map(|bounds| &bounds.resource_version);
+        let version = bounds.unwrap_or(&attempt.target.resource_version);
         let refusal = Refusal {
             path: "metadata.resourceVersion".to_owned(),
             message: format!(
-                "{what} is for the object at resourceVersion {}, and it is at {now}: it was written since; read it again and record that, retry in {SOON} s",
-                attempt.target.resource_version
+                "{what} is for the object at resourceVersion {version}, and it is at {now}: it was written since; read it again and record that, retry in {SOON} s"
             ),
             retry_after: Some(SOON),
         };
         return Err((Step::Version, vec![refusal]));
     }
-    match exact::check(change, &attempt.intent, &what) {
+    let checked = match of(change) {
+        Some(Of::Pod) => eviction::check(change, &attempt.intent, &what),
+        _ => exact::check(change, &attempt.intent, &what),
+    };
+    match checked {
         Ok(()) => Ok(Warrant { remediation, attempt }),
         Err(refusals) => Err((Step::Values, refusals)),
     }
@@ -209,7 +260,22 @@ fn examine<'a>(
 /// Whether a Remediation has an open attempt for the object under review in the very version that is written over: of no
 /// other does it matter who approved it.
 pub fn may_be_warrant(change: &Change<'_>, remediation: &Remediation) -> bool {
-    open_attempt(remediation).is_some_and(|attempt| is_at(change, &attempt.target))
+    open_attempt(remediation).is_some_and(|attempt| match of(change) {
+        Some(Of::Target) => is_at(change, attempt),
+        _ => is_named(change, &attempt.intent),
+    })
+}
+
+/// Whether what announces a write is found by the uid of its object; else by what the open attempts of the namespace say
+/// they are of.
+pub fn is_of_target(change: &Change<'_>) -> bool {
+    of(change) == Some(Of::Target)
+}
+
+/// The ReplicaSet that a Remediation's open attempt says it goes back to.
+pub fn origin(remediation: &Remediation) -> Option<&str> {
+    let revision = open_attempt(remediation)?.intent.revision.as_ref()?;
+    Some(&revision.replica_set)
 }
 
 /// The attempt that is recorded and has no result yet.
@@ -218,14 +284,19 @@ fn open_attempt(remediation: &Remediation) -> Option<&Attempt> {
     Some(last).filter(|attempt| attempt.result.is_none())
 }
 
-/// Whether the object is, before the write, the one an attempt was recorded for, in that version.
-fn is_at(change: &Change<'_>, target: &AttemptTarget) -> bool {
-    change.old().is_some_and(|old| {
-        !old.resource_version.is_empty()
-            && old.uid == target.uid
-            && old.resource_version == target.resource_version
-            && old.generation.is_none_or(|generation| generation == target.generation)
-    })
+/// Whether the object is, before the write, the one an attempt was recorded for, in that version. Which pod is evicted is
+/// said in the eviction itself.
+fn is_at(change: &Change<'_>, attempt: &Attempt) -> bool {
+    let AttemptTarget { uid, generation, resource_version } = &attempt.target;
+    let Some(old) = change.old() else { return of(change) == Some(Of::Pod) };
+    let is = |uid: &str, version: &str| {
+        !old.resource_version.is_empty() && old.uid == uid && old.resource_version == version
+    };
+    match (of(change), &attempt.intent.bounds) {
+        (Some(Of::Autoscaler), Some(bounds)) => is(&bounds.uid, &bounds.resource_version),
+        (Some(Of::Autoscaler), None) => false,
+        _ => is(uid, resource_version) && old.generation.is_none_or(|g| g == *generation),
+    }
 }
 
 fn unannounced() -> Refusal {

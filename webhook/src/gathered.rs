@@ -1,5 +1,5 @@
 //! What was read for one review because its judgement lacked it: relatives, revisions, the whole object, what may have
-//! announced it and who approved that. Each is read at most once; what could not be read in time is as much an answer as what was.
+//! announced it, who approved that and what a rollback brings back. Each is read at most once; what could not be read in time is as much an answer as what was.
 
 use jiff::Timestamp;
 use smartops_change::{Change, Resource};
@@ -7,7 +7,8 @@ use smartops_common::approval::RemediationApproval;
 use smartops_common::remediation::Remediation;
 use smartops_guard::history::WorkloadKind;
 use smartops_guard::{
-    Approvals, Needs, Related, Relation, Revisions, Warrants, Whole, may_be_warrant,
+    Approvals, Needs, Origin, Related, Relation, Revisions, Warrants, Whole, is_of_target,
+    may_be_warrant, origin,
 };
 use smartops_process::client::Error;
 use tokio::time::Instant;
@@ -24,6 +25,7 @@ pub struct Gathered {
     whole: Part<String>,
     warrants: Part<Vec<Remediation>>,
     approvals: Part<Vec<RemediationApproval>>,
+    origin: Part<Option<String>>,
 }
 
 /// One thing to be read.
@@ -70,10 +72,17 @@ impl Gathered {
         }
         if needs.warrants && self.warrants.is_due() {
             let read = match (change.namespace(), change.old()) {
-                (Some(namespace), Some(old)) => live.executing(namespace, &old.uid, until).await,
-                _ => Ok(None),
+                (Some(namespace), Some(old)) if is_of_target(change) => {
+                    live.executing(namespace, Some(&old.uid), until).await
+                }
+                (Some(namespace), _) => live.executing(namespace, None, until).await,
+                (None, _) => Ok(None),
             };
             self.warrants = Part::of("remediations", from, read);
+        }
+        if needs.origin && self.origin.is_due() {
+            let read = self.read_origin(change, live, until).await;
+            self.origin = Part::of("replica set", from, read);
         }
         if needs.approvals && self.approvals.is_due() {
             let read = self.read_approvals(change, live, until).await;
@@ -102,6 +111,22 @@ impl Gathered {
         Ok(Some(approvals))
     }
 
+    /// The ReplicaSet that a rollback brings back, which one Remediation may have announced.
+    async fn read_origin(
+        &self,
+        change: &Change<'_>,
+        live: &Live,
+        until: Instant,
+    ) -> Result<Option<Option<String>>, Error> {
+        let announced = self.warrants.get().into_iter().flatten();
+        let mut announced = announced.filter(|remediation| may_be_warrant(change, remediation));
+        let (Some(name), Some(namespace)) = (announced.find_map(origin), change.namespace()) else {
+            return Ok(None);
+        };
+        let sets = live::resource("apps", "v1", "ReplicaSet", "replicasets");
+        live.text(&sets, namespace, name, until).await.map(Some)
+    }
+
     /// When the revisions were made of the workload under review, or of the relative whose past matters.
     async fn read_revisions(
         &self,
@@ -115,14 +140,14 @@ impl Gathered {
         let own = WorkloadKind::of(group, resource).zip(change.old());
         let own = own.map(|(kind, old)| (kind, change.name().to_owned(), old.uid.to_string()));
         let relatives = self.relatives.get().into_iter();
-        let mut relatives = relatives.flat_map(|r| r.objects.iter().zip(&r.uids));
-        let related = relatives.find_map(|(object, uid)| {
+        let mut relatives = relatives.flat_map(|r| &r.objects);
+        let related = relatives.find_map(|object| {
             let is_above = matches!(object.relation, Relation::Parent | Relation::Owner);
             let mut kinds = WorkloadKind::ALL.into_iter().filter(|_| is_above);
             let is_it = |kind: &WorkloadKind| {
                 kind.group() == object.group && kind.to_string() == object.kind
             };
-            Some((kinds.find(is_it)?, object.name.clone(), uid.clone()))
+            Some((kinds.find(is_it)?, object.name.clone(), object.uid.clone()))
         });
         let Some((kind, name, uid)) = own.or(related) else { return Ok(None) };
         match Revisioned::of(kind) {
@@ -167,6 +192,15 @@ impl Gathered {
             Part::NotAsked => Warrants::NotAsked,
             Part::Read(remediations) => Warrants::Known(remediations),
             Part::Unavailable => Warrants::Unavailable,
+        }
+    }
+
+    /// As the judgement takes it.
+    pub fn origin(&self) -> Origin<'_> {
+        match &self.origin {
+            Part::NotAsked => Origin::NotAsked,
+            Part::Read(set) => Origin::Known(set.as_deref()),
+            Part::Unavailable => Origin::Unavailable,
         }
     }
 

@@ -199,16 +199,18 @@ impl Live {
         Ok(None)
     }
 
-    /// The Remediations of a namespace that are Executing on the object of this uid and have an open attempt, as etcd has
-    /// them now; and one that has none, so that whoever finds no other can say so. `None` where they are more than are
-    /// looked at: those that wait to try again and dry runs may be many.
+    /// The Remediations of a namespace that are Executing, on the object of this uid or on any, and have an open attempt, as
+    /// etcd has them now; and one that has none, so that whoever finds no other can say so. `None` where they are more
+    /// than are looked at: those that wait to try again and dry runs may be many.
     pub async fn executing(
         &self,
         namespace: &str,
-        target: &str,
+        target: Option<&str>,
         until: Instant,
     ) -> Result<Option<Vec<Remediation>>, Error> {
-        let fields = format!("spec.target.uid={target},status.phase={}", Phase::Executing.as_str());
+        let executing = format!("status.phase={}", Phase::Executing.as_str());
+        let of_target = target.map(|target| format!("spec.target.uid={target},{executing}"));
+        let fields = of_target.unwrap_or(executing);
         let mut open = Vec::new();
         let mut ended: Option<Remediation> = None;
         let keep = |remediation: Remediation| {

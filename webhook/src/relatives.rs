@@ -42,8 +42,6 @@ pub struct Relatives {
     pub objects: Vec<RelatedObject>,
     /// Where a pod is about to end: when a pod of its controller last took the place of another.
     pub newest_pod: Option<Timestamp>,
-    /// The uids of the objects, in their order.
-    pub uids: Vec<String>,
 }
 
 /// An object to be read.
@@ -211,8 +209,8 @@ impl Reader<'_> {
         pod: Option<&ObjectMeta>,
         relatives: &Relatives,
     ) -> Result<Option<Vec<Timestamp>>, Error> {
-        let owner = relatives.objects.iter().zip(&relatives.uids);
-        let Some((_, uid)) = owner.into_iter().find(|(o, _)| o.relation == Relation::Owner) else {
+        let mut owners = relatives.objects.iter().filter(|o| o.relation == Relation::Owner);
+        let Some(RelatedObject { uid, .. }) = owners.next() else {
             return Ok(Some(Vec::new()));
         };
         let shared = match self.histories.parent(uid) {
@@ -242,12 +240,12 @@ fn shared<K: AsRef<str>, V: AsRef<str>>(labels: impl Iterator<Item = (K, V)>) ->
 impl Relatives {
     fn watched(&mut self, relation: Relation, uid: &str, parent: &Parent, histories: &Histories) {
         let kind = parent.named.kind;
-        self.uids.push(uid.to_owned());
         self.objects.push(RelatedObject {
             relation,
             group: kind.group().to_owned(),
             kind: kind_of(kind.group(), kind.resource()).to_owned(),
             name: parent.named.name.to_string(),
+            uid: uid.to_owned(),
             labels: Some(parent.labels.to_map()),
             generation: Some(parent.generation),
             created: None,
@@ -263,12 +261,12 @@ impl Relatives {
         let known = KNOWN.iter().find(|(g, _, _, p)| *g == group && *p == resource);
         let predecessor = histories.predecessor(group, resource, namespace, change.name());
         let Some((predecessor, (_, _, kind, _))) = predecessor.zip(known) else { return };
-        self.uids.push(predecessor.uid.to_string());
         self.objects.push(RelatedObject {
             relation: Relation::Predecessor,
             group: group.to_owned(),
             kind: (*kind).to_owned(),
             name: change.name().to_owned(),
+            uid: predecessor.uid.to_string(),
             labels: predecessor.labels,
             generation: Some(predecessor.record.generation),
             created: None,
@@ -278,12 +276,12 @@ impl Relatives {
 
     /// One of a kind that nobody here reads, or that does not exist: its labels may be any.
     fn add_unknown(&mut self, named: Named) {
-        self.uids.push(named.uid.unwrap_or_default());
         self.objects.push(RelatedObject {
             relation: named.relation,
             group: named.resource.group,
             kind: named.resource.kind,
             name: named.name,
+            uid: named.uid.unwrap_or_default(),
             labels: None,
             generation: None,
             created: None,
@@ -297,12 +295,12 @@ impl Relatives {
         metadata: &ObjectMeta,
         record: Option<smartops_guard::history::Record>,
     ) {
-        self.uids.push(metadata.uid.clone().unwrap_or_default());
         self.objects.push(RelatedObject {
             relation: named.relation,
             group: named.resource.group,
             kind: named.resource.kind,
             name: named.name,
+            uid: metadata.uid.clone().unwrap_or_default(),
             labels: Some(metadata.labels.clone().unwrap_or_default()),
             generation: metadata.generation,
             created: metadata.creation_timestamp.as_ref().map(|time| time.0),

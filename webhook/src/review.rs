@@ -166,7 +166,7 @@ impl Reviewer {
         }
         let mut gathered = Gathered::default();
         // What is lacking may show one after the other: a pass more than there are things to be read.
-        for _ in 0..6 {
+        for _ in 0..7 {
             let needs = match self.pass(request, asked, &snapshot, &gathered) {
                 Pass::Done(reviewed) => return reviewed,
                 Pass::Needs(needs) => needs,
@@ -231,6 +231,7 @@ impl Reviewer {
             dry_run: request.is_dry_run(),
             warrants: gathered.warrants(),
             approvals: gathered.approvals(),
+            origin: gathered.origin(),
             approval_expiry: SignedDuration::from_secs(
                 snapshot.config.approval.expiry_seconds.into(),
             ),

@@ -283,7 +283,7 @@ async fn what_the_controller_announced_is_looked_up_live_and_no_other_write_of_i
         (api(vec![(REMEDIATIONS, announcing(5))]), None),
         (api(vec![(REMEDIATIONS, announcing(4))]), Some("smartops-controller/warrant")),
         (api(vec![(REMEDIATIONS, nothing)]), Some("smartops-controller/warrant")),
-        (api(Vec::new()), Some("smartops-controller/undecided")),
+        (api(Vec::new()), Some("smartops-automation/undecided")),
     ] {
         let server = start_with(full_board, Vec::new(), client).await;
         let response = server.review(path::VALIDATE_AUTOMATION, &review(controller, 3, 5)).await;

@@ -24,6 +24,8 @@ impl Exception {
                 let Some(owners) = owners(case)? else { return Ok(false) };
                 Ok(owners.iter().any(|owner| self.is_it(owner)))
             }
+            // Of capabilities nothing is lifted.
+            Reach::Capability => Ok(false),
             Reach::Autoscaler => {
                 let targets = [case.change.scale_target_before(), case.change.scale_target_after()];
                 let mut targets = targets.into_iter().flatten().peekable();

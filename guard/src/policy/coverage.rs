@@ -29,6 +29,7 @@ pub(crate) struct Coverage {
 
 /// Which of the rules that reach beyond a kind a policy has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a rule of its own")]
 pub(crate) struct Wants {
     /// Anything at all.
     any: bool,
@@ -36,6 +37,8 @@ pub(crate) struct Wants {
     replicas: bool,
     /// A pause between restarts.
     restarts: bool,
+    /// What the controller may do beyond the rest.
+    capabilities: bool,
 }
 
 /// How a write comes to be meant by a policy.
@@ -53,6 +56,8 @@ pub(crate) enum Reach {
     Recreation,
     /// The end of a pod of a kind it names.
     Pod,
+    /// The eviction of such a pod or an update of such an autoscaler, where only a capability has a say in it.
+    Capability,
 }
 
 /// Whether a write is covered.
@@ -88,6 +93,7 @@ impl Wants {
             any: *rules != RulesSpec::default(),
             replicas: rules.replicas.is_some(),
             restarts: cooldown.is_some_and(|c| c.restart_seconds.is_some()),
+            capabilities: rules.capabilities.is_some(),
         }
     }
 }
@@ -162,7 +168,7 @@ impl Coverage {
 
     /// As if every rule that reaches beyond what is named were there.
     pub(super) fn with_every_neighbour(mut self) -> Self {
-        self.wants = Wants { any: true, replicas: true, restarts: true };
+        self.wants = Wants { any: true, replicas: true, restarts: true, capabilities: true };
         self
     }
 
@@ -232,16 +238,25 @@ impl Coverage {
                     Related::Known { .. } | Related::Unavailable => Covers::Yes(Reach::ReplicaSet),
                 }
             }
-            ("autoscaling", "horizontalpodautoscalers", "") if self.wants.replicas => {
+            ("autoscaling", "horizontalpodautoscalers", "") => {
                 let targets = [change.scale_target_before(), change.scale_target_after()];
                 let is_ours = targets.iter().flatten().any(|t| self.names_kind(&t.group, &t.kind));
-                if is_ours && matches!(operation, Operation::Create | Operation::Update) {
-                    Covers::Yes(Reach::Autoscaler)
-                } else {
-                    Covers::No
+                match operation {
+                    Operation::Create | Operation::Update if is_ours && self.wants.replicas => {
+                        Covers::Yes(Reach::Autoscaler)
+                    }
+                    Operation::Update if is_ours && self.wants.capabilities => {
+                        Covers::Yes(Reach::Capability)
+                    }
+                    _ => Covers::No,
                 }
             }
-            ("", "pods", _) if self.wants.restarts && self.has_pods() && ends_a_pod(change) => {
+            ("", "pods", _) if self.has_pods() && ends_a_pod(change) => {
+                let reach = match subresource {
+                    _ if self.wants.restarts => Reach::Pod,
+                    "eviction" if self.wants.capabilities => Reach::Capability,
+                    _ => return Covers::No,
+                };
                 match related {
                     Related::NotAsked => Covers::Needs,
                     Related::Known { objects, .. }
@@ -249,7 +264,7 @@ impl Coverage {
                     {
                         Covers::No
                     }
-                    Related::Known { .. } | Related::Unavailable => Covers::Yes(Reach::Pod),
+                    Related::Known { .. } | Related::Unavailable => Covers::Yes(reach),
                 }
             }
             _ => Covers::No,

@@ -9,6 +9,7 @@ use super::kind::{
     SubjectMatch, SubjectSet,
 };
 use crate::rules::RulesSpec;
+use crate::rules::capabilities::CapabilitiesSpec;
 use crate::rules::cooldown::CooldownSpec;
 use crate::rules::images::{ImageRule, ImagesSpec};
 use crate::rules::paths::PathsSpec;
@@ -78,6 +79,7 @@ fn automation() -> GuardrailPolicySpec {
                 forbid: FORBIDDEN.map(str::to_owned).to_vec(),
             }),
             images: Some(ImagesSpec { change: ImageRule::Deny, ..ImagesSpec::default() }),
+            capabilities: Some(CapabilitiesSpec::default()),
             ..RulesSpec::default()
         },
         exceptions: ExceptionsSpec::default(),
@@ -117,8 +119,13 @@ fn controller() -> GuardrailPolicySpec {
     };
     GuardrailPolicySpec {
         match_: Match {
-            kinds: vec![kind("apps", "deployments"), kind("apps", "deployments/scale")],
-            operations: vec![OperationName::Update],
+            kinds: vec![
+                kind("apps", "deployments"),
+                kind("apps", "deployments/scale"),
+                kind("autoscaling", "horizontalpodautoscalers"),
+                kind("", "pods/eviction"),
+            ],
+            operations: vec![OperationName::Create, OperationName::Update],
             namespaces: None,
             subjects: Some(SubjectMatch {
                 include: Some(SubjectSet {

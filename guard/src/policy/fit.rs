@@ -235,6 +235,13 @@ impl CompiledPolicy {
             && self.is_written_for(subject)
     }
 
+    /// Whether the policy could name this write for this subject by a capability, given how it fits.
+    pub(crate) fn may_name(&self, subject: &Subject, fit: Fit) -> bool {
+        self.mode == Mode::Enforce
+            && matches!(fit, Fit::Yes { is_certain: true, .. })
+            && self.is_written_for(subject)
+    }
+
     /// Whether this write takes its object out of what the policy selects by label. Any update may, whichever
     /// operations the policy names, and of whichever part: what it forbids to delete could be relabelled first, and a
     /// status carries labels too.

@@ -58,6 +58,13 @@ fn given(spec: &GuardrailPolicySpec) -> Vec<Given> {
         given(!rules.freeze.is_empty(), "freeze", &Operation::ALL, anything, "anything"),
         given(rules.budget.is_some(), "budget", &WRITES, history, workloads),
         given(!rules.custom.is_empty(), "custom", &Operation::ALL, anything, "anything"),
+        given(
+            rules.capabilities.is_some(),
+            "capabilities",
+            &WRITES[1..],
+            |kind| kind.kind() == Kind::Deployment,
+            "Deployments",
+        ),
         given(rules.warrant.is_some(), "warrant", &Operation::ALL, anything, "anything"),
     ]
     .into_iter()

@@ -117,9 +117,17 @@ impl Images {
         }
     }
 
-    pub(super) fn judge(&self, case: &Case<'_>, reach: Reach, found: &mut Vec<Finding>) {
+    /// `yields` where which images there are to be was said, and approved, elsewhere; where they come from and how they
+    /// are pinned is asked all the same.
+    pub(super) fn judge(
+        &self,
+        case: &Case<'_>,
+        reach: Reach,
+        yields: bool,
+        found: &mut Vec<Finding>,
+    ) {
         let change = case.change;
-        if self.change == ImageRule::Deny {
+        if self.change == ImageRule::Deny && !yields {
             found.extend(change.images().iter().take(MOST_IMAGES).map(refusal));
         }
         if !self.asks() {

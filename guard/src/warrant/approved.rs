@@ -1,10 +1,12 @@
 //! Whether somebody else approved exactly what an attempt writes. Who may, and who did, was checked and stamped when the
 //! approval was made.
 
+use jiff::Timestamp;
+use smartops_common::action::ActionType;
 use smartops_common::approval::{Decision, RemediationApproval};
-use smartops_common::remediation::intent_hash;
+use smartops_common::remediation::{Attempt, Remediation, intent_hash};
 
-use super::{Refusal, Warrant, described};
+use super::{Refusal, Warrant, described, undo};
 use crate::facts::Approvals;
 use crate::judge::Needs;
 use crate::rules::Case;
@@ -20,8 +22,10 @@ pub(super) enum Approved {
     Unknown,
 }
 
-/// Whether the attempt was approved where that is asked: by the Remediation, or by the policy. An undo too: that the
-/// attempt it undoes was ever written is the controller's word, and nobody is to gain a write by his own word.
+/// Whether the attempt was approved where that is asked: by the Remediation, or by the policy; and where a rollback brings
+/// back other images, always. An undo that leaves everything as it was recorded before the attempt it undoes needs no
+/// approval of its own, but that the attempt was approved: nothing comes out of it that was not there before, and what is
+/// said to have been written the target showed.
 ///
 /// # Errors
 /// The approvals, where they have not been asked for.
@@ -31,7 +35,18 @@ pub(super) fn check(
     by_policy: bool,
 ) -> Result<Approved, Needs> {
     let Warrant { remediation, attempt } = warrant;
+    let what = described(remediation, attempt);
+    let no = |message: String| Approved::No(Refusal { message, ..Refusal::default() });
+    let undone = undo::undone(case.change, warrant);
+    let brings_images = attempt.intent.type_ == ActionType::Rollback
+        && undone.is_none()
+        && !case.change.images().is_empty();
     let is_asked = by_policy || remediation.spec.require_approval;
+    if brings_images && !is_asked {
+        return Ok(no(format!(
+            "{what} brings back other images, which somebody has to approve: ask for it with requireApproval"
+        )));
+    }
     if !is_asked {
         return Ok(Approved::Yes);
     }
@@ -40,6 +55,24 @@ pub(super) fn check(
         Approvals::Unavailable => return Ok(Approved::Unknown),
         Approvals::Known(approvals) => approvals,
     };
+    let own = decided(case, remediation, attempt, approvals, case.now);
+    // What was approved had to be when it began: it may be taken back long after.
+    let began = |applied: &Attempt| applied.started_at.0;
+    let of_undone =
+        undone.map(|applied| decided(case, remediation, applied, approvals, began(applied)));
+    Ok(of_undone.filter(|decided| *decided == Approved::Yes).unwrap_or(own))
+}
+
+/// What was decided over an attempt, as of this moment.
+fn decided(
+    case: &Case<'_>,
+    remediation: &Remediation,
+    attempt: &Attempt,
+    approvals: &[RemediationApproval],
+    at: Timestamp,
+) -> Approved {
+    let what = described(remediation, attempt);
+    let no = |message: String| Approved::No(Refusal { message, ..Refusal::default() });
     let uid = remediation.metadata.uid.as_deref().unwrap_or_default();
     let hash = intent_hash(uid, &attempt.target, &attempt.intent);
     let parties = [remediation.spec.requested_by.as_str(), remediation.spec.created_by.as_str()];
@@ -47,29 +80,26 @@ pub(super) fn check(
     let counting = || {
         approvals.iter().filter(|approval| {
             approval.metadata.namespace.as_deref() == case.change.namespace()
-                && approval.counts(uid, &hash, parties, expiry, case.now)
+                && approval.counts(uid, &hash, parties, expiry, at)
         })
     };
-    let what = described(remediation, attempt);
-    let no = |message: String| Approved::No(Refusal { message, ..Refusal::default() });
     let rejected = counting().filter(|a| a.spec.decision == Decision::Reject);
     if let Some(by) = rejected.map(approver).min() {
-        return Ok(no(format!("{by} rejected what {what} would write; ask for something else")));
+        return no(format!("{by} rejected what {what} would write; ask for something else"));
     }
     let proposal = remediation.status.as_ref().and_then(|status| status.proposal.as_ref());
-    let ended = proposal.filter(|p| p.hash == hash && case.now >= p.expires_at.0);
-    if let Some(proposal) = ended {
-        return Ok(no(format!(
+    if let Some(proposal) = proposal.filter(|p| p.hash == hash && at >= p.expires_at.0) {
+        return no(format!(
             "the time to approve what {what} would write ended at {}; ask again",
             proposal.expires_at.0
-        )));
+        ));
     }
     if counting().any(|approval| approval.spec.decision == Decision::Approve) {
-        return Ok(Approved::Yes);
+        return Approved::Yes;
     }
-    Ok(no(format!(
+    no(format!(
         "what {what} would write needs an approval, and none counts: have somebody who may, and neither asked for it nor made it, create a RemediationApproval with intentHash {hash}"
-    )))
+    ))
 }
 
 fn approver(approval: &RemediationApproval) -> &str {

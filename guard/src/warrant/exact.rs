@@ -29,6 +29,17 @@ pub(super) fn check(change: &Change<'_>, intent: &Intent, what: &str) -> Result<
     let old = change.old_text().unwrap_or_default();
     let new = change.new_text().unwrap_or_default();
     let intended = intended(change, old, intent).map_err(refused)?;
+    if let Some(revision) = intent.revision.as_ref()
+        && change.template_digest_after().map(|d| d.to_string()).as_ref()
+            != Some(&revision.template)
+    {
+        let path = "spec.template".to_owned();
+        let number = revision.number;
+        let message = format!(
+            "{path} is not that of revision {number}, which {what} says: write exactly what was announced"
+        );
+        return Err(vec![Refusal { path, message, retry_after: None }]);
+    }
     let beyond = between(change, &intended, new).map_err(refused)?;
     let told: Vec<&Path> =
         beyond.iter().filter(|(_, is_default)| !is_default).map(|d| &d.0).collect();
@@ -113,8 +124,8 @@ fn intended(change: &Change<'_>, old: &str, intent: &Intent) -> Result<String, S
                 spec.insert("replicas".to_owned(), number.into());
             }
         }
-        ActionType::Restart | ActionType::Patch | ActionType::Rollback if is_scale => {
-            return Err(format!("a {} is written on the object, not on its scale", intent.type_));
+        type_ if is_scale => {
+            return Err(format!("a {type_} is written on the object, not on its scale"));
         }
         ActionType::Restart => {
             let stamp = intent.restarted_at.as_deref();
@@ -127,7 +138,27 @@ fn intended(change: &Change<'_>, old: &str, intent: &Intent) -> Result<String, S
             let patch = intent.patch.as_ref().ok_or("it announces a patch and no patch")?;
             apply(&mut object, patch)?;
         }
-        type_ => return Err(format!("a {type_} is not written on a Deployment")),
+        ActionType::Rollback => {
+            // Which template, its digest says; beside it nothing changes.
+            let new: Value = serde_json::from_str(change.new_text().unwrap_or_default())
+                .map_err(|error| format!("what is to be stored cannot be read: {error}"))?;
+            let template = new.pointer("/spec/template").cloned().unwrap_or_default();
+            below(&mut object, &["spec"])?.insert("template".to_owned(), template);
+        }
+        ActionType::Pause => {
+            below(&mut object, &["spec"])?.insert("paused".to_owned(), true.into());
+        }
+        ActionType::Resume => {
+            // The API server omits what is false.
+            below(&mut object, &["spec"])?.remove("paused");
+        }
+        ActionType::HpaBounds if change.kind() == Kind::HorizontalPodAutoscaler => {
+            let bounds = intent.bounds.as_ref().ok_or("it announces bounds and gives none")?;
+            let spec = below(&mut object, &["spec"])?;
+            spec.insert("minReplicas".to_owned(), bounds.min_replicas.into());
+            spec.insert("maxReplicas".to_owned(), bounds.max_replicas.into());
+        }
+        type_ => return Err(format!("a {type_} is not written there")),
     }
     let text = object.to_string();
     if text.len() > LARGEST {

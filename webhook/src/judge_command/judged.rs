@@ -17,8 +17,8 @@ use smartops_guard::exception::Exception;
 use smartops_guard::history::{NamespaceRecord, Recent, Record, Rolled};
 use smartops_guard::policy::Index;
 use smartops_guard::{
-    Amendment, Approvals, Decision, Facts, Judgement, Needs, Outcome, PatchOp, Related, Revisions,
-    Subject, Verdict, Warrants, Watched, Whole, amend, judge,
+    Amendment, Approvals, Decision, Facts, Judgement, Needs, Origin, Outcome, PatchOp, Related,
+    Revisions, Subject, Verdict, Warrants, Watched, Whole, amend, judge,
 };
 
 use super::documents::Document;
@@ -167,16 +167,18 @@ impl Judge {
             dry_run: request.is_dry_run(),
             warrants: Warrants::NotAsked,
             approvals: Approvals::NotAsked,
+            origin: Origin::NotAsked,
             approval_expiry: SignedDuration::from_secs(self.config.approval.expiry_seconds.into()),
         };
         let whole = kin::whole(&change, &self.given);
+        let origin = kin::origin(&change, &self.remediations, &self.given);
         if let Some(name) = change.namespace()
             && !self.namespaces.contains(name)
         {
             unknown.push(format!("the labels of namespace {name} (--namespaces)"));
         }
         // What is lacking may show one after the other: a pass more than there are things to be known.
-        for _ in 0..6 {
+        for _ in 0..7 {
             match judge(&At { change: &change, subject: &subject, facts }) {
                 Ok(judged) => return Ok(judged),
                 Err(needs) => {
@@ -201,6 +203,14 @@ impl Judge {
                         facts.approvals = Approvals::Known(&self.approvals);
                         if self.approvals.is_empty() {
                             unknown.push("who approved it (--policies)".to_owned());
+                        }
+                    }
+                    if needs.origin {
+                        facts.origin = origin
+                            .as_deref()
+                            .map_or(Origin::Unavailable, |set| Origin::Known(Some(set)));
+                        if origin.is_none() {
+                            unknown.push("the ReplicaSet it goes back to (--policies)".to_owned());
                         }
                     }
                     if needs.revisions {

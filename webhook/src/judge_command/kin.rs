@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use smartops_change::{Change, Kind};
+use smartops_common::remediation::Remediation;
 use smartops_guard::history::Record;
-use smartops_guard::{RelatedObject, Relation};
+use smartops_guard::{RelatedObject, Relation, may_be_warrant};
 
 use super::documents::Document;
 use crate::relatives::kind_of;
@@ -47,6 +48,7 @@ pub(super) fn of(
             group: group.to_owned(),
             kind: kind.to_owned(),
             name: name.to_owned(),
+            uid: String::new(),
             labels,
             generation: Some(record.generation),
             created: None,
@@ -62,6 +64,18 @@ pub(super) fn whole(change: &Change<'_>, given: &[Document]) -> Option<String> {
     let kind = Some(kind_of(asked.group, asked.resource)).filter(|kind| !kind.is_empty())?;
     let namespace = change.namespace().unwrap_or_default();
     object(given, kind, namespace, change.name()).map(Value::to_string)
+}
+
+/// The text of the ReplicaSet that a rollback goes back to, where it was given.
+pub(super) fn origin(
+    change: &Change<'_>,
+    remediations: &[Remediation],
+    given: &[Document],
+) -> Option<String> {
+    let mut announced = remediations.iter().filter(|r| may_be_warrant(change, r));
+    let name = announced.find_map(smartops_guard::origin)?;
+    let namespace = change.namespace().unwrap_or_default();
+    object(given, "ReplicaSet", namespace, name).map(Value::to_string)
 }
 
 /// The labels of an object that was given.

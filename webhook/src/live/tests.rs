@@ -171,7 +171,7 @@ async fn what_announces_a_write_is_asked_of_etcd_by_its_target_and_phase_and_nev
         let items = [vec![waiting.clone(); waiting_many], vec![open.clone(); open_many]].concat();
         let pages = items.len().div_ceil(50).clamp(1, PAGES);
         let server = Server::default().list(REMEDIATIONS_OF_THE_SHOP, items);
-        let read = server.live().executing("shop", "u", soon()).await.unwrap();
+        let read = server.live().executing("shop", Some("u"), soon()).await.unwrap();
         let names = read.map(|read| read.iter().map(ResourceExt::name_any).collect::<Vec<_>>());
         let expected = expected.map(|names| names.iter().copied().map(str::to_owned).collect());
         assert_eq!(names, expected, "{waiting_many} {open_many}");
@@ -183,7 +183,7 @@ async fn what_announces_a_write_is_asked_of_etcd_by_its_target_and_phase_and_nev
     }
     let unreadable = vec![json!({"metadata": {"name": "r"}})];
     let unreadable = Server::default().list(REMEDIATIONS_OF_THE_SHOP, unreadable);
-    assert!(unreadable.live().executing("shop", "u", soon()).await.is_err());
+    assert!(unreadable.live().executing("shop", Some("u"), soon()).await.is_err());
 }
 
 #[tokio::test]

@@ -74,10 +74,8 @@ fn what_is_made_anew_brings_the_labels_of_what_was_deleted_under_its_name() {
     histories.observe(Event::<Workload>::Delete(Box::new(deployment("old").metadata)));
     let known = super::known(&create, &histories).unwrap();
     assert_eq!(labels(&known), [(Relation::Predecessor, Some("gold"))]);
-    assert_eq!(
-        (known.uids, known.objects[0].kind.as_str()),
-        (vec!["old".to_owned()], "Deployment")
-    );
+    let [predecessor] = &known.objects[..] else { panic!("{known:?}") };
+    assert_eq!((predecessor.uid.as_str(), predecessor.kind.as_str()), ("old", "Deployment"));
     let other = request(Operation::Create, ("apps", "statefulsets"), object);
     let other = Change::read(other).unwrap();
     assert_eq!(labels(&super::known(&other, &histories).unwrap()), [], "of another kind");
