@@ -40,6 +40,7 @@ fn one_trace_leads_from_a_request_to_each_call_it_led_to_and_a_collector_that_is
     }
     a_scale_by_the_api(&cluster, &collector)?;
     a_signal(&cluster, &collector)?;
+    a_verification_that_a_caller_waits_for(&cluster, &collector)?;
     reviews(&collector)?;
     audit_records(&cluster)?;
     without_anybody_who_listens(&cluster)?;
@@ -135,6 +136,24 @@ fn a_signal(cluster: &Cluster, collector: &Collector) -> Result<()> {
     }
     let kept = remediation(cluster, "signalled")?;
     ensure!(kept["status"]["traceId"] == endpoint.trace, "{}", kept["status"]);
+    Ok(())
+}
+
+fn a_verification_that_a_caller_waits_for(cluster: &Cluster, collector: &Collector) -> Result<()> {
+    let body =
+        json!({"namespace": sample::NAMESPACE, "deployment": "scaled", "timeout_seconds": 10});
+    let answer = controller_api(cluster)?.post("/v1/verify/deployment", &body)?;
+    ensure!(answer.body["status"] == "SUCCESS", "{} {}", answer.status, answer.text);
+    let endpoint = eventually(DELIVERED, "the verification's span has come", || {
+        let found = collector.spans().into_iter().find(|s| s.name == "POST /v1/verify/deployment");
+        Ok(found.map_or_else(|| Seen::NotYet("not yet".into()), Seen::Done))
+    })?;
+    let spans =
+        all_of(collector, &endpoint.trace, &["verification", "kubernetes get deployments"])?;
+    let verification = one(&spans, "verification")?;
+    says(verification, "smartops.verification.status", "SUCCESS")?;
+    says(verification, "k8s.deployment.name", "scaled")?;
+    ensure!(verification.parent == endpoint.id, "{verification:?} is not within {endpoint:?}");
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use smartops_common::names;
 use smartops_common::remediation::{
     AttemptResult, Remediation, RemediationStatus, VerificationStatus,
 };
+use smartops_common::signal::SignalKind;
 use smartops_process::telemetry::traces::{self, Kind, Origin, Span};
 
 use crate::failure::Failure;
@@ -19,7 +20,8 @@ const SIGNAL: &str = "smartops.signal.kind";
 const DRY_RUN: &str = "smartops.dry_run";
 const VERIFICATION: &str = "smartops.verification.status";
 
-/// An order on its way into etcd; whoever asked for it is told whom it is about.
+/// An order on its way into etcd. A request that asks for one thing says on its own span whom it is about; a delivery of
+/// alerts may be about many.
 pub fn intake(order: &Order) -> Span {
     let about = [
         (NAMESPACE, Some(order.namespace.as_str())),
@@ -27,7 +29,8 @@ pub fn intake(order: &Order) -> Span {
         (ACTION, Some(order.action.type_.as_str())),
         (SIGNAL, order.signal.as_ref().map(|signal| signal.kind.as_str())),
     ];
-    for (key, value) in about {
+    let is_one_of_many = order.signal.as_ref().is_some_and(|s| s.kind == SignalKind::Alert);
+    for (key, value) in about.iter().filter(|_| !is_one_of_many) {
         if let Some(value) = value {
             traces::say(key, value);
         }
@@ -125,11 +128,23 @@ pub fn verification(former: Option<&RemediationStatus>, remediation: &Remediatio
     let name = || "verification";
     let mut span = Span::begun_at(Kind::Internal, name, origin(remediation), begun);
     about(&mut span, remediation);
+    judged(&span, verdict, &seen.message);
+    span.end_at(SystemTime::from(ended.0));
+}
+
+/// A verification that a caller waits for.
+pub fn watch(namespace: &str, deployment: &str) -> Span {
+    let mut span = Span::begin(Kind::Internal, || "verification", Origin::Current);
+    span.about(&[(NAMESPACE, Some(namespace)), (DEPLOYMENT, Some(deployment))]);
+    span
+}
+
+/// The verdict of a verification.
+pub fn judged(span: &Span, verdict: VerificationStatus, message: &str) {
     span.text(VERIFICATION, verdict.as_str());
     if verdict != VerificationStatus::Success {
-        span.failed(verdict.as_str(), &seen.message);
+        span.failed(verdict.as_str(), message);
     }
-    span.end_at(SystemTime::from(ended.0));
 }
 
 #[cfg(test)]
