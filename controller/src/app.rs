@@ -23,6 +23,7 @@ use crate::args::Args;
 use crate::cluster::Cluster;
 use crate::leadership;
 use crate::metrics::ControllerMetrics;
+use crate::remediation::pruning::turn::Pruner;
 use crate::remediation::queue::{self, Queue};
 use crate::remediation::refusals::Refusals;
 use crate::remediation::shell::Shell;
@@ -119,6 +120,14 @@ async fn serve(args: &Args, telemetry: &Telemetry) -> anyhow::Result<()> {
     tasks.spawn("election", election.run(shutdown.clone(), last_work));
     let shown = leadership::show(leadership, ours.clone(), shutdown.clone());
     tasks.spawn("leadership", shown);
+    let pruner = Pruner {
+        cluster: shell.cluster.clone(),
+        store: store.clone(),
+        leadership: shell.leadership.clone(),
+        cooldown: args.cooldown(),
+        metrics: ours.clone(),
+    };
+    tasks.spawn("pruning", pruner.run(shutdown.clone()));
     let concurrency = args.max_concurrent;
     let worker = queue.run(shell, concurrency, synced, shutdown.clone(), done);
     tasks.spawn("remediations", worker);

@@ -12,8 +12,8 @@ use k8s_openapi::api::authorization::v1::{
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{
-    ApiResource, DynamicObject, ListParams, ObjectMeta, PartialObjectMeta, Patch, PatchParams,
-    PostParams,
+    ApiResource, DeleteParams, DynamicObject, ListParams, ObjectMeta, PartialObjectMeta, Patch,
+    PatchParams, PostParams, Preconditions,
 };
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -289,11 +289,16 @@ impl Cluster {
 
     /// How long an approval is waited for, and counts.
     pub async fn approval_expiry(&self) -> Result<SignedDuration, Failure> {
+        let spec = self.config().await?;
+        Ok(SignedDuration::from_secs(spec.approval.expiry_seconds.into()))
+    }
+
+    /// The configuration, from etcd; the defaults where there is none.
+    pub async fn config(&self) -> Result<SmartOpsConfigSpec, Failure> {
         let api: Api<SmartOpsConfig> = Api::all(self.client.clone());
         let call = call("get_config", "get", "smartopsconfigs");
         let config = self.make(call, api.get_opt(names::CONFIG_NAME)).await?;
-        let spec = config.map_or_else(SmartOpsConfigSpec::default, |config| config.spec);
-        Ok(SignedDuration::from_secs(spec.approval.expiry_seconds.into()))
+        Ok(config.map_or_else(SmartOpsConfigSpec::default, |config| config.spec))
     }
 
     /// The kill switch, from etcd; as nobody has touched it where nobody has.
@@ -362,6 +367,20 @@ impl Cluster {
         let name = remediation.metadata.name.as_deref().unwrap_or_default();
         let call = call("update_remediation_status", "update", "remediations/status");
         self.make(call, api.replace_status(name, &post(), remediation)).await
+    }
+
+    /// Deletes a Remediation, on condition that it is still the one that was looked at, as it was.
+    pub async fn delete_remediation(&self, remediation: &Remediation) -> Result<(), Failure> {
+        let metadata = &remediation.metadata;
+        let api = self.remediations(metadata.namespace.as_deref().unwrap_or_default());
+        let conditions = Preconditions {
+            uid: metadata.uid.clone(),
+            resource_version: metadata.resource_version.clone(),
+        };
+        let params = DeleteParams::default().preconditions(conditions);
+        let name = metadata.name.as_deref().unwrap_or_default();
+        let call = call("delete_remediation", "delete", "remediations");
+        self.make(call, api.delete(name, &params)).await.map(drop)
     }
 
     /// Whom a bearer token belongs to; `None` where it is not good.

@@ -58,6 +58,8 @@ pub struct Orchestrator {
     pub awaiting: IntGauge,
     /// `smartops_orchestrator_leader`: whether this replica works on Remediations.
     pub leader: IntGauge,
+    /// `smartops_orchestrator_pruned_total`: Remediations deleted, having ended long ago or being too many.
+    pub pruned: IntCounter,
     /// `smartops_orchestrator_invalid_payloads_total{endpoint}`
     pub invalid_payloads: IntCounterVec,
     /// `smartops_orchestrator_rbac_denied_total{verb,resource}`
@@ -172,6 +174,10 @@ impl Orchestrator {
             leader: m.gauge(
                 "smartops_orchestrator_leader",
                 "Whether this replica works on Remediations: 1 on the one that leads.",
+            )?,
+            pruned: m.counter(
+                "smartops_orchestrator_pruned_total",
+                "Remediations deleted because they ended long ago, or were too many.",
             )?,
             invalid_payloads: m.counters(
                 "smartops_orchestrator_invalid_payloads_total",

@@ -52,21 +52,21 @@ mod tests {
 
     #[test]
     fn leadership_is_certain_until_the_hold_ends_even_where_nothing_has_run_since() {
-        let (start, hold) = (Instant::now(), Duration::from_secs(10));
+        let (start, lasts) = (Instant::now(), Duration::from_secs(10));
         let (tell, leading) = watch::channel(false);
         let (until, held) = watch::channel(None);
         let leadership = Leadership::new(leading, held);
         assert!(!leadership.is_leader() && !leadership.is_certain_at(start));
-        until.send_replace(Some(start + hold));
+        until.send_replace(Some(start + lasts));
         assert!(!leadership.is_certain_at(start), "it was not told yet that it leads");
         tell.send_replace(true);
         assert!(leadership.is_certain_at(start));
-        assert!(leadership.is_certain_at(start + hold.mul_f32(0.99)));
+        assert!(leadership.is_certain_at(start + lasts.mul_f32(0.99)));
         // As after a long SIGSTOP: the clock went on, no task did.
-        assert!(leadership.is_leader() && !leadership.is_certain_at(start + hold));
-        until.send_replace(Some(start + hold * 2));
-        assert!(leadership.is_certain_at(start + hold), "renewed");
+        assert!(leadership.is_leader() && !leadership.is_certain_at(start + lasts));
+        until.send_replace(Some(start + lasts * 2));
+        assert!(leadership.is_certain_at(start + lasts), "renewed");
         until.send_replace(None);
-        assert!(!leadership.is_certain_at(start + hold), "given up");
+        assert!(!leadership.is_certain_at(start + lasts), "given up");
     }
 }
