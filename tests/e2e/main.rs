@@ -24,5 +24,6 @@ mod replicas;
 mod routes;
 mod scene;
 mod signals;
+mod soak;
 mod support;
 mod traces;

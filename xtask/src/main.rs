@@ -51,6 +51,12 @@ enum Command {
         #[command(subcommand)]
         bench: bench::Bench,
     },
+    /// Post signals to several replicas while these are killed at random, and count what was lost and what was doubled.
+    Soak {
+        /// Passed on; `cargo xtask soak --help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Record what a real API server asks, into tests/fixtures/reviews.
     Record {
         /// Passed on; `cargo xtask record --help` lists them.
@@ -81,6 +87,10 @@ fn main() -> Result<()> {
             run::program("smartops-cluster", arguments)
         }
         Command::Bench { bench } => bench::run(bench),
+        Command::Soak { arguments } => {
+            run::build()?;
+            run::program("smartops-soak", arguments)
+        }
         Command::Record { arguments } => {
             run::build()?;
             run::program("smartops-record", arguments)
