@@ -1,6 +1,8 @@
 //! How a call to the API server failed, as far as it changes what happens next. Sorted by code and details, never by
 //! reading a sentence.
 
+use std::time::Duration;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{StatusCause, StatusDetails};
 use kube::core::Status;
 use smartops_common::denial::Denial;
@@ -33,10 +35,24 @@ pub enum Failure {
         /// The API server's words.
         message: String,
     },
+    /// The API server refused for now, and nothing was committed: the same again once this long has passed. A disruption
+    /// budget says so too.
+    #[error("{message}")]
+    NotNow {
+        /// Its words.
+        message: String,
+        /// How long it asks to wait.
+        retry_after: Duration,
+    },
     /// No answer, or none that decides: worth another try later.
     #[error("{0}")]
     Unavailable(String),
 }
+
+/// How long one waits where the API server says "not now" and not until when.
+const A_MOMENT: Duration = Duration::from_secs(5);
+/// The longest one waits for it.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 impl Failure {
     /// The `code` label of the error metric.
@@ -46,6 +62,7 @@ impl Failure {
             Self::Conflict(_) => "409".into(),
             Self::NotFound(_) => "404".into(),
             Self::Rejected { code, .. } => code.to_string(),
+            Self::NotNow { .. } => "429".into(),
             Self::Unavailable(_) => "unavailable".into(),
         }
     }
@@ -75,8 +92,18 @@ fn from_status(status: &Status) -> Failure {
         code @ (400..=407 | 410..=428) => {
             Failure::Rejected { code, message: with_causes(message, status) }
         }
+        429 => Failure::NotNow {
+            message: with_causes(message, status),
+            retry_after: retry_after(status),
+        },
         code => Failure::Unavailable(format!("the API server answered {code}: {message}")),
     }
+}
+
+/// How long the API server asks to wait: what it says, within bounds.
+fn retry_after(status: &Status) -> Duration {
+    let said = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+    if said == 0 { A_MOMENT } else { Duration::from_secs(said.into()).min(LONGEST_WAIT) }
 }
 
 /// The words of the causes too, where the sentence leaves them out: that of a JSON Patch says nothing else.
@@ -157,8 +184,21 @@ mod tests {
     }
 
     #[test]
-    fn overload_and_server_errors_are_worth_another_try() {
-        for code in [408, 429, 500, 503, 504] {
+    fn not_now_waits_as_long_as_the_api_server_says_and_never_for_long() {
+        for (details, expected) in [
+            (json!({}), 5),
+            (json!({"retryAfterSeconds": 10}), 10),
+            (json!({"retryAfterSeconds": 600}), 30),
+        ] {
+            let failed = failure(json!({"code": 429, "message": "budget", "details": details}));
+            let retry_after = Duration::from_secs(expected);
+            assert_eq!(failed, Failure::NotNow { message: "budget".into(), retry_after });
+        }
+    }
+
+    #[test]
+    fn server_errors_are_worth_another_try() {
+        for code in [408, 500, 503, 504] {
             let failed = failure(json!({"code": code, "message": "later"}));
             assert!(matches!(failed, Failure::Unavailable(_)), "{code}");
         }

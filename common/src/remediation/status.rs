@@ -362,6 +362,10 @@ pub struct Verification {
     /// The numbers last seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<Observed>,
+    /// Since when every look found the rollout healthy; absent where the last one did not. One look is not enough: a
+    /// rollout may be healthy for a blink.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthy_since: Option<Time>,
     /// When watching began.
     pub started_at: Time,
     /// When it ended.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use smartops_common::action::ActionType;
+use smartops_common::action::{ActionType, Intent};
 use smartops_common::remediation::{
     AttemptResult, Phase, Remediation, RemediationStatus, Verification, VerificationStatus,
 };
@@ -145,13 +145,32 @@ fn result(remediation: &Remediation, status: &RemediationStatus) -> Value {
         "dry_run": spec.dry_run,
     });
     if let Some(intent) = status.attempts.last().map(|a| &a.intent) {
-        match intent.type_ {
-            ActionType::Scale => result["replicas"] = intent.replicas.into(),
-            ActionType::Restart => result["restartedAt"] = intent.restarted_at.clone().into(),
-            _ => {}
-        }
+        let (name, value) = values(intent);
+        result[name] = value;
     }
     result
+}
+
+/// What an attempt writes, or would: the exact values of its intent.
+fn values(intent: &Intent) -> (&'static str, Value) {
+    match intent.type_ {
+        ActionType::Scale => ("replicas", intent.replicas.into()),
+        ActionType::Restart => ("restartedAt", intent.restarted_at.clone().into()),
+        ActionType::Patch => {
+            let body = intent.patch.as_ref().map(|patch| serde_json::from_str(&patch.body));
+            ("patch", body.and_then(Result::ok).unwrap_or_default())
+        }
+        ActionType::Rollback => ("revision", json!(intent.revision)),
+        ActionType::EvictPod => ("pod", json!(intent.pod)),
+        ActionType::Pause | ActionType::Resume => {
+            ("paused", (intent.type_ == ActionType::Pause).into())
+        }
+        ActionType::HpaBounds => {
+            let bounds = intent.bounds.as_ref();
+            let said = bounds.map(|b| json!({"name": b.name, "min_replicas": b.min_replicas, "max_replicas": b.max_replicas}));
+            ("hpa_bounds", json!(said))
+        }
+    }
 }
 
 fn verification(verification: &Verification) -> Value {

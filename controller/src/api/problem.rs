@@ -278,7 +278,7 @@ impl From<Failure> for Problem {
                 let status = StatusCode::UNPROCESSABLE_ENTITY;
                 Self::new(status, "rejected", "Rejected by the cluster", detail)
             }
-            Failure::Unavailable(_) => Self {
+            Failure::Unavailable(_) | Failure::NotNow { .. } => Self {
                 retry_after_seconds: Some(5),
                 ..Self::new(
                     StatusCode::SERVICE_UNAVAILABLE,

@@ -14,6 +14,7 @@ use super::problem::Problem;
 use super::{Api, Incoming};
 use crate::failure::Failure;
 use crate::payload::{Fields, Invalid};
+use crate::remediation::trace;
 use crate::verify::rollout::{self, Assessment};
 
 /// Default and most of `timeout_seconds`.
@@ -35,8 +36,10 @@ pub async fn deployment(api: Arc<Api>, incoming: Incoming) -> Result<Response, P
     let namespace = asked.namespace.unwrap_or_else(|| api.default_namespace.clone());
     let found = api.target(&incoming.caller, Deed::VERIFY, &namespace, &asked.deployment).await?;
     let begun = Instant::now();
-    let (status, message, observed) =
-        watch(&api, &namespace, &found.name, asked.timeout, asked.poll).await?;
+    let span = trace::watch(&namespace, &found.name);
+    let watching = watch(&api, &namespace, &found.name, asked.timeout, asked.poll);
+    let (status, message, observed) = span.around(watching).await?;
+    trace::judged(&span, status, &message);
     api.metrics
         .orchestrator
         .verification_latency
@@ -73,23 +76,34 @@ async fn watch(
 ) -> Result<(VerificationStatus, String, Observed), Problem> {
     let deadline = Instant::now() + timeout;
     let mut last: Option<(String, Observed)> = None;
+    let mut was_healthy = false;
     loop {
+        let mut pause = poll;
         let seen = tokio::time::timeout_at(deadline, look(api, namespace, name)).await;
         let silent = || Failure::Unavailable("the API server did not answer in time".into());
         match seen.unwrap_or_else(|_| Err(silent())) {
-            Ok(Some((observed, Assessment::Healthy))) => {
+            Ok(Some((observed, Assessment::Healthy))) if was_healthy => {
                 return Ok((VerificationStatus::Success, "Deployment healthy".into(), observed));
+            }
+            // One look is not enough: a rollout may be healthy for a blink.
+            Ok(Some((observed, Assessment::Healthy))) => {
+                was_healthy = true;
+                pause = pause.min(rollout::STEADY.unsigned_abs());
+                last = Some(("healthy at the last look alone".into(), observed));
             }
             Ok(Some((observed, Assessment::Failed(reason, words)))) => {
                 return Ok((VerificationStatus::Failed, format!("{reason}: {words}"), observed));
             }
-            Ok(Some((observed, Assessment::Progressing(words)))) => last = Some((words, observed)),
+            Ok(Some((observed, Assessment::Progressing(words)))) => {
+                was_healthy = false;
+                last = Some((words, observed));
+            }
             Ok(None) => {
                 let observed = last.map_or_else(Observed::default, |(_, observed)| observed);
                 let words = format!("Deployment {name} was deleted meanwhile");
                 return Ok((VerificationStatus::Failed, words, observed));
             }
-            Err(failure @ Failure::Unavailable(_)) => {
+            Err(failure @ (Failure::Unavailable(_) | Failure::NotNow { .. })) => {
                 if last.is_none() && Instant::now() >= deadline {
                     return Err(failure.into());
                 }
@@ -102,7 +116,7 @@ async fn watch(
             let message = format!("not healthy after {} s: {words}", timeout.as_secs());
             return Ok((VerificationStatus::Timeout, message, observed));
         }
-        tokio::time::sleep_until((now + poll).min(deadline)).await;
+        tokio::time::sleep_until((now + pause).min(deadline)).await;
     }
 }
 
@@ -113,7 +127,7 @@ async fn look(
 ) -> Result<Option<(Observed, Assessment)>, Failure> {
     let Some(live) = api.cluster.deployment(namespace, name).await? else { return Ok(None) };
     let pods = api.cluster.pods(namespace, &live).await?;
-    Ok(Some(rollout::assess(&live, &pods, None)))
+    Ok(Some(rollout::assess(&live, &pods.iter().collect::<Vec<_>>(), None)))
 }
 
 #[cfg(test)]

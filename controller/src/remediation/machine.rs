@@ -9,9 +9,12 @@
 mod awaiting;
 mod beginning;
 mod executing;
+mod holding;
 mod paused;
+mod refusing;
 #[cfg(test)]
 mod tests;
+mod undoing;
 mod verifying;
 
 use std::time::Duration;
@@ -21,8 +24,10 @@ use k8s_openapi::api::core::v1::Pod;
 use smartops_common::approval::RemediationApproval;
 use smartops_common::remediation::{AttemptResult, Phase, Remediation, RemediationStatus};
 
+pub use self::beginning::turn_key;
 pub use self::executing::{after_write, is_transient};
 pub use self::paused::paused;
+pub use self::verifying::answered;
 use crate::action::{self, Seen, Write};
 use crate::failure::Failure;
 use crate::remediation::means::Means;
@@ -85,6 +90,30 @@ pub mod reason {
     pub const SIGNAL_RESOLVED: &str = "SignalResolved";
     /// The closed loop is switched off.
     pub const LOOP_PAUSED: &str = "ClosedLoopPaused";
+    /// The owner of the namespace or the target keeps the closed loop away.
+    pub const LOOP_DISABLED: &str = "ClosedLoopDisabled";
+    /// The RemediationPolicy that should have decided cannot be decided by.
+    pub const POLICY_INVALID: &str = "PolicyInvalid";
+    /// It waited so long that it is old news.
+    pub const STALE: &str = "Stale";
+    /// A root-cause analysis of the same target says more.
+    pub const SUPERSEDED_BY_RCA: &str = "SupersededByRootCause";
+    /// An autoscaler owns the number of replicas.
+    pub const AUTOSCALER: &str = "AutoscalerOwnsReplicas";
+    /// A GitOps tool or another controller would take it back.
+    pub const GITOPS: &str = "ManagedByGitOps";
+    /// Taken back after it did not help; what was there before is healthy.
+    pub const UNDONE_AND_VERIFIED: &str = "UndoneAndVerified";
+    /// Taken back after it did not help; what was there before is not healthy either.
+    pub const UNDONE: &str = "Undone";
+    /// It did not help, and could not be taken back.
+    pub const UNDO_FAILED: &str = "UndoFailed";
+    /// It did not help, and a guardrail refused to have it taken back.
+    pub const UNDO_DENIED: &str = "UndoDenied";
+    /// The rollout is healthy, and Prometheus says that it did not help.
+    pub const CHECKS_FAILED: &str = "ChecksFailed";
+    /// The rollout is healthy, and Prometheus does not say whether it helped.
+    pub const CHECKS_INCONCLUSIVE: &str = "ChecksInconclusive";
     /// What was approved is not what a further attempt would be.
     pub const APPROVAL_STALE: &str = "ApprovalStale";
 }
@@ -146,7 +175,7 @@ pub fn needs(remediation: &Remediation) -> Needs {
     }
     // An open attempt rests on what was said before it was opened; the write itself is judged by what is said then.
     let approvals = remediation.spec.require_approval && !status.is_some_and(is_trying);
-    Needs { others: true, approvals, means, ..Needs::default() }
+    Needs { others: true, approvals, means, surroundings: true, ..Needs::default() }
 }
 
 /// What is to be done next.
@@ -158,6 +187,8 @@ pub enum Step {
     Record(Box<RemediationStatus>),
     /// Have this, the open attempt, judged and, unless a dry run is all that was asked, written.
     Write(Box<Write>),
+    /// Ask Prometheus the Remediation's checks, and see [`answered`].
+    Ask,
     /// Nothing: it has ended.
     Done,
 }
@@ -177,8 +208,31 @@ pub enum Written {
     Failed(Failure),
 }
 
-/// The next step of a Remediation.
+impl Written {
+    /// How long to wait before the same is sent again, where the API server asks for that.
+    pub fn pause(&self) -> Option<Duration> {
+        match self {
+            Self::Failed(Failure::NotNow { retry_after, .. }) => Some(*retry_after),
+            _ => None,
+        }
+    }
+}
+
+/// The next step of a Remediation. At every end after a write it is stated how the target stands beside before.
 pub fn step(remediation: &Remediation, facts: Facts<'_>) -> Step {
+    let step = next(remediation, facts);
+    match (step, facts.live) {
+        (Step::Record(mut status), Some(live)) if status.phase.is_final() => {
+            if live.uid() == remediation.spec.target.uid {
+                record::compare(&mut status, live);
+            }
+            Step::Record(status)
+        }
+        (step, _) => step,
+    }
+}
+
+fn next(remediation: &Remediation, facts: Facts<'_>) -> Step {
     if !remediation.is_open() {
         return Step::Done;
     }
@@ -191,10 +245,15 @@ pub fn step(remediation: &Remediation, facts: Facts<'_>) -> Step {
         record::finish(&mut status, phase, reason::TARGET_GONE, gone, facts.now);
         return Step::Record(Box::new(status));
     };
+    if let Some(end) = paused::disabled(remediation, live, facts) {
+        return Step::Record(Box::new(end));
+    }
     if is_trying(&status) {
         executing::executing(remediation, status, live, facts)
     } else if is_watching(&status) {
         verifying::verifying(remediation, status, live, facts)
+    } else if undoing::is_due(&status) {
+        undoing::again(remediation, status, live, facts)
     } else if status.phase == Phase::AwaitingApproval {
         awaiting::awaiting(remediation, status, live, facts)
     } else {
@@ -270,19 +329,22 @@ fn fail_unless_retried(
     message: &str,
     now: Timestamp,
 ) {
-    if tries(status) >= TRIES || status.attempts.len() >= MOST_ATTEMPTS {
+    let is_enough = tries(status) >= TRIES || status.attempts.len() >= MOST_ATTEMPTS;
+    if is_enough && !undoing::is_undo(status) {
         record::finish(status, Phase::Failed, reason, message, now);
     }
 }
 
-/// Attempts that count as tries; one that met a conflict was never tried.
+/// Attempts that count as tries at what the last one is for.
 fn tries(status: &RemediationStatus) -> usize {
-    status.attempts.iter().filter(|a| a.result != Some(AttemptResult::Conflict)).count()
+    let kind = status.attempts.last().map(|attempt| attempt.kind);
+    let alike = status.attempts.iter().filter(|a| Some(a.kind) == kind);
+    alike.filter(|a| record::was_tried(a)).count()
 }
 
 /// `Skipped` as long as nothing was written, `Failed` after.
 fn give_up_phase(status: &RemediationStatus) -> Phase {
-    let tried = status.attempts.iter().any(|a| a.result != Some(AttemptResult::Conflict));
+    let tried = status.attempts.iter().any(record::was_tried);
     if tried { Phase::Failed } else { Phase::Skipped }
 }
 
@@ -297,9 +359,13 @@ fn is_watching(status: &RemediationStatus) -> bool {
         && status.verification.as_ref().is_some_and(|v| v.status.is_none())
 }
 
-/// Whether it has its target in hand. One that waits for its next try, or for an approval, has not.
+/// Whether it has its target in hand. One that waits for its next try, or for an approval, has not; one that takes back
+/// what it wrote has until that is over.
 fn has_begun(remediation: &Remediation) -> bool {
-    remediation.status.as_ref().is_some_and(|status| is_trying(status) || is_watching(status))
+    remediation
+        .status
+        .as_ref()
+        .is_some_and(|status| is_trying(status) || is_watching(status) || undoing::is_due(status))
 }
 
 fn others_of<'a>(

@@ -6,17 +6,23 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use smartops_common::action::{ActionType, Intent, PatchParameters};
 use smartops_common::condition::{self, Setting};
 use smartops_common::remediation::{
-    Attempt, AttemptKind, AttemptResult, AttemptTarget, FormerState, Observed, Outcome, Phase,
-    RemediationStatus, Verification, VerificationStatus,
+    Attempt, AttemptKind, AttemptResult, AttemptTarget, Comparison, FormerState, Observed, Outcome,
+    Phase, RemediationStatus, Standing, Verification, VerificationStatus,
 };
 
 use crate::action::{Seen, hpa_bounds};
+use crate::remediation::surroundings::HELD;
 use crate::target::Live;
 
 /// The condition that says how the question of approval stands.
 pub const APPROVED: &str = "Approved";
 /// How long an attempt may be written after it was recorded.
 pub const ATTEMPT_LIMIT: SignedDuration = SignedDuration::from_secs(60);
+/// What an attempt that another process recorded and never sent ends with.
+const TAKEN_OVER: &str =
+    "taken over before it was sent: the process that recorded it does not lead any more";
+/// What is said while a rollout is watched.
+const WATCHING: &str = "watching the rollout";
 /// Attempts of one Remediation in all, conflicts included; the schema keeps no more.
 pub const MOST_ATTEMPTS: usize = 8;
 
@@ -99,6 +105,12 @@ pub fn decide(
     set(&mut status.conditions, (APPROVED, approved), reason, message, now);
 }
 
+/// Says what holds it back, or that nothing does any more.
+pub fn hold(status: &mut RemediationStatus, reason: Option<&str>, message: String, now: Timestamp) {
+    let held = (HELD, Some(reason.is_some()));
+    set(&mut status.conditions, held, reason.unwrap_or("Released"), message, now);
+}
+
 /// Notes that the open attempt is about to be sent, and what will take it back where that is more than was there before.
 pub fn send(status: &mut RemediationStatus, inverse: Option<PatchParameters>, now: Timestamp) {
     if let Some(attempt) = status.attempts.last_mut().filter(|a| a.result.is_none())
@@ -115,6 +127,60 @@ pub fn settle(status: &mut RemediationStatus, result: AttemptResult, message: Op
         attempt.result = Some(result);
         attempt.message = message.map(str::to_owned);
     }
+}
+
+/// Settles the open attempt of a process that does not lead any more. One that was never sent is no try.
+pub fn take_over(status: &mut RemediationStatus) {
+    let was_sent = status.attempts.last().is_some_and(|a| a.sent_at.is_some());
+    let words = if was_sent {
+        "taken over: it was sent by a process that does not lead any more, and the target shows nothing of it"
+    } else {
+        TAKEN_OVER
+    };
+    settle(status, AttemptResult::Expired, Some(words));
+}
+
+/// Whether an attempt was a try: one that met a conflict, or was taken over before it was sent, was none.
+pub fn was_tried(attempt: &Attempt) -> bool {
+    let is_taken_over = attempt.sent_at.is_none() && attempt.message.as_deref() == Some(TAKEN_OVER);
+    attempt.result != Some(AttemptResult::Conflict) && !is_taken_over
+}
+
+/// Notes on the open attempt what keeps it waiting.
+pub fn note(status: &mut RemediationStatus, words: &str) {
+    if let Some(attempt) = status.attempts.last_mut().filter(|a| a.result.is_none()) {
+        attempt.message = Some(words.to_owned());
+    }
+}
+
+/// States how the target stands now beside how it stood before the first write.
+pub fn compare(status: &mut RemediationStatus, live: &Live) {
+    let is_written = |a: &Attempt| a.result == Some(AttemptResult::Written);
+    let Some(former) = status.attempts.iter().find(|a| is_written(a)).map(|a| &a.former) else {
+        return;
+    };
+    let observed = live.observed();
+    let after = Standing {
+        replicas: live.replicas(),
+        ready_replicas: observed.ready_replicas,
+        template: live.template_digest(),
+    };
+    let before = Standing {
+        replicas: former.replicas,
+        ready_replicas: former.ready_replicas.unwrap_or_default(),
+        template: former.template.clone().unwrap_or_default(),
+    };
+    let is_worse = after.ready_replicas < before.ready_replicas.min(after.replicas);
+    let template = if before.template == after.template { "the same" } else { "another" };
+    let message = format!(
+        "{}: {} of {} replicas were ready before the first write, {} of {} are now, with {template} pod template",
+        if is_worse { "worse than before" } else { "not worse than before" },
+        before.ready_replicas,
+        before.replicas,
+        after.ready_replicas,
+        after.replicas,
+    );
+    status.comparison = Some(Comparison { before, after, is_worse, message });
 }
 
 /// Settles the open attempt as written (or as having nothing to write), `live` being the object since.
@@ -167,11 +233,26 @@ pub fn begin_verification(status: &mut RemediationStatus, now: Timestamp) {
     status.phase = Phase::Verifying;
     status.verification = Some(Verification {
         status: None,
-        message: "watching the rollout".into(),
+        message: WATCHING.into(),
         observed: None,
+        healthy_since: None,
         started_at: Time(now),
         finished_at: None,
     });
+}
+
+/// Notes how the rollout looks: healthy, or not any more.
+pub fn look(
+    status: &mut RemediationStatus,
+    healthy: Option<&str>,
+    observed: Observed,
+    now: Timestamp,
+) {
+    if let Some(verification) = &mut status.verification {
+        healthy.unwrap_or(WATCHING).clone_into(&mut verification.message);
+        verification.observed = Some(observed);
+        verification.healthy_since = healthy.map(|_| Time(now));
+    }
 }
 
 /// Ends watching with a verdict.
@@ -182,11 +263,14 @@ pub fn end_verification(
     observed: Observed,
     now: Timestamp,
 ) {
-    let started_at = status.verification.as_ref().map_or(Time(now), |v| v.started_at.clone());
+    let watched = status.verification.as_ref();
+    let started_at = watched.map_or(Time(now), |v| v.started_at.clone());
+    let healthy_since = watched.and_then(|v| v.healthy_since.clone());
     status.verification = Some(Verification {
         status: Some(verdict),
         message: message.to_owned(),
         observed: Some(observed),
+        healthy_since,
         started_at,
         finished_at: Some(Time(now)),
     });

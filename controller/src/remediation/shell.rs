@@ -2,13 +2,16 @@
 //! nothing. When a Remediation is looked at is `queue`'s. Only the replica that leads steps; it asks whether that is
 //! certain just before whatever others could see.
 
+mod means;
 mod storing;
+mod surroundings;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use kube::runtime::controller::Action;
+use smartops_common::action::{ActionType, PatchParameters};
 use smartops_common::remediation::Remediation;
 use smartops_process::clock::Clock;
 use smartops_process::failpoint;
@@ -16,8 +19,8 @@ use smartops_process::lease::Leadership;
 use smartops_process::shutdown::Shutdown;
 use tracing::Instrument;
 
-use crate::action;
-use crate::action::Write;
+pub use self::surroundings::Crowd;
+use crate::action::{Write, undo};
 use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::remediation::machine::{self, Facts, Step, Written};
@@ -25,8 +28,10 @@ use crate::remediation::means::Means;
 use crate::remediation::refusals::Refusals;
 use crate::remediation::surroundings::Surroundings;
 use crate::remediation::telling::Teller;
+use crate::remediation::trace;
 use crate::switch::Switch;
 use crate::target::Live;
+use crate::verify::prometheus::Prometheus;
 
 /// Steps taken in a row before other Remediations get their turn.
 const STEPS_IN_A_ROW: usize = 16;
@@ -46,14 +51,18 @@ pub struct Shell {
     pub leader: String,
     /// The closed loop's cooldown of a target.
     pub cooldown: SignedDuration,
-    /// The kill switch.
+    /// The kill switch, and how much may be done.
     pub switch: Switch,
+    /// Every Remediation, as watched.
+    pub crowd: Crowd,
     /// What is told.
     pub teller: Teller,
     /// Statuses that admission would not have.
     pub refusals: Refusals,
     /// Whether this replica leads.
     pub leadership: Leadership,
+    /// Who says whether a remedy helped.
+    pub prometheus: Prometheus,
     /// After the stop no step begins.
     pub shutdown: Shutdown,
 }
@@ -109,7 +118,14 @@ pub async fn reconcile(seen: Arc<Remediation>, shell: Arc<Shell>) -> Result<Acti
         remediation = seen.metadata.name.as_deref().unwrap_or_default(),
         deployment = %seen.spec.target.name,
     );
-    Box::pin(shell.work(&seen)).instrument(span).await
+    let step = trace::step(&seen);
+    let work = step.around(Box::pin(shell.work(&seen)));
+    let worked = work.instrument(span).await;
+    worked.inspect_err(|why| {
+        if let Interrupted::Failed(failure) = why {
+            trace::failed(&step, failure);
+        }
+    })
 }
 
 /// What the dry run of an attempt came to.
@@ -117,7 +133,12 @@ enum Judged {
     /// There is nothing to send.
     Settled(Written),
     /// It may be sent.
-    Ready(Write),
+    Ready {
+        /// What is sent.
+        write: Write,
+        /// What takes it back, where that is not on record already.
+        inverse: Option<PatchParameters>,
+    },
 }
 
 impl Shell {
@@ -163,23 +184,43 @@ impl Shell {
                 Step::Record(status) => {
                     remediation = self.record(namespace, remediation, *status).await?;
                 }
-                Step::Write => {
+                Step::Write(write) => {
                     let Some(live) = live else { continue };
-                    let outcome = match self.judged(namespace, &remediation, &live).await? {
+                    let attempt = trace::attempt(&remediation);
+                    let judged = self.judged(namespace, &remediation, &live, *write);
+                    let outcome = match attempt.around(judged).await? {
                         Judged::Settled(outcome) => outcome,
-                        Judged::Ready(write) => {
-                            remediation = self.mark_sent(namespace, remediation).await?;
-                            let sent = self.send(namespace, &live, &write).await?;
+                        Judged::Ready { write, inverse } => {
+                            let marked = self.mark_sent(namespace, remediation, inverse);
+                            remediation = attempt.around(marked).await?;
+                            let sent = attempt.around(self.send(namespace, &live, &write)).await?;
                             let Some(outcome) = sent else {
                                 return Ok(Action::requeue(AFTER_FAILURE));
                             };
                             outcome
                         }
                     };
+                    let pause = outcome.pause();
                     let status = machine::after_write(&remediation, outcome, self.clock.now());
+                    trace::settled(&attempt, &status);
+                    drop(attempt);
                     if remediation.status.as_ref() == Some(&status) {
-                        return Ok(Action::requeue(AFTER_CONFLICT));
+                        return Ok(Action::requeue(pause.unwrap_or(AFTER_CONFLICT)));
                     }
+                    remediation = self.record(namespace, remediation, status).await?;
+                    if let Some(pause) = pause {
+                        return Ok(Action::requeue(pause));
+                    }
+                }
+                Step::Ask => {
+                    let spec = &remediation.spec;
+                    let asked = self.prometheus.ask(&spec.checks, namespace, &spec.target.name);
+                    let answers = asked.await;
+                    let now = self.clock.now();
+                    let Some(status) = machine::answered(&remediation, &answers, now) else {
+                        let poll = Duration::from_secs(spec.verify_poll_seconds.into());
+                        return Ok(Action::requeue(poll));
+                    };
                     remediation = self.record(namespace, remediation, status).await?;
                 }
             }
@@ -195,7 +236,7 @@ impl Shell {
     ) -> Result<Step, Failure> {
         let (mut pods, mut others, mut approvals) = (Ok(Vec::new()), Vec::new(), Vec::new());
         let mut expiry = SignedDuration::ZERO;
-        let (surroundings, means) = (Surroundings::default(), Means::default());
+        let (mut surroundings, mut means) = (Surroundings::default(), Means::default());
         if let Some(live) = live {
             let needs = machine::needs(remediation);
             if needs.pods {
@@ -212,20 +253,30 @@ impl Shell {
                 expiry = self.cluster.approval_expiry().await?;
                 approvals = self.cluster.approvals_of(namespace, uid).await?;
             }
+            if needs.surroundings {
+                surroundings = self.surroundings(namespace, remediation, live).await?;
+            }
+            if needs.means {
+                let type_ = remediation.spec.action.type_;
+                means = self.means(namespace, live, type_).await?;
+            }
         }
-        let facts = Facts {
-            live,
-            pods: pods.as_deref().ok(),
-            others: &others,
-            now: self.clock.now(),
-            leader: &self.leader,
-            cooldown: self.cooldown,
-            approvals: &approvals,
-            expiry,
-            surroundings: &surroundings,
-            means: &means,
-        };
-        Ok(machine::step(remediation, facts))
+        let now = self.clock.now();
+        Ok(self.crowd.decide(remediation, &mut surroundings, now, |surroundings| {
+            let facts = Facts {
+                live,
+                pods: pods.as_deref().ok(),
+                others: &others,
+                now,
+                leader: &self.leader,
+                cooldown: self.cooldown,
+                approvals: &approvals,
+                expiry,
+                surroundings,
+                means: &means,
+            };
+            machine::step(remediation, facts)
+        }))
     }
 
     /// Nothing that others could see is sent without this.
@@ -239,17 +290,11 @@ impl Shell {
         namespace: &str,
         remediation: &Remediation,
         live: &Live,
+        write: Write,
     ) -> Result<Judged, Interrupted> {
         let status = remediation.status.as_ref();
         let Some(attempt) = status.and_then(|s| s.attempts.last()) else {
             return Ok(Judged::Settled(Written::Expired));
-        };
-        let write = match action::write(&attempt.intent, &attempt.target.resource_version) {
-            Ok(write) => write,
-            Err(error) => {
-                let failure = Failure::Rejected { code: 400, message: error.to_string() };
-                return Ok(Judged::Settled(Written::Failed(failure)));
-            }
         };
         self.certain()?;
         failpoint::hit("before-dry-run");
@@ -262,7 +307,13 @@ impl Shell {
             }
             Ok(_) if remediation.spec.dry_run => Judged::Settled(Written::Passed),
             Ok(_) if self.clock.now() >= attempt.deadline.0 => Judged::Settled(Written::Expired),
-            Ok(_) => Judged::Ready(write),
+            Ok(tried) => {
+                let is_patch = attempt.intent.type_ == ActionType::Patch;
+                let inverse = tried
+                    .filter(|_| is_patch)
+                    .and_then(|tried| undo::inverse(live.stored(), tried.stored()));
+                Judged::Ready { write, inverse }
+            }
         })
     }
 

@@ -51,10 +51,10 @@ pub fn is_made_since(pod: &Pod, since: Option<Timestamp>) -> bool {
     pod.metadata.creation_timestamp.as_ref().is_some_and(|t| t.0.as_second() >= since.as_second())
 }
 
-/// What keeps it from becoming ready for good, if anything does.
-pub fn trouble(pod: &Pod) -> Option<Trouble> {
+/// In which words a container of it cannot start, if one cannot.
+pub fn stuck(pod: &Pod) -> Option<Trouble> {
     let name = pod.metadata.name.as_deref().unwrap_or_default();
-    let stuck = containers(pod).find_map(|container| {
+    containers(pod).find_map(|container| {
         let waiting = container.state.as_ref()?.waiting.as_ref()?;
         let is_it = |reason: &&&str| waiting.reason.as_deref() == Some(**reason);
         let reason = *STUCK.iter().find(is_it)?;
@@ -64,20 +64,23 @@ pub fn trouble(pod: &Pod) -> Option<Trouble> {
             container.name, container.restart_count
         );
         Some(Trouble { reason, words })
-    });
-    stuck.or_else(|| {
-        let container = containers(pod).find(|c| c.restart_count >= MOST_RESTARTS)?;
-        let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
-        let said = last.map_or_else(String::new, |last| {
-            let reason = last.reason.as_deref().unwrap_or("no reason given");
-            format!(", the last time with exit code {} ({reason})", last.exit_code)
-        });
-        let words = format!(
-            "container {} of pod {name} has restarted {} times{said}",
-            container.name, container.restart_count
-        );
-        Some(Trouble { reason: RESTARTING, words })
     })
+}
+
+/// Whether a container of it restarted so often that nobody waits for it to settle, whatever it is doing right now.
+pub fn restarting(pod: &Pod) -> Option<Trouble> {
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    let container = containers(pod).find(|c| c.restart_count >= MOST_RESTARTS)?;
+    let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+    let said = last.map_or_else(String::new, |last| {
+        let reason = last.reason.as_deref().unwrap_or("no reason given");
+        format!(", the last time with exit code {} ({reason})", last.exit_code)
+    });
+    let words = format!(
+        "container {} of pod {name} has restarted {} times{said}",
+        container.name, container.restart_count
+    );
+    Some(Trouble { reason: RESTARTING, words })
 }
 
 /// The scheduler's words about a pod no node takes. That may change with the nodes, so it is no failure; but it is no
@@ -127,14 +130,14 @@ mod tests {
     fn a_container_that_cannot_start_says_so_in_its_own_words_and_one_that_starts_does_not() {
         for reason in STUCK {
             let waiting = json!({"state": {"waiting": {"reason": reason, "message": "said so"}}});
-            let trouble = trouble(&pod(&waiting)).unwrap();
+            let trouble = stuck(&pod(&waiting)).unwrap();
             assert_eq!(trouble.reason, reason);
             assert!(trouble.words.contains("web-x") && trouble.words.contains("said so"));
         }
         for reason in ["ContainerCreating", "PodInitializing"] {
-            assert_eq!(trouble(&pod(&json!({"state": {"waiting": {"reason": reason}}}))), None);
+            assert_eq!(stuck(&pod(&json!({"state": {"waiting": {"reason": reason}}}))), None);
         }
-        assert_eq!(trouble(&pod(&json!({"state": {"running": {}}}))), None);
+        assert_eq!(stuck(&pod(&json!({"state": {"running": {}}}))), None);
     }
 
     #[test]
@@ -142,7 +145,7 @@ mod tests {
         let restarted = |times: i32| {
             let last = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
             let state = json!({"running": {}});
-            trouble(&pod(&json!({"restartCount": times, "state": state, "lastState": last})))
+            restarting(&pod(&json!({"restartCount": times, "state": state, "lastState": last})))
         };
         assert_eq!(restarted(2), None);
         let trouble = restarted(3).unwrap();

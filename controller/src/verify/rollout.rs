@@ -1,12 +1,13 @@
-//! The rollout rules: observedGeneration caught up, updated = total = ready = available = desired, no crash loop; and
-//! the signs by which a rollout is known to have failed before its time is up.
+//! The rollout rules: observedGeneration caught up, updated = total = ready = available = desired, no pod that cannot
+//! start; and the signs by which a rollout is known to have failed before its time is up.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::DeploymentCondition;
 use k8s_openapi::api::core::v1::Pod;
 use smartops_common::remediation::Observed;
 
 use crate::target::Live;
+use crate::verify::pods;
 
 /// What one look at a rollout says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,32 +20,37 @@ pub enum Assessment {
     Failed(&'static str, String),
 }
 
-const CRASH_LOOP: &str = "CrashLoopBackOff";
+/// How far apart two looks have to be that find a rollout healthy before it is: one that wobbles is healthy for a blink.
+pub const STEADY: SignedDuration = SignedDuration::from_secs(1);
 
-/// Judges one look. `since` is when the change was begun: a crash loop of an older pod keeps the rollout from being
-/// healthy, but only that of a pod made since then fails it. `None` means every pod counts as new.
-pub fn assess(live: &Live, pods: &[Pod], since: Option<Timestamp>) -> (Observed, Assessment) {
+/// Judges one look. `since` is when the change was begun: what keeps an older pod from becoming ready keeps the rollout
+/// from being healthy, but only that of a pod made since then fails it. `None` means that every pod counts as new, and
+/// nobody knows since when it restarts.
+pub fn assess(live: &Live, all: &[&Pod], since: Option<Timestamp>) -> (Observed, Assessment) {
     let observed = live.observed();
-    (observed, judge(live, observed, pods, since))
+    (observed, judge(live, observed, all, since))
 }
 
-fn judge(live: &Live, observed: Observed, pods: &[Pod], since: Option<Timestamp>) -> Assessment {
-    let crashing: Vec<(&Pod, String)> = pods
-        .iter()
-        .filter(|p| p.metadata.deletion_timestamp.is_none())
-        .filter_map(|p| crash_loop(p).map(|words| (p, words)))
-        .collect();
-    if let Some((_, words)) = crashing.iter().find(|(pod, _)| is_made_since(pod, since)) {
-        return Assessment::Failed(CRASH_LOOP, words.clone());
+fn judge(live: &Live, observed: Observed, all: &[&Pod], since: Option<Timestamp>) -> Assessment {
+    let staying = || all.iter().copied().filter(|pod| !pods::is_leaving(pod));
+    let is_new = |pod: &&Pod| pods::is_made_since(pod, since);
+    let restarting = |pod: &Pod| since.and_then(|_| pods::restarting(pod));
+    let new_trouble =
+        staying().filter(is_new).find_map(|pod| pods::stuck(pod).or_else(|| restarting(pod)));
+    if let Some(trouble) = new_trouble {
+        return Assessment::Failed(trouble.reason, trouble.words);
     }
     if !live.is_observed() {
         return Assessment::Progressing("the Deployment controller has not seen it yet".into());
     }
     if let Some(lag) = lag(observed) {
-        return condition_failure(live).unwrap_or(Assessment::Progressing(lag));
+        let words = staying()
+            .find_map(pods::unschedulable)
+            .map_or_else(|| lag.clone(), |words| format!("{lag}; {words}"));
+        return condition_failure(live).unwrap_or(Assessment::Progressing(words));
     }
-    match crashing.into_iter().next() {
-        Some((_, words)) => Assessment::Progressing(words),
+    match staying().find_map(pods::stuck) {
+        Some(trouble) => Assessment::Progressing(trouble.words),
         None => Assessment::Healthy,
     }
 }
@@ -74,32 +80,6 @@ fn condition_failure(live: &Live) -> Option<Assessment> {
     })
 }
 
-/// Creation times are whole seconds, so the second in which the change began counts as since.
-fn is_made_since(pod: &Pod, since: Option<Timestamp>) -> bool {
-    let Some(since) = since else { return true };
-    pod.metadata.creation_timestamp.as_ref().is_some_and(|t| t.0.as_second() >= since.as_second())
-}
-
-/// The pod's own words about its crash loop, if it is in one.
-fn crash_loop(pod: &Pod) -> Option<String> {
-    let status = pod.status.as_ref()?;
-    let all = status
-        .init_container_statuses
-        .iter()
-        .flatten()
-        .chain(status.container_statuses.iter().flatten());
-    all.filter_map(|c| Some((c, c.state.as_ref()?.waiting.as_ref()?)))
-        .find(|(_, waiting)| waiting.reason.as_deref() == Some(CRASH_LOOP))
-        .map(|(container, waiting)| {
-            let pod = pod.metadata.name.as_deref().unwrap_or_default();
-            let said = waiting.message.as_deref().unwrap_or("no message");
-            format!(
-                "container {} of pod {pod} is in {CRASH_LOOP} after {} restarts: {said}",
-                container.name, container.restart_count
-            )
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -111,7 +91,7 @@ mod tests {
         serde_json::from_value(json!({
             "metadata": {"name": "web-x", "creationTimestamp": created},
             "status": {"containerStatuses": [{
-                "name": "web", "image": "web:1", "imageID": "", "ready": false, "restartCount": 4,
+                "name": "web", "image": "web:1", "imageID": "", "ready": false, "restartCount": 2,
                 "state": {"waiting": {"reason": reason, "message": "back-off 40s"}},
             }]},
         }))
@@ -176,15 +156,68 @@ mod tests {
         let new = pod("2023-11-14T22:13:20Z", "CrashLoopBackOff");
         let old = pod("2023-11-14T22:13:19Z", "CrashLoopBackOff");
         let starting = pod("2023-11-14T22:13:21Z", "ContainerCreating");
-        match assess(&live, &[new], since).1 {
+        match assess(&live, &[&new], since).1 {
             Assessment::Failed("CrashLoopBackOff", words) => {
                 assert!(words.contains("back-off 40s") && words.contains("web-x"), "{words}");
             }
             other => panic!("{other:?}"),
         }
-        let waits = assess(&live, std::slice::from_ref(&old), since).1;
+        let waits = assess(&live, &[&old], since).1;
         assert!(matches!(waits, Assessment::Progressing(_)));
-        assert!(matches!(assess(&live, &[old], None).1, Assessment::Failed(..)));
-        assert_eq!(assess(&live, &[starting], since).1, Assessment::Healthy);
+        assert!(matches!(assess(&live, &[&old], None).1, Assessment::Failed(..)));
+        assert_eq!(assess(&live, &[&starting], since).1, Assessment::Healthy);
+    }
+
+    #[test]
+    fn an_image_that_cannot_be_pulled_fails_at_once_and_in_the_pods_own_words() {
+        let since = Some(at(1_700_000_000));
+        for reason in ["ImagePullBackOff", "ErrImagePull", "CreateContainerConfigError"] {
+            let new = pod("2023-11-14T22:13:20Z", reason);
+            let Assessment::Failed(found, words) = assess(&deployment(3), &[&new], since).1 else {
+                panic!("{reason}");
+            };
+            assert_eq!(found, reason);
+            assert!(words.contains("back-off 40s"), "{words}");
+        }
+    }
+
+    #[test]
+    fn a_new_pod_that_keeps_restarting_fails_though_it_is_ready_right_now_and_an_old_one_does_not()
+    {
+        let live = deployment(3);
+        let restarted = |created: &str, times: i32| {
+            let mut pod = crate::fixture::pod("web-x", times, true, false);
+            pod.metadata.creation_timestamp = serde_json::from_value(json!(created)).unwrap();
+            pod
+        };
+        let (new, old) = ("2023-11-14T22:13:20Z", "2023-11-14T22:13:19Z");
+        let since = Some(at(1_700_000_000));
+        for (pod, since, fails) in [
+            (restarted(new, 3), since, true),
+            (restarted(new, 2), since, false),
+            (restarted(old, 9), since, false),
+            // Since when it restarts nobody knows.
+            (restarted(new, 9), None, false),
+        ] {
+            let failed = matches!(assess(&live, &[&pod], since).1, Assessment::Failed(..));
+            assert_eq!(failed, fails, "{pod:?}");
+        }
+    }
+
+    #[test]
+    fn a_pod_no_node_takes_is_told_and_is_neither_progress_nor_a_failure() {
+        let late = edited(3, |d| d["status"]["readyReplicas"] = json!(2));
+        let pending: Pod = serde_json::from_value(json!({
+            "metadata": {"name": "web-x"},
+            "status": {"conditions": [{"type": "PodScheduled", "status": "False",
+                "reason": "Unschedulable", "message": "0/2 nodes are available"}]},
+        }))
+        .unwrap();
+        let Assessment::Progressing(words) = assess(&late, &[&pending], None).1 else {
+            panic!("no failure: nodes may come");
+        };
+        for part in ["2 ready where 3 are wanted", "no node takes pod web-x", "0/2 nodes"] {
+            assert!(words.contains(part), "{words}");
+        }
     }
 }

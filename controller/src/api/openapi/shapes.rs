@@ -111,6 +111,12 @@ pub(super) struct Execute {
     #[schemars(schema_with = "patch")]
     #[serde(default)]
     patch: Value,
+    /// For `rollback`; absent means the latest earlier revision with another pod template.
+    rollback: Option<RollbackTo>,
+    /// For `evict-pod`; absent means the unhealthy pod that restarted most.
+    evict_pod: Option<Evicted>,
+    /// For `hpa-bounds`: at least one of the two.
+    hpa_bounds: Option<HpaBounds>,
     /// Only try it out.
     dry_run: Option<bool>,
     /// Write nothing before somebody else has approved it.
@@ -120,6 +126,34 @@ pub(super) struct Execute {
     /// For how long.
     #[schemars(range(min = 1, max = 3600))]
     verify_timeout_seconds: Option<u32>,
+}
+
+/// Which revision.
+#[derive(JsonSchema)]
+pub(super) struct RollbackTo {
+    /// Its number in `kubectl rollout history`.
+    #[schemars(range(min = 1, max = 2_147_483_647))]
+    to_revision: Option<i32>,
+}
+
+/// Which pod.
+#[derive(JsonSchema)]
+pub(super) struct Evicted {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pod: Option<String>,
+}
+
+/// Where the bounds of the autoscaler go; what is not given stays.
+#[derive(JsonSchema)]
+#[schemars(extend("anyOf" = [{"required": ["min_replicas"]}, {"required": ["max_replicas"]}]))]
+pub(super) struct HpaBounds {
+    /// The lower one.
+    #[schemars(range(min = 1, max = 2_147_483_647))]
+    min_replicas: Option<i32>,
+    /// The upper one.
+    #[schemars(range(min = 1, max = 2_147_483_647))]
+    max_replicas: Option<i32>,
 }
 
 /// What an action is of.

@@ -1,13 +1,17 @@
 //! An open attempt: written once, or recognised as written, or given up for another.
 
 use jiff::Timestamp;
+use smartops_common::action::ActionType;
 use smartops_common::denial::{Denial, Rule};
-use smartops_common::remediation::{Attempt, AttemptResult, Phase, Remediation, RemediationStatus};
+use smartops_common::remediation::{
+    Attempt, AttemptKind, AttemptResult, Phase, Remediation, RemediationStatus,
+};
 
 use super::{
     Facts, Step, TURN_POLL, Written, age_key, fail_unless_retried, has_begun, others_of, reason,
+    undoing,
 };
-use crate::action;
+use crate::action::{self, Seen, hpa_bounds};
 use crate::failure::Failure;
 use crate::remediation::record;
 use crate::target::Live;
@@ -21,33 +25,46 @@ pub(super) fn executing(
 ) -> Step {
     let Some(attempt) = status.attempts.last().cloned() else { return Step::Done };
     let is_real = !remediation.spec.dry_run;
-    if let Some(seen) = status.attempts.iter().position(|a| is_real && is_seen(a, live)) {
-        let result = if seen + 1 == status.attempts.len() {
+    let seen = facts.seen(live);
+    let is_on_target = action::is_on_target(attempt.intent.type_);
+    let has_moved = has_moved(&attempt, seen);
+    let is_found = |a: &Attempt| is_real && a.kind == attempt.kind && is_seen(a, seen);
+    if let Some(found) = status.attempts.iter().position(is_found) {
+        let result = if found + 1 == status.attempts.len() {
             AttemptResult::Written
         } else {
             // An earlier attempt's write is what is there: this one has nothing left to do.
-            record::mark_written(&mut status.attempts[seen], live, facts.now);
+            record::mark_written(&mut status.attempts[found], live, facts.now);
             AttemptResult::Unchanged
         };
         written(remediation, &mut status, result, live, facts.now);
-    } else if attempt.sent_at.is_some() && live.generation() != attempt.target.generation {
+    } else if attempt.leader != facts.leader && (attempt.sent_at.is_none() || !has_moved) {
+        // Whatever its process still sends is refused, because this has ended. Should it have been faster, the next
+        // attempt recognises it.
+        record::take_over(&mut status);
+    } else if attempt.sent_at.is_some() && has_moved {
         let words = "it was sent and got no answer, and the object has moved on: whether it was written cannot be told";
         record::settle(&mut status, AttemptResult::Expired, Some(words));
         record::finish(&mut status, Phase::TimedOut, reason::UNKNOWN, words, facts.now);
     } else if facts.now >= attempt.deadline.0 {
         let words = "its deadline passed before it was written";
-        record::settle(&mut status, AttemptResult::Expired, Some(words));
-        fail_unless_retried(&mut status, reason::UNAVAILABLE, words, facts.now);
-    } else if live.generation() == attempt.target.generation
+        let words =
+            attempt.message.map_or_else(|| words.to_owned(), |why| format!("{words}: {why}"));
+        record::settle(&mut status, AttemptResult::Expired, Some(&words));
+        fail_unless_retried(&mut status, reason::UNAVAILABLE, &words, facts.now);
+    } else if is_on_target
+        && live.generation() == attempt.target.generation
         && live.resource_version() != attempt.target.resource_version
     {
         // Only its status moved, as it does all the time: the same attempt, on condition of what is there now.
         record::rebase(&mut status, live);
-    } else if live.resource_version() != attempt.target.resource_version {
+    } else if has_moved {
         let words = "the target moved after it was read";
         record::settle(&mut status, AttemptResult::Conflict, Some(words));
-    } else if is_real && action::is_unchanged(&attempt.intent, live) {
+    } else if is_real && action::is_unchanged(&attempt.intent, seen) {
         written(remediation, &mut status, AttemptResult::Unchanged, live, facts.now);
+    } else if is_asked_before(remediation, &status, &attempt) {
+        return Step::Ask;
     } else {
         // Two that began at the same moment see each other here: the later one steps back, the other waits for that.
         let rivals = others_of(remediation, facts.others)
@@ -55,7 +72,7 @@ pub(super) fn executing(
         match rivals.min_by_key(|o| age_key(o)) {
             None => {
                 let version = &attempt.target.resource_version;
-                match action::write(&attempt.intent, version, facts.seen(live)) {
+                match action::write(&attempt.intent, version, seen) {
                     Ok(write) => return Step::Write(Box::new(write)),
                     Err(error) => {
                         let failure = Failure::Rejected { code: 400, message: error.to_string() };
@@ -73,12 +90,34 @@ pub(super) fn executing(
     Step::Record(Box::new(status))
 }
 
-/// Whether `live` shows what an attempt wrote, and changed since it was recorded. The same values are somebody else's
+/// Whether Prometheus has to say how it is before the first write.
+fn is_asked_before(
+    remediation: &Remediation,
+    status: &RemediationStatus,
+    attempt: &Attempt,
+) -> bool {
+    let spec = &remediation.spec;
+    let is_first = status.attempts.iter().all(|a| a.sent_at.is_none());
+    let is_wanted = spec.verify && !spec.dry_run && attempt.kind == AttemptKind::Apply;
+    is_wanted && is_first && status.checks.len() < spec.checks.len()
+}
+
+/// Whether `seen` shows what an attempt wrote, and changed since it was recorded. The same values are somebody else's
 /// where nothing was sent.
-fn is_seen(attempt: &Attempt, live: &Live) -> bool {
+fn is_seen(attempt: &Attempt, seen: Seen<'_>) -> bool {
     may_be_written(attempt)
-        && live.generation() > attempt.target.generation
-        && action::is_applied(&attempt.intent, live)
+        && (!action::is_on_target(attempt.intent.type_)
+            || seen.live.generation() > attempt.target.generation)
+        && action::is_applied(&attempt.intent, seen)
+}
+
+/// Whether what an attempt is to be written on was written since it was recorded. A pod that is to go is there or is not.
+fn has_moved(attempt: &Attempt, seen: Seen<'_>) -> bool {
+    match attempt.intent.type_ {
+        ActionType::EvictPod => false,
+        ActionType::HpaBounds => hpa_bounds::has_moved(&attempt.intent, seen.means),
+        _ => seen.live.generation() != attempt.target.generation,
+    }
 }
 
 fn may_be_written(attempt: &Attempt) -> bool {
@@ -136,6 +175,9 @@ fn written(
         let message = "the dry run changes nothing: the target already is as asked";
         record::finish(status, Phase::DryRun, reason::DRY_RUN_PASSED, message, now);
     } else if remediation.spec.verify {
+        for check in &mut status.checks {
+            (check.after, check.verdict) = (None, None);
+        }
         record::begin_verification(status, now);
     } else if result == AttemptResult::Written {
         let message = "written; verification was not asked for";
@@ -149,6 +191,11 @@ fn written(
 fn failed(status: &mut RemediationStatus, failure: Failure, now: Timestamp) {
     let message = failure.to_string();
     let words = Some(message.as_str());
+    if undoing::is_undo(status) {
+        undo_failed(status, failure, &message);
+        return;
+    }
+    let is_of_autoscaler = status.attempts.last().is_some_and(|a| a.intent.bounds.is_some());
     let mut end = |result, phase, reason| {
         record::settle(status, result, words);
         record::finish(status, phase, reason, message.clone(), now);
@@ -162,8 +209,14 @@ fn failed(status: &mut RemediationStatus, failure: Failure, now: Timestamp) {
             end(AttemptResult::Denied, Phase::Denied, reason::GUARDRAIL);
             status.denial = Some(denial);
         }
+        // An autoscaler's version is part of what was recorded.
+        Failure::Conflict(_) if is_of_autoscaler => {
+            record::settle(status, AttemptResult::Conflict, words);
+        }
         // The attempt stays open: the next look tells whether only the status moved.
         Failure::Conflict(_) => {}
+        // It stays open too, and is sent again once that is over.
+        Failure::NotNow { .. } => record::note(status, &message),
         Failure::NotFound(_) => end(AttemptResult::Failed, Phase::Failed, reason::TARGET_GONE),
         Failure::Forbidden { .. } => end(AttemptResult::Failed, Phase::Failed, reason::FORBIDDEN),
         Failure::Rejected { code: 422, .. } => {
@@ -174,5 +227,22 @@ fn failed(status: &mut RemediationStatus, failure: Failure, now: Timestamp) {
             record::settle(status, AttemptResult::Failed, words);
             fail_unless_retried(status, reason::UNAVAILABLE, &message, now);
         }
+    }
+}
+
+/// An attempt to take back that was refused or failed: it is tried again, unless a guardrail refused. What then becomes of
+/// the Remediation is `undoing`'s, which looks at the target first.
+fn undo_failed(status: &mut RemediationStatus, failure: Failure, message: &str) {
+    match failure {
+        Failure::Denied(denial) if !is_transient(&denial) => {
+            record::settle(status, AttemptResult::Denied, Some(message));
+            status.denial = Some(denial);
+        }
+        Failure::Denied(_) => record::settle(status, AttemptResult::Denied, Some(message)),
+        Failure::Conflict(_)
+            if status.attempts.last().is_some_and(|a| a.intent.bounds.is_none()) => {}
+        Failure::Conflict(_) => record::settle(status, AttemptResult::Conflict, Some(message)),
+        Failure::NotNow { .. } => record::note(status, message),
+        _ => record::settle(status, AttemptResult::Failed, Some(message)),
     }
 }

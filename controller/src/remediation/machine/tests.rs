@@ -14,7 +14,10 @@ mod announced;
 mod approvals;
 mod beginning;
 mod executing;
+mod holding;
 mod paused;
+mod refusing;
+mod undoing;
 mod verifying;
 
 const ME: &str = "controller/1";
@@ -64,6 +67,13 @@ fn scaled(replicas: i32) -> Live {
         d["metadata"]["resourceVersion"] = json!("80");
         d["status"]["observedGeneration"] = json!(8);
     })
+}
+
+/// After two looks at this, a second apart.
+fn looked_twice(r: &Remediation, live: &Live, now: i64) -> Remediation {
+    let r = recorded(r, step(r, facts(Some(live), &[], now)));
+    assert_eq!(r.phase(), Phase::Verifying, "one look is not enough");
+    recorded(&r, step(&r, facts(Some(live), &[], now + 1)))
 }
 
 fn unavailable() -> Written {

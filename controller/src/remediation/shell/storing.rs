@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use smartops_common::action::PatchParameters;
 use smartops_common::denial::Rule;
 use smartops_common::remediation::{Remediation, RemediationStatus};
 use smartops_process::failpoint;
@@ -9,7 +10,7 @@ use smartops_process::failpoint;
 use super::{Interrupted, Shell};
 use crate::failure::Failure;
 use crate::remediation::refusals::PATIENCE;
-use crate::remediation::{machine, record};
+use crate::remediation::{machine, record, trace};
 
 impl Shell {
     /// Records a status, on condition that nobody recorded another since. One that was refused for too long is given up
@@ -18,8 +19,9 @@ impl Shell {
         &self,
         namespace: &str,
         former: Remediation,
-        status: RemediationStatus,
+        mut status: RemediationStatus,
     ) -> Result<Remediation, Interrupted> {
+        status.trace_id = status.trace_id.or_else(|| trace::id(&former));
         let attempts = |status: &RemediationStatus| status.attempts.len();
         let begins = attempts(&status) > former.status.as_ref().map_or(0, attempts);
         self.certain()?;
@@ -44,11 +46,12 @@ impl Shell {
         &self,
         namespace: &str,
         remediation: Remediation,
+        inverse: Option<PatchParameters>,
     ) -> Result<Remediation, Interrupted> {
         self.certain()?;
         let mut marked = remediation;
         if let Some(status) = &mut marked.status {
-            record::send(status, self.clock.now());
+            record::send(status, inverse, self.clock.now());
         }
         Ok(self.store(namespace, &marked).await.map_err(|unstored| unstored.failure)?)
     }

@@ -54,12 +54,14 @@ fn refused(refusal: &Value) -> (Arc<Shell>, Arc<Mutex<Vec<Value>>>) {
     let cluster = Cluster::new(Client::new(server, "default"), metrics.clone());
     let shell = Shell {
         switch: crate::switch::Switch::untouched(),
+        crowd: Crowd::new(kube::runtime::reflector::store().0),
         teller: Teller::new(&cluster, metrics, "one"),
         cluster,
         clock: Clock,
         leader: "controller/1".into(),
         cooldown: SignedDuration::from_secs(300),
         refusals: Refusals::default(),
+        prometheus: Prometheus::at(None).unwrap(),
         leadership: leadership(true, Duration::from_secs(10)),
         shutdown: Shutdown::new(),
     };

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 use smartops_common::action::Action;
 use smartops_common::approval::{Decision, RemediationApproval};
-use smartops_common::remediation::{Phase, Proposal, Remediation};
+use smartops_common::remediation::{AttemptKind, Phase, Proposal, Remediation};
 
 use super::{
     Facts, Step, TURN_POLL, Written, after, begun, broken, facts, last, reason, reason_of,
@@ -194,6 +194,15 @@ fn what_was_approved_and_written_is_never_written_again() {
     let tried = recorded(&r, step_with(&r, &deployment(3), &yes, 25));
     let live = broken(4);
     let watched = after(&tried, Written::Committed(Box::new(live.clone())), 26);
-    let ended = recorded(&watched, step_with(&watched, &live, &yes, 30));
-    assert_eq!((ended.phase(), reason_of(&ended)), (Phase::Failed, "ReplicaFailure"));
+    let back = recorded(&watched, step_with(&watched, &live, &yes, 30));
+    let kinds: Vec<_> = back
+        .status
+        .as_ref()
+        .unwrap()
+        .attempts
+        .iter()
+        .map(|a| (a.kind, a.intent.replicas))
+        .collect();
+    // An approval covers taking back what it approved, and nothing is asked again.
+    assert_eq!(kinds, [(AttemptKind::Apply, Some(4)), (AttemptKind::Undo, Some(3))]);
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn by_signal(name: &str, kind: SignalKind) -> Remediation {
+pub(super) fn by_signal(name: &str, kind: SignalKind) -> Remediation {
     let mut r = remediation(name, Action::scale_by(1));
     r.spec.source = Source::ClosedLoop;
     r.spec.cause = format!("{kind}/x");
@@ -117,7 +117,9 @@ fn one_at_a_time_what_has_begun_then_root_causes_then_the_oldest() {
     let waits = |r: &Remediation, others: &[Remediation]| {
         step(r, facts(Some(&live), others, 10)) == Step::Wait(TURN_POLL)
     };
-    assert!(waits(&anomaly, &all) && waits(&late, &all) && !waits(&rca, &all));
+    let older = aged(by_signal("older", SignalKind::Anomaly), 0);
+    assert!(waits(&late, &all) && !waits(&rca, &all));
+    assert!(waits(&anomaly, &[older]));
     let running = begun(&anomaly, &live);
     assert!(waits(&rca, &[running, late]), "what has begun goes first");
     assert!(!waits(&dry, &all), "a dry run waits for nobody");

@@ -1,6 +1,10 @@
 //! Tables for an open attempt, and for what comes of its write.
 
+use smartops_common::action::ActionType;
+
 use super::*;
+use crate::fixture::{autoscaler, pod};
+use crate::remediation::means::Means;
 
 #[test]
 fn of_two_that_began_at_the_same_moment_the_later_steps_back() {
@@ -234,4 +238,95 @@ fn a_dry_run_ends_once_it_was_judged_and_is_never_taken_for_written() {
     let by_somebody_else = step(&r, facts(Some(&scaled(4)), &[], 11));
     let next = recorded(&r, by_somebody_else);
     assert_eq!(last(&next).result, Some(AttemptResult::Conflict));
+}
+
+/// As the process that took over sees it.
+fn taken_over<'a>(live: &'a Live, now: i64) -> Facts<'a> {
+    Facts { leader: "controller/2", ..facts(Some(live), &[], now) }
+}
+
+#[test]
+fn an_attempt_that_another_process_never_sent_is_ended_and_is_no_try() {
+    let live = deployment(3);
+    let r = begun(&remediation("a", Action::scale_by(1)), &live);
+    let ended = recorded(&r, step(&r, taken_over(&live, 11)));
+    assert_eq!(
+        (ended.phase(), last(&ended).result),
+        (Phase::Executing, Some(AttemptResult::Expired))
+    );
+    let own = recorded(&ended, step(&ended, taken_over(&live, 11)));
+    assert_eq!((last(&own).number, last(&own).leader.as_str()), (2, "controller/2"));
+    assert_eq!(last(&own).intent.replicas, Some(4), "the same values, without a pause");
+    assert_eq!(tries(own.status.as_ref().unwrap()), 1);
+    // The twin: its own goes on.
+    assert!(matches!(step(&r, facts(Some(&live), &[], 11)), Step::Write(_)));
+}
+
+#[test]
+fn one_that_another_process_sent_is_ended_where_nothing_of_it_shows_and_recognised_where_it_does() {
+    let (live, r) = (deployment(3), begun(&remediation("a", Action::scale_by(1)), &deployment(3)));
+    let r = sent(&r);
+    let written = recorded(&r, step(&r, taken_over(&scaled(4), 12)));
+    assert_eq!(last(&written).result, Some(AttemptResult::Written), "it was written");
+    let unknown = recorded(&r, step(&r, taken_over(&scaled(6), 12)));
+    assert_eq!(reason_of(&unknown), reason::UNKNOWN, "nobody can tell");
+
+    let ended = recorded(&r, step(&r, taken_over(&live, 12)));
+    assert_eq!(last(&ended).result, Some(AttemptResult::Expired));
+    assert_eq!(step(&ended, taken_over(&live, 12)), Step::Wait(Duration::from_secs(3)), "a try");
+    // Its late write slipped in before that was recorded: the next attempt has nothing left to do.
+    let own = recorded(&ended, step(&ended, taken_over(&scaled(4), 15)));
+    let found = recorded(&own, step(&own, taken_over(&scaled(4), 15)));
+    let results = found.status.as_ref().unwrap().attempts.iter().map(|a| a.result);
+    let expected = [Some(AttemptResult::Written), Some(AttemptResult::Unchanged)];
+    assert_eq!(results.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn not_now_leaves_the_attempt_open_until_its_deadline_and_says_what_it_waits_for() {
+    let live = deployment(3);
+    let r = begun(&remediation("a", Action::scale_by(1)), &live);
+    let retry_after = Duration::from_secs(7);
+    let not_now = Written::Failed(Failure::NotNow { message: "too many".into(), retry_after });
+    assert_eq!(not_now.pause(), Some(retry_after));
+    assert_eq!(unavailable().pause(), None);
+    let waits = after(&r, not_now, 11);
+    assert_eq!((last(&waits).result, last(&waits).message.as_deref()), (None, Some("too many")));
+    assert!(matches!(step(&waits, facts(Some(&live), &[], 18)), Step::Write(_)), "the same again");
+    let over = recorded(&waits, step(&waits, facts(Some(&live), &[], 70)));
+    assert_eq!(last(&over).result, Some(AttemptResult::Expired));
+    assert!(last(&over).message.as_ref().unwrap().contains("too many"), "{:?}", last(&over));
+}
+
+#[test]
+fn an_eviction_and_bounds_do_not_depend_on_the_targets_own_version() {
+    let pods = vec![pod("web-a", 4, false, false)];
+    let there: &'static Means =
+        Box::leak(Box::new(Means { pods, autoscaler: Some(autoscaler(2, 5)), ..Means::default() }));
+    let (live, busy): (&'static Live, &'static Live) =
+        (Box::leak(Box::new(deployment(3))), Box::leak(Box::new(scaled(5))));
+    let seeing = |live, means, now| Facts { means, ..facts(Some(live), &[], now) };
+    let evicting = remediation("a", Action::of(ActionType::EvictPod));
+    let evicting = recorded(&evicting, step(&evicting, seeing(live, there, 10)));
+    let write = step(&evicting, seeing(busy, there, 11));
+    let Step::Write(write) = write else { panic!("{write:?}") };
+    assert!(matches!(*write, Write::Eviction { .. }));
+    // Sent and not answered: gone is evicted, there is sent again.
+    let sent_once = sent(&evicting);
+    assert!(matches!(step(&sent_once, seeing(busy, there, 12)), Step::Write(_)));
+    let gone = recorded(&sent_once, step(&sent_once, seeing(busy, Means::NONE, 12)));
+    assert_eq!(last(&gone).result, Some(AttemptResult::Written));
+
+    let asked = serde_json::from_value(json!({"maxReplicas": 9})).unwrap();
+    let action = Action { hpa_bounds: Some(asked), ..Action::of(ActionType::HpaBounds) };
+    let bounds = remediation("a", action);
+    let bounds = recorded(&bounds, step(&bounds, seeing(live, there, 10)));
+    assert!(matches!(step(&bounds, seeing(busy, there, 11)), Step::Write(_)));
+    let mut since = there.clone();
+    since.autoscaler.as_mut().unwrap().resource_version = "101".into();
+    let since: &'static Means = Box::leak(Box::new(since));
+    let moved = recorded(&bounds, step(&bounds, seeing(live, since, 11)));
+    assert_eq!(last(&moved).result, Some(AttemptResult::Conflict), "read it again");
+    let again = recorded(&moved, step(&moved, seeing(live, since, 11)));
+    assert_eq!(last(&again).intent.bounds.as_ref().unwrap().resource_version, "101");
 }
