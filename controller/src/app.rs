@@ -26,7 +26,7 @@ use crate::metrics::ControllerMetrics;
 use crate::remediation::pruning::turn::Pruner;
 use crate::remediation::queue::{self, Queue};
 use crate::remediation::refusals::Refusals;
-use crate::remediation::shell::Shell;
+use crate::remediation::shell::{Crowd, Shell};
 use crate::remediation::telling::Teller;
 use crate::{policy, switch};
 
@@ -85,6 +85,7 @@ async fn serve(args: &Args, telemetry: &Telemetry) -> anyhow::Result<()> {
         leader,
         cooldown: args.cooldown(),
         switch,
+        crowd: Crowd::new(store.clone()),
         refusals: Refusals::default(),
         leadership: leadership.clone(),
         shutdown: shutdown.clone(),

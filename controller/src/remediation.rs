@@ -7,6 +7,7 @@
 pub mod approval;
 pub mod audit;
 pub mod autoscaler;
+pub mod gitops;
 pub mod machine;
 pub mod means;
 pub mod pruning;

@@ -1,10 +1,10 @@
-//! The kill switch of the closed loop, as every replica watches it in the SmartOpsConfig. Who may turn it is `api`'s;
-//! what it means for a Remediation is `remediation::machine`'s.
+//! The kill switch of the closed loop and how much the loop may do, as every replica watches them in the SmartOpsConfig.
+//! Who may turn it is `api`'s; what both mean for a Remediation is `remediation::machine`'s.
 
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher;
 use kube::{Api, Client};
-use smartops_common::config::{ClosedLoop, SmartOpsConfig};
+use smartops_common::config::{ClosedLoop, Limits, SmartOpsConfig};
 use smartops_common::names;
 use smartops_process::BoxError;
 use smartops_process::health::Handle;
@@ -17,28 +17,40 @@ use crate::metrics::ControllerMetrics;
 /// How the switch stands, to read anywhere. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Switch {
-    state: watch::Receiver<Option<ClosedLoop>>,
+    state: watch::Receiver<Option<Stands>>,
+}
+
+/// What the SmartOpsConfig says of the closed loop.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Stands {
+    closed_loop: ClosedLoop,
+    limits: Limits,
 }
 
 impl Switch {
     /// How it stands; `None` before that was seen for the first time.
     pub fn state(&self) -> Option<ClosedLoop> {
-        self.state.borrow().clone()
+        self.state.borrow().as_ref().map(|stands| stands.closed_loop.clone())
+    }
+
+    /// How much the loop may do; the defaults before that was seen for the first time.
+    pub fn limits(&self) -> Limits {
+        self.state.borrow().as_ref().map(|stands| stands.limits).unwrap_or_default()
     }
 
     /// One that nobody has touched.
     #[cfg(test)]
     pub(crate) fn untouched() -> Self {
-        Self { state: watch::channel(Some(ClosedLoop::default())).1 }
+        Self { state: watch::channel(Some(Stands::default())).1 }
     }
 }
 
 /// Keeps a [`Switch`] as it is.
 #[derive(Debug)]
 pub struct Follower {
-    state: watch::Sender<Option<ClosedLoop>>,
+    state: watch::Sender<Option<Stands>>,
     /// What the list that is under way has told.
-    listed: Option<ClosedLoop>,
+    listed: Option<Stands>,
 }
 
 /// A switch nobody has seen yet, and what keeps it.
@@ -63,8 +75,8 @@ impl Follower {
         watch
             .run(shutdown, |event| {
                 self.tell(event);
-                if let Some(state) = &*self.state.borrow() {
-                    ours.loop_enabled.set(state.enabled.into());
+                if let Some(stands) = &*self.state.borrow() {
+                    ours.loop_enabled.set(stands.closed_loop.enabled.into());
                 }
             })
             .await
@@ -85,7 +97,7 @@ impl Follower {
                 self.set(stands(config));
             }
             Event::Delete(metadata) if is_ours(metadata.name.as_deref()) => {
-                self.set(ClosedLoop::default());
+                self.set(Stands::default());
             }
             // What cannot be read leaves the switch as it was seen last.
             Event::Unreadable { metadata, .. } if is_ours(metadata.name.as_deref()) => {
@@ -95,22 +107,24 @@ impl Follower {
         }
     }
 
-    fn set(&self, state: ClosedLoop) {
+    fn set(&self, stands: Stands) {
         self.state.send_if_modified(|known| {
-            if known.as_ref() == Some(&state) {
+            if known.as_ref() == Some(&stands) {
                 return false;
             }
-            if known.as_ref().is_none_or(|known| known.enabled != state.enabled) {
-                tracing::info!(enabled = state.enabled, by = state.changed_by, "the closed loop");
+            let turned = &stands.closed_loop;
+            if known.as_ref().is_none_or(|known| known.closed_loop.enabled != turned.enabled) {
+                tracing::info!(enabled = turned.enabled, by = turned.changed_by, "the closed loop");
             }
-            *known = Some(state);
+            *known = Some(stands);
             true
         });
     }
 }
 
-fn stands(config: SmartOpsConfig) -> ClosedLoop {
-    config.status.and_then(|status| status.closed_loop).unwrap_or_default()
+fn stands(config: SmartOpsConfig) -> Stands {
+    let closed_loop = config.status.and_then(|status| status.closed_loop).unwrap_or_default();
+    Stands { closed_loop, limits: config.spec.closed_loop }
 }
 
 #[cfg(test)]
@@ -145,5 +159,16 @@ mod tests {
         assert_eq!(enabled(), Some(false), "a new list takes nothing back before its end");
         follower.tell(Event::InitDone);
         assert_eq!(enabled(), Some(true), "without the object nobody has thrown it");
+    }
+
+    #[test]
+    fn how_much_may_be_done_follows_what_is_written() {
+        let (switch, mut follower) = switch();
+        let mut narrow = config("default", true);
+        narrow.spec.closed_loop.max_in_flight = 3;
+        follower.tell(Event::Apply(narrow));
+        assert_eq!(switch.limits().max_in_flight, 3);
+        follower.tell(Event::Apply(config("default", true)));
+        assert_eq!(switch.limits(), Limits::default());
     }
 }

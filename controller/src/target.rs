@@ -1,6 +1,7 @@
 //! A live Deployment, and what is read off it with Kubernetes' defaults filled in, wherever a decision needs it.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
 use kube::Resource;
@@ -66,6 +67,11 @@ impl Live {
     /// Whether its rollout is paused.
     pub fn is_paused(&self) -> bool {
         self.typed.spec.paused.unwrap_or_default()
+    }
+
+    /// Its annotations, where it has some.
+    pub fn annotations(&self) -> Option<&BTreeMap<String, String>> {
+        self.typed.metadata.annotations.as_ref()
     }
 
     /// The value of the restart annotation on the pod template.

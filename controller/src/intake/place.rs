@@ -14,6 +14,8 @@ use smartops_common::remediation::{
 };
 use smartops_common::signal::SignalKind;
 
+use crate::remediation::surroundings::is_held;
+
 /// Signals kept by id; those before are only counted.
 pub const SIGNALS_KEPT: usize = 32;
 /// How long after its end a Remediation still takes in the signal that began it or joined it: a sender whose answer
@@ -70,8 +72,8 @@ pub enum Place<'a> {
 
 /// Places an order among the Remediations of its target. A signal joins an open one of the same cause, unless that
 /// one is only a trial and the signal means it; a caller's request needs the target for itself, unless either changes
-/// nothing: one that waits for approval keeps it, for what was put forward is about the target as it is. The same signal
-/// once more belongs to the Remediation it already has.
+/// nothing: one that waits for approval keeps it, for what was put forward is about the target as it is. What the closed
+/// loop holds back keeps nobody out. The same signal once more belongs to the Remediation it already has.
 pub fn place<'a>(order: &Order, all: &'a [Remediation], now: Timestamp) -> Place<'a> {
     if let Some(known) = all.iter().find(|r| is_repeated(order, r, now)) {
         return Place::Join(known);
@@ -95,7 +97,7 @@ pub fn place<'a>(order: &Order, all: &'a [Remediation], now: Timestamp) -> Place
         if let Some(r) = open.find(joins) {
             return Place::Join(r);
         }
-    } else if let Some(r) = open.find(|r| !order.dry_run && !r.spec.dry_run) {
+    } else if let Some(r) = open.find(|r| !order.dry_run && !r.spec.dry_run && !is_held(r)) {
         return Place::Busy(r);
     }
     let latest = all
@@ -265,6 +267,10 @@ mod tests {
         let open = std::slice::from_ref(&open);
         assert_eq!(place(&order("api/restart", None, false), open, at(9)), Place::Busy(&open[0]));
         assert_eq!(place(&order("api/restart", None, true), open, at(9)), Place::New(1));
+        let mut held = open[0].clone();
+        let status = held.status.as_mut().unwrap();
+        crate::remediation::record::hold(status, Some("Storm"), String::new(), at(8));
+        assert_eq!(place(&order("api/restart", None, false), &[held], at(9)), Place::New(1));
         let waiting = [stored(&order("api/scale", None, false), 1, Phase::AwaitingApproval)];
         let placed = place(&order("api/restart", None, false), &waiting, at(9));
         assert_eq!(placed, Place::Busy(&waiting[0]));

@@ -108,16 +108,15 @@ fn a_step_reads_only_what_it_decides_by() {
         let r = verifying(Action::scale_by(1), &live);
         recorded(&r, step(&r, facts(Some(&live), &[], 20)))
     };
-    assert_eq!(
-        needs(&remediation("a", Action::restart())),
-        Needs { others: true, approvals: false, ..Needs::default() }
-    );
+    let taking =
+        |approvals| Needs { others: true, surroundings: true, approvals, ..Needs::default() };
+    assert_eq!(needs(&remediation("a", Action::restart())), taking(false));
     for (r, expected) in [
-        (&mut tried, Needs { others: true, approvals: false, ..Needs::default() }),
+        (&mut tried, taking(false)),
         (&mut watching, Needs { pods: true, ..Needs::default() }),
-        (&mut failed, Needs { others: true, approvals: true, ..Needs::default() }),
-        (&mut unhealthy, Needs { others: true, approvals: true, ..Needs::default() }),
-        (&mut waiting.clone(), Needs { others: true, approvals: true, ..Needs::default() }),
+        (&mut failed, taking(true)),
+        (&mut unhealthy, taking(true)),
+        (&mut waiting.clone(), taking(true)),
     ] {
         r.spec.require_approval = true;
         assert_eq!(needs(r), expected, "{:?}", r.status);
