@@ -19,6 +19,7 @@ mod outage;
 mod outage_table;
 mod policies;
 mod prometheus;
+mod pruning;
 mod registrations;
 mod replicas;
 mod routes;
