@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 use smartops_common::action::{ActionType, Intent, PatchFormat};
 use smartops_common::approval::{Decision, RemediationApproval};
 use smartops_common::names;
-use smartops_common::remediation::{self, Proposal, Remediation};
+use smartops_common::remediation::{self, Proposal, Remediation, Undo};
 
 use super::record;
+use crate::action::undo;
 use crate::target::Live;
 
 /// What an approval of this intent, for the object as it is, has to name.
@@ -46,8 +47,16 @@ pub fn request(remediation: &Remediation, live: &Live, proposal: &Proposal) -> S
     let spec = &remediation.spec;
     let name = remediation.metadata.name.as_deref().unwrap_or_default();
     let uid = remediation.metadata.uid.as_deref().unwrap_or_default();
+    let undo = if spec.handling.undo == Undo::OnFailure
+        && spec.verify
+        && undo::leaves_something(proposal.intent.type_)
+    {
+        ", and take exactly that back should it fail its verification"
+    } else {
+        ""
+    };
     format!(
-        "waits for approval until {}: {}. Approve or reject it with `kubectl create -f` of a RemediationApproval here, \
+        "waits for approval until {}: {}{undo}. Approve or reject it with `kubectl create -f` of a RemediationApproval here, \
          spec {{remediation: {{name: {name}, uid: {uid}}}, intentHash: {}, decision: Approve or Reject, reason: …}}, as \
          a member of a group in SmartOpsConfig spec.approval.groups and neither {}, who asked for it, nor whoever made it",
         in_seconds(proposal.expires_at.0),
@@ -86,7 +95,29 @@ fn would_do(live: &Live, intent: &Intent) -> String {
                 "write to Deployment {name} the {format} of {length} bytes in status.proposal.intent.patch"
             )
         }
-        (type_, _) => format!("do a {type_} of Deployment {name}"),
+        (ActionType::Rollback, _) => {
+            let revision = intent.revision.as_ref();
+            format!(
+                "bring back revision {} of Deployment {name}, the pod template of ReplicaSet {}",
+                revision.map_or(0, |r| r.number),
+                revision.map_or("", |r| r.replica_set.as_str())
+            )
+        }
+        (ActionType::EvictPod, _) => format!(
+            "evict pod {} of Deployment {name}",
+            intent.pod.as_ref().map_or("", |pod| pod.name.as_str())
+        ),
+        (ActionType::Pause, _) => format!("pause the rollout of Deployment {name}"),
+        (ActionType::Resume, _) => format!("resume the rollout of Deployment {name}"),
+        (ActionType::HpaBounds, _) => {
+            let bounds = intent.bounds.as_ref();
+            format!(
+                "set the bounds of HorizontalPodAutoscaler {} of Deployment {name} to {} and {}",
+                bounds.map_or("", |b| b.name.as_str()),
+                bounds.map_or(0, |b| b.min_replicas),
+                bounds.map_or(0, |b| b.max_replicas)
+            )
+        }
     };
     format!("{what}, at its generation {generation}")
 }
@@ -143,6 +174,8 @@ mod tests {
             let r = remediation("a", asked);
             let proposal = proposal(&r, &live);
             let text = request(&r, &live, &proposal);
+            let takes_back = text.contains("take exactly that back");
+            assert_eq!(takes_back, !words.contains("restartedAt"), "{text}");
             for part in [words, "until 1970-01-01T00:15:10Z", &proposal.hash, "apikey:test"] {
                 assert!(text.contains(part), "no {part:?} in {text}");
             }

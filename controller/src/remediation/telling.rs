@@ -214,6 +214,7 @@ fn event_reason(phase: Phase, why: &str) -> &str {
         (Phase::Denied, _) => "GuardrailRejected",
         (Phase::Skipped, _) => "RemediationSkipped",
         (Phase::TimedOut, _) => "RemediationTimedOut",
+        (Phase::RolledBack, _) => "RemediationRolledBack",
         _ => "RemediationFailed",
     }
 }
