@@ -35,10 +35,15 @@ impl Resolver {
 
     /// Presents this bundle's serving certificate from the next handshake on.
     pub fn present(&self, bundle: &Bundle) -> Result<(), Error> {
-        let certificate = CertificateDer::from_pem_slice(bundle.certificate.as_bytes())?;
-        let key = PrivateKeyDer::from_pem_slice(bundle.key.as_bytes())?;
+        self.present_chain(bundle.certificate.as_bytes(), bundle.key.as_bytes())
+    }
+
+    /// Presents a certificate, with whatever leads to its CA behind it, from the next handshake on. Both are PEM.
+    pub fn present_chain(&self, chain: &[u8], key: &[u8]) -> Result<(), Error> {
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>()?;
+        let key = PrivateKeyDer::from_pem_slice(key)?;
         let key = aws_lc_rs::sign::any_supported_type(&key)?;
-        let certified = CertifiedKey::new(vec![certificate], key);
+        let certified = CertifiedKey::new(chain, key);
         certified.keys_match()?;
         self.0.store(Some(Arc::new(certified)));
         Ok(())

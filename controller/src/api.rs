@@ -11,15 +11,18 @@ pub mod keys;
 pub mod limits;
 pub mod openapi;
 pub mod problem;
+pub mod remediations;
 pub mod signals;
 pub mod signature;
 pub mod switch;
+pub mod tls;
 pub mod verification;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::Uri;
 use axum::response::IntoResponse;
 use kube::runtime::reflector::Store;
 use serde_json::Value;
@@ -30,6 +33,7 @@ use self::auth::{Authenticator, Caller, Deed, Known};
 use self::gate::{Gate, Line, Routes};
 use self::limits::Limits;
 use self::problem::Problem;
+use self::remediations::watch::Watches;
 use crate::cluster::Cluster;
 use crate::intake::{self, Found};
 use crate::metrics::ControllerMetrics;
@@ -46,6 +50,8 @@ pub struct Api {
     pub authenticator: Authenticator,
     /// What signals lead to.
     pub policies: Policies,
+    /// Who listens to what becomes of them.
+    pub watches: Watches,
     /// How often one caller may ask.
     pub limits: Limits,
     /// The namespace meant where none is named.
@@ -74,6 +80,9 @@ fn routes() -> Routes {
         .post("/v1/signals/rca", Gate::of(Line::Signals), signals::rca)
         .post(alerts::PATH, Gate::ALERTS, alerts::alertmanager)
         .post("/v1/verify/deployment", Gate::CALL, verification::deployment)
+        .get(remediations::LIST, Gate::bodiless(Line::Looks), remediations::list)
+        .get(remediations::WATCH, Gate::bodiless(Line::Looks), remediations::watch)
+        .get("/v1/remediations/{namespace}/{name}", Gate::bodiless(Line::Looks), remediations::show)
         .get("/v1/closed-loop", Gate::bodiless(Line::Switch), switch::show)
         .patch("/v1/closed-loop", Gate::of(Line::Switch), switch::turn)
         .patch("/close-loop/disable", Gate::bodiless(Line::Switch), switch::disable)
@@ -97,6 +106,8 @@ pub struct Incoming {
     pub caller: Caller,
     /// The digest of the caller's `Idempotency-Key`, where one was sent.
     pub idempotency: Option<String>,
+    /// Path and query.
+    pub uri: Uri,
     /// The body, one JSON object; null where there is none and none is needed.
     pub body: Value,
 }

@@ -18,8 +18,10 @@ use tokio::sync::oneshot;
 use crate::api::auth::Authenticator;
 use crate::api::keys::Keys;
 use crate::api::limits::Limits;
-use crate::api::{self, Api};
+use crate::api::remediations::watch::Watches;
+use crate::api::{self, Api, tls};
 use crate::args::Args;
+use crate::args::tls::Tls;
 use crate::cluster::Cluster;
 use crate::leadership;
 use crate::metrics::ControllerMetrics;
@@ -28,6 +30,7 @@ use crate::remediation::queue::{self, Queue};
 use crate::remediation::refusals::Refusals;
 use crate::remediation::shell::{Crowd, Shell};
 use crate::remediation::telling::Teller;
+use crate::verify::prometheus::Prometheus;
 use crate::{policy, switch};
 
 /// Connections to the API at once.
@@ -37,14 +40,14 @@ const LEFTOVERS: Duration = Duration::from_millis(500);
 
 /// Runs the controller until a signal to stop.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    args.check()?;
+    let tls = args.check()?;
     let telemetry = telemetry::init("smartops-controller", &args.common)?;
     failpoint::configure(args.failpoint());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("the async runtime could not be started")?;
-    let result = runtime.block_on(serve(args, &telemetry));
+    let result = runtime.block_on(serve(args, tls, &telemetry));
     runtime.shutdown_timeout(LEFTOVERS);
     if let Err(error) = &result {
         tracing::error!(error = %format!("{error:#}"), "the controller ends");
@@ -58,7 +61,7 @@ fn leader() -> String {
     format!("{}/{}", host.trim(), std::process::id())
 }
 
-async fn serve(args: &Args, telemetry: &Telemetry) -> anyhow::Result<()> {
+async fn serve(args: &Args, tls: Tls, telemetry: &Telemetry) -> anyhow::Result<()> {
     let metrics = Metrics::new("controller")?;
     telemetry.register(&metrics)?;
     let ours = ControllerMetrics::new(&metrics)?;
@@ -77,7 +80,7 @@ async fn serve(args: &Args, telemetry: &Telemetry) -> anyhow::Result<()> {
     let (switch, follower) = switch::switch();
     let (policies, keeper) = policy::policies();
     let queue = Queue::default();
-    let store = queue.store();
+    let (store, tidings) = (queue.store(), queue.tidings());
     let shell = Arc::new(Shell {
         cluster: cluster.clone(),
         clock: Clock,
@@ -87,6 +90,7 @@ async fn serve(args: &Args, telemetry: &Telemetry) -> anyhow::Result<()> {
         switch,
         crowd: Crowd::new(store.clone()),
         refusals: Refusals::default(),
+        prometheus: Prometheus::at(args.prometheus_url.as_ref())?,
         leadership: leadership.clone(),
         shutdown: shutdown.clone(),
     });
@@ -95,6 +99,7 @@ async fn serve(args: &Args, telemetry: &Telemetry) -> anyhow::Result<()> {
         remediations: store.clone(),
         authenticator: Authenticator::new(keys.clone()),
         policies,
+        watches: Watches::new(tidings, shutdown.clone()),
         limits: Limits::new(args.rate()),
         default_namespace: args.default_namespace.clone(),
         prefix: args.deployment_prefix.clone(),
@@ -107,11 +112,12 @@ async fn serve(args: &Args, telemetry: &Telemetry) -> anyhow::Result<()> {
     let watched = WatchMetrics::new(&metrics)?;
     let keeps = (api.cluster.clone(), watched.clone());
     let follows = (client.clone(), (watched, ours.clone()));
+    let mut tasks = Supervisor::new();
+    let tls = tls::serve(tls, (&client, namespace), (&readiness, &shutdown), &mut tasks)?;
     let health = health::router("orchestrator", readiness, metrics);
     let router = api::with_fallbacks(api::router(api).merge(health));
 
-    let mut tasks = Supervisor::new();
-    let options = Options { tls: None, max_connections: MAX_CONNECTIONS };
+    let options = Options { tls, max_connections: MAX_CONNECTIONS };
     tasks.spawn("api", listener.serve(router, options, shutdown.clone()));
     // It leads on after the stop until no step is under way any more, and then hands over at once.
     let (done, idle) = oneshot::channel::<()>();

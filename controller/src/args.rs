@@ -1,14 +1,18 @@
 //! The controller's flags, and everything that can be wrong with them.
 
+pub mod tls;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::http::Uri;
 use clap::Parser;
 use jiff::SignedDuration;
 use smartops_common::names;
 use smartops_process::args::{CommonArgs, InvalidArguments, verdict};
 
+use self::tls::{Tls, TlsArgs};
 use crate::api::limits::Rate;
 
 /// The shortest, the usual and the longest term of the leader's Lease.
@@ -25,6 +29,9 @@ pub struct Args {
     /// Address of the HTTP API, health and metrics; port 0 takes a free one.
     #[arg(long, env = "SMARTOPS_LISTEN_ADDRESS", default_value = "0.0.0.0:8001")]
     pub listen_address: SocketAddr,
+    /// Flags about the API's certificate.
+    #[command(flatten)]
+    pub tls: TlsArgs,
     /// Namespace meant by requests and signals that name none.
     #[arg(long, env = "SMARTOPS_DEFAULT_NAMESPACE", default_value = names::DEFAULT_TARGET_NAMESPACE)]
     pub default_namespace: String,
@@ -45,6 +52,10 @@ pub struct Args {
     /// Seconds the closed loop leaves a target alone after it acted on it, where no RemediationPolicy says.
     #[arg(long, env = "SMARTOPS_COOLDOWN_SECONDS", default_value_t = 300)]
     pub cooldown_seconds: u32,
+    /// Address of the Prometheus that is asked whether a remedy helped, as `http://prometheus.monitoring:9090`; it may end
+    /// in a path. Without it such checks are inconclusive, and a remedy that has some never succeeds.
+    #[arg(long, env = "SMARTOPS_PROMETHEUS_URL", value_name = "URL")]
+    pub prometheus_url: Option<Uri>,
     /// Remediations worked on at once.
     #[arg(long, env = "SMARTOPS_MAX_CONCURRENT", default_value_t = 8)]
     pub max_concurrent: u16,
@@ -59,14 +70,24 @@ pub struct Args {
 }
 
 impl Args {
-    /// Everything that cannot work, in one error.
-    pub fn check(&self) -> Result<(), InvalidArguments> {
+    /// How the API is served, or everything that cannot work in one error.
+    pub fn check(&self) -> Result<Tls, InvalidArguments> {
         let mut problems = Vec::new();
         self.common.check(&mut problems);
+        let tls = self.tls.check(&self.common.namespace, &mut problems).unwrap_or(Tls::Off);
         if self.default_namespace.is_empty() {
             problems.push(
                 "--default-namespace must not be empty: name the namespace requests mean by default"
                     .into(),
+            );
+        }
+        if self
+            .prometheus_url
+            .as_ref()
+            .is_some_and(|url| url.host().is_none() || url.scheme().is_none())
+        {
+            problems.push(
+                "--prometheus-url must be a whole address: give it as http://HOST:PORT".into(),
             );
         }
         if self.max_concurrent == 0 {
@@ -86,7 +107,8 @@ impl Args {
                     .into(),
             );
         }
-        verdict(problems)
+        verdict(problems)?;
+        Ok(tls)
     }
 
     /// How often one caller may ask.

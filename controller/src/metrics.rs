@@ -289,6 +289,8 @@ impl ControllerMetrics {
 }
 
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod tests {
     use super::*;
 

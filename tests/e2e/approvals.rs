@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use smartops_tests::cluster::Cluster;
-use smartops_tests::http::{Answer, Client};
-use smartops_tests::programs::{Program, controller_api, endpoints};
+use smartops_tests::http::Answer;
+use smartops_tests::programs::{Program, controller, controller_api};
 use smartops_tests::sample;
 use smartops_tests::wait::{Seen, eventually};
 
@@ -181,8 +181,8 @@ fn whoever_asked_through_the_api_does_not_approve_it_himself_and_nor_does_automa
         ["create", "rolebinding", "clerk", "--clusterrole=edit", "--serviceaccount", &clerk];
     ns.allowed("admin", &grant)?;
     let token = ns.allowed("admin", &["create", "token", "clerk"])?;
-    let api = Client::new(&endpoints(shared()?)?.controller_url())
-        .with_header("authorization", &format!("Bearer {}", token.trim()));
+    let api =
+        controller(shared()?)?.with_header("authorization", &format!("Bearer {}", token.trim()));
     let reply = waiting(api.post("/v1/k8s/scale", &body(&ns, 5))?)?;
     let mut yes = word(&reply.body["approval"]["create"], "Approve", "");
 

@@ -2,8 +2,8 @@
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
-use smartops_tests::http::{Answer, Client};
-use smartops_tests::programs::endpoints;
+use smartops_tests::http::Answer;
+use smartops_tests::programs::controller;
 
 use crate::scene::{Scene, api, post};
 use crate::support::shared;
@@ -27,10 +27,10 @@ fn health_readiness_and_metrics_are_open_and_say_what_callers_rely_on() -> Resul
 
 #[test]
 fn a_call_without_a_valid_key_is_refused_before_anything_else() -> Result<()> {
-    let url = endpoints(shared()?)?.controller_url();
+    let stranger = controller(shared()?)?;
     let body = json!({"namespace": "any", "deployment": "web", "replicas": 2});
-    assert_eq!(Client::new(&url).post("/v1/k8s/scale", &body)?.status, 401);
-    assert_eq!(Client::new(&url).with_key("wrong").post("/v1/k8s/scale", &body)?.status, 401);
+    assert_eq!(stranger.post("/v1/k8s/scale", &body)?.status, 401);
+    assert_eq!(stranger.with_key("wrong").post("/v1/k8s/scale", &body)?.status, 401);
     Ok(())
 }
 

@@ -1,9 +1,18 @@
 //! Calling the programs' HTTP routes, with a deadline.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rustls::crypto::aws_lc_rs;
 use serde_json::Value;
+use ureq::Agent;
+use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+
+use crate::authority::Authority;
+
+/// How long one call may take.
+const LIMIT: Duration = Duration::from_secs(90);
 
 /// An HTTP answer, whatever its status.
 #[derive(Debug, Clone)]
@@ -23,22 +32,42 @@ pub struct Answer {
 /// A client of one base URL. Its clones share nothing; connections are not kept.
 #[derive(Debug, Clone)]
 pub struct Client {
-    agent: ureq::Agent,
     base: String,
     headers: Vec<(String, String)>,
+    authority: Option<Authority>,
+    limit: Duration,
 }
 
 impl Client {
     /// A client that proves nothing.
     pub fn new(base: &str) -> Self {
-        let agent = agent(Duration::from_secs(90));
-        Self { agent, base: base.to_owned(), headers: Vec::new() }
+        Self { base: base.to_owned(), headers: Vec::new(), authority: None, limit: LIMIT }
     }
 
     /// The same client giving up after five seconds: for whoever has somebody else to ask.
     #[must_use]
     pub fn quick(self) -> Self {
-        Self { agent: agent(Duration::from_secs(5)), ..self }
+        Self { limit: Duration::from_secs(5), ..self }
+    }
+
+    /// The same client, to which this authority vouches for the server.
+    #[must_use]
+    pub fn trusting(self, authority: Authority) -> Self {
+        Self { authority: Some(authority), ..self }
+    }
+
+    fn agent(&self) -> Result<Agent> {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(self.limit))
+            .max_idle_connections(0);
+        let Some(authority) = &self.authority else { return Ok(config.build().into()) };
+        let authority = Certificate::from_pem(authority.pem()?.as_bytes())?;
+        let tls = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            .root_certs(RootCerts::new_with_certs(&[authority]))
+            .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()));
+        Ok(config.tls_config(tls.build()).build().into())
     }
 
     /// The same client sending one more header.
@@ -61,7 +90,7 @@ impl Client {
 
     /// GET with parameters, which are encoded for the URL.
     pub fn get_with(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Answer> {
-        let mut request = self.agent.get(format!("{}{path}", self.base));
+        let mut request = self.agent()?.get(format!("{}{path}", self.base));
         for (name, value) in parameters {
             request = request.query(name, value);
         }
@@ -80,7 +109,7 @@ impl Client {
     /// PATCH of JSON.
     pub fn patch(&self, path: &str, body: &Value) -> Result<Answer> {
         let mut request = self
-            .agent
+            .agent()?
             .patch(format!("{}{path}", self.base))
             .header("content-type", "application/json");
         for (name, value) in &self.headers {
@@ -94,7 +123,7 @@ impl Client {
     /// POST of any text that claims to be JSON.
     pub fn post_text(&self, path: &str, body: &str) -> Result<Answer> {
         let mut request = self
-            .agent
+            .agent()?
             .post(format!("{}{path}", self.base))
             .header("content-type", "application/json");
         for (name, value) in &self.headers {
@@ -103,15 +132,6 @@ impl Client {
         let answer = request.send(body).with_context(|| format!("POST {}{path}", self.base))?;
         read(answer)
     }
-}
-
-fn agent(limit: Duration) -> ureq::Agent {
-    ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(limit))
-        .max_idle_connections(0)
-        .build()
-        .into()
 }
 
 fn read(mut answer: ureq::http::Response<ureq::Body>) -> Result<Answer> {

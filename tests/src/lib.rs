@@ -6,6 +6,7 @@
 //! what SmartOps should answer (the tests under `tests/e2e` and the demo).
 
 pub mod audit;
+pub mod authority;
 pub mod cluster;
 pub mod collector;
 pub mod components;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::authority::Authority;
 use crate::cluster::Cluster;
 use crate::http::Client;
 use crate::monitoring::{Proof, Receiver};
@@ -60,7 +61,7 @@ impl Program {
 
     /// Waits until it says that it is ready; fails at once when it ends instead.
     pub fn wait_ready(self, cluster: &Cluster) -> Result<()> {
-        let client = Client::new(&self.health_url(cluster)?);
+        let client = self.health(cluster)?;
         eventually(READY, &format!("the {} is ready", self.name()), || {
             process::check_runs(cluster.dir(), self.name())?;
             Ok(match client.get("/readyz") {
@@ -93,6 +94,14 @@ impl Program {
     pub fn last_words(self, cluster: &Cluster) -> String {
         let path = process::log(cluster.dir(), self.name());
         format!("the end of {}:\n{}", path.display(), places::tail(&path, 10))
+    }
+
+    /// A client of where it tells health and metrics.
+    pub fn health(self, cluster: &Cluster) -> Result<Client> {
+        match self {
+            Self::Webhook => Ok(Client::new(&self.health_url(cluster)?)),
+            Self::Controller => controller(cluster),
+        }
     }
 
     /// Where it tells health and metrics.
@@ -131,17 +140,24 @@ impl Program {
     }
 }
 
+/// A client of the controller's API that proves nothing.
+pub fn controller(cluster: &Cluster) -> Result<Client> {
+    let url = endpoints(cluster)?.controller_url();
+    Ok(Client::new(&url).trusting(Authority::of(cluster)))
+}
+
 /// A client of the controller's API with the API key.
 pub fn controller_api(cluster: &Cluster) -> Result<Client> {
     let endpoints = endpoints(cluster)?;
-    Ok(Client::new(&endpoints.controller_url()).with_key(&endpoints.api_key))
+    Ok(controller(cluster)?.with_key(&endpoints.api_key))
 }
 
 /// The controller as an Alertmanager's receiver, with the API key.
 pub fn alert_receiver(cluster: &Cluster) -> Result<Receiver> {
     let endpoints = endpoints(cluster)?;
     let url = format!("{}/v1/alerts/alertmanager", endpoints.controller_url());
-    Ok(Receiver::eager(&url, None, Proof::Key(endpoints.api_key.clone())))
+    let authority = Authority::of(cluster).pem()?;
+    Ok(Receiver::eager(&url, Some(&authority), Proof::Key(endpoints.api_key.clone())))
 }
 
 /// Where SmartOps listens in this cluster.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::authority::Authority;
 use crate::cluster::{Cluster, free_ports};
 use crate::http::Client;
 use crate::metrics;
@@ -72,7 +73,8 @@ impl<'a> Replica<'a> {
 
     /// A client of its API with the API key.
     pub fn api(&self) -> Client {
-        Client::new(&self.endpoints.controller_url()).with_key(&self.endpoints.api_key)
+        let client = Client::new(&self.endpoints.controller_url());
+        client.trusting(Authority::of(self.cluster)).with_key(&self.endpoints.api_key)
     }
 
     /// The value of one of its metrics without labels; none where it does not answer.

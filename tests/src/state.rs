@@ -55,7 +55,7 @@ impl Endpoints {
 
     /// The controller's API.
     pub fn controller_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.controller_port)
+        format!("https://127.0.0.1:{}", self.controller_port)
     }
 }
 

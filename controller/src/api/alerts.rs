@@ -19,7 +19,8 @@ use tokio::time::{Instant, timeout_at};
 use super::auth::Deed;
 use super::deciding::Ordered;
 use super::problem::Problem;
-use super::{Api, Incoming, answer, signals};
+use super::remediations::location;
+use super::{Api, Incoming, signals};
 use crate::intake::alert::subject::{self, Subject};
 use crate::intake::{self, Found, LookupError, Recalled, Submitted, alert as alerts, map, owner};
 use crate::policy::decide::Told;
@@ -103,7 +104,7 @@ fn described(alert: Option<&Alert>) -> Value {
 fn told(api: &Api, mut described: Value, done: Result<Done, Problem>) -> (Value, bool) {
     let (result, is_settled) = match done {
         Ok(Done { result, remediations }) => {
-            let locations: Vec<String> = remediations.iter().map(answer::location).collect();
+            let locations: Vec<String> = remediations.iter().map(location).collect();
             if !locations.is_empty() {
                 described["remediations"] = locations.into();
             }

@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 
 use crate::metrics::ControllerMetrics;
 use crate::remediation::shell::{self, Shell};
+use crate::remediation::tidings::{Tiding, Tidings};
 
 /// How often the queue is counted.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
@@ -32,12 +33,13 @@ const COUNT_EVERY: Duration = Duration::from_secs(1);
 pub struct Queue {
     writer: Writer<Remediation>,
     store: Store<Remediation>,
+    tidings: Tidings,
 }
 
 impl Default for Queue {
     fn default() -> Self {
         let (store, writer) = reflector::store();
-        Self { writer, store }
+        Self { writer, store, tidings: Tidings::default() }
     }
 }
 
@@ -45,6 +47,11 @@ impl Queue {
     /// Every Remediation as last watched.
     pub fn store(&self) -> Store<Remediation> {
         self.store.clone()
+    }
+
+    /// What the watch shows, as it shows it.
+    pub fn tidings(&self) -> Tidings {
+        self.tidings.clone()
     }
 
     /// Works until the stop, at most `concurrency` Remediations at once. `ready` is told once all of them were seen, and
@@ -58,11 +65,19 @@ impl Queue {
         done: oneshot::Sender<()>,
     ) -> Result<(), BoxError> {
         let api: Api<DeserializeGuard<Remediation>> = Api::all(shell.cluster.client());
+        let tidings = self.tidings;
         let seen = watcher(api, watcher::Config::default())
             .default_backoff()
             .try_filter_map(|event| std::future::ready(Ok(readable(event))))
             .reflect(self.writer)
             .inspect_ok(move |event| {
+                match event {
+                    Event::Apply(r) | Event::InitApply(r) => {
+                        tidings.tell(|| Tiding::Changed(Arc::new(r.clone())));
+                    }
+                    Event::Delete(r) => tidings.tell(|| Tiding::Gone(Arc::new(r.clone()))),
+                    Event::Init | Event::InitDone => {}
+                }
                 if matches!(event, Event::InitDone) {
                     ready.ready();
                 }

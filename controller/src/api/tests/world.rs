@@ -26,6 +26,7 @@ use crate::api::auth::Authenticator;
 use crate::api::keys::Keys;
 use crate::api::limits::{Limits, Rate};
 use crate::api::openapi::tests::documented;
+use crate::api::remediations::watch::Watches;
 use crate::api::{Api, router, with_fallbacks};
 use crate::cluster::Cluster;
 use crate::failure::Failure;
@@ -33,6 +34,7 @@ use crate::fixture::{at, deployment};
 use crate::metrics::ControllerMetrics;
 use crate::remediation::machine::{Written, after_write};
 use crate::remediation::record;
+use crate::remediation::tidings::Tidings;
 
 /// SHA-256 of `secret`; `narrow` is a key for scaling in `shop`, `signer` signs with 16 times `s`.
 pub(super) const KEYS: &str = "tester 2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b
@@ -121,6 +123,7 @@ pub(super) fn limited(deployments: &[(&str, &str)], rate: Rate) -> Server {
         remediations: store,
         authenticator: Authenticator::new(Keys::of(KEYS)),
         policies: crate::policy::policies().0,
+        watches: Watches::new(Tidings::default(), Shutdown::new()),
         limits: Limits::new(rate),
         default_namespace: "smartops-dev".into(),
         prefix: "smartops-".into(),

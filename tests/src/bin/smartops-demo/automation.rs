@@ -3,9 +3,9 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 use smartops_tests::cluster::Cluster;
+use smartops_tests::programs;
 use smartops_tests::sample::{DEPLOYMENT, NAMESPACE};
 use smartops_tests::wait::Seen;
-use smartops_tests::{http, programs};
 
 use crate::people::ready;
 use crate::story::{Expect, Story};
@@ -73,7 +73,7 @@ pub(crate) fn by_api(story: &mut Story, cluster: &Cluster) -> Result<()> {
         ("/v1/k8s/restart", &json!({"namespace": NAMESPACE, "deployment": "nowhere"})),
         (404, &["nowhere"]),
     )?;
-    let stranger = http::Client::new(&programs::endpoints(cluster)?.controller_url());
+    let stranger = programs::controller(cluster)?;
     story.post(
         &stranger,
         ("stranger", "scale without a key"),

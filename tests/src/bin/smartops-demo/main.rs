@@ -1,11 +1,13 @@
 //! `smartops-demo`: the whole idea on a real control plane, told as a story. Every step says who asks what, shows the
 //! command or the request, and what came back; a step that comes out otherwise than expected fails the run.
 
+mod alerts;
 mod approvals;
 mod automation;
 mod people;
 mod signals;
 mod story;
+mod undone;
 
 use std::fs;
 use std::path::PathBuf;
@@ -82,6 +84,9 @@ fn tell(story: &mut Story, cluster: &mut Cluster) -> Result<()> {
     story.chapter("Signals, remedied by the controller", |story| signals::tell(story, cluster))?;
     story
         .chapter("Requests to the controller's API", |story| automation::by_api(story, cluster))?;
+    story
+        .chapter("An alert, from Prometheus to the remedy", |story| alerts::tell(story, cluster))?;
+    story.chapter("A remedy that does not help", |story| undone::tell(story, cluster))?;
     story.chapter("Two people for one scale", |story| approvals::tell(story, cluster))?;
     story.chapter("Automation with kubectl: no way around", |story| {
         automation::by_kubectl(story, cluster)

@@ -77,7 +77,7 @@ pub(crate) fn tell(story: &mut Story, cluster: &Cluster) -> Result<()> {
 }
 
 /// The succeeded and verified Remediation of a target and cause.
-fn remediation(cluster: &Cluster, target: &str, cause: &str) -> Result<Seen<String>> {
+pub(crate) fn remediation(cluster: &Cluster, target: &str, cause: &str) -> Result<Seen<String>> {
     let list = cluster.kubectl("operator").get(&["-n", NAMESPACE, "remediations"])?;
     let found =
         list["items"].as_array().into_iter().flatten().find(|item| {
