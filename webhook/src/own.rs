@@ -5,6 +5,7 @@
 mod answer;
 mod approval;
 pub mod attempts;
+mod beside;
 mod config;
 mod exception;
 mod ledger;
@@ -187,16 +188,25 @@ impl Checker {
         if !flaws.is_empty() || is_told {
             return Ok(flaws.into());
         }
-        let target = self.reads.target(namespace(request), &new.spec.target.name, until).await?;
+        let place = namespace(request);
+        let target = self.reads.target(place, &new.spec.target.name, until).await?;
         let target = target.as_ref();
-        let mut claims = claimed.into_iter().filter_map(|claim| status::disproved(claim, target));
-        if let Some(disproved) = claims.next() {
-            return Ok(disproved);
+        for claim in claimed {
+            let beside = self.reads.beside(place, &claim.intent, until).await?;
+            if let Some(disproved) = status::disproved(claim, target, &beside) {
+                return Ok(disproved);
+            }
         }
-        let compared = attempt.map(|attempt| status::compared(attempt, target));
-        let meant = proposal.map(|proposal| status::meant(&old, &new, proposal, target));
-        let mut checks = [compared, meant].into_iter().flatten();
-        Ok(checks.find(|checked| !checked.flaws.is_empty()).unwrap_or_default())
+        if let Some(attempt) = attempt {
+            let beside = self.reads.beside(place, &attempt.intent, until).await?;
+            let checked = status::compared(&new, attempt, target, &beside);
+            if !checked.flaws.is_empty() {
+                return Ok(checked);
+            }
+        }
+        let Some(proposal) = proposal else { return Ok(Checked::default()) };
+        let beside = self.reads.beside(place, &proposal.intent, until).await?;
+        Ok(status::meant(&old, &new, proposal, target, &beside))
     }
 
     /// Somebody's word on a Remediation.

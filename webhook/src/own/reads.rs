@@ -7,12 +7,16 @@ use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
 };
 use kube::api::PostParams;
+use kube::core::ApiResource;
 use kube::{Api, Client};
+use serde_json::Value;
+use smartops_common::action::Intent;
 use smartops_common::names;
 use smartops_common::remediation::Remediation;
 use smartops_process::client::{Error, deadline};
 use tokio::time::Instant;
 
+use super::beside::{Beside, controller_name};
 use super::remediation::Deed;
 use super::target::Target;
 use crate::admission::envelope::UserInfo;
@@ -65,6 +69,55 @@ impl Reads {
         read.map_err(|error| format!("the Remediation cannot be read: {error}"))
     }
 
+    /// What an intent is of beside its target, as it is now.
+    pub(super) async fn beside(
+        &self,
+        namespace: &str,
+        intent: &Intent,
+        until: Instant,
+    ) -> Result<Beside, String> {
+        let Intent { revision, pod, bounds, .. } = intent;
+        let sets = resource("apps", "v1", "ReplicaSet", "replicasets");
+        Ok(match (revision, pod, bounds) {
+            (Some(revision), ..) => {
+                let name = &revision.replica_set;
+                Beside::ReplicaSet(self.object(&sets, namespace, name, until).await?)
+            }
+            (_, Some(pod), _) => {
+                let pods = resource("", "v1", "Pod", "pods");
+                let pod = self.object(&pods, namespace, &pod.name, until).await?;
+                let owner = pod.as_ref().and_then(|pod| controller_name(pod, "ReplicaSet"));
+                let set = match owner {
+                    Some(name) => self.object(&sets, namespace, name, until).await?,
+                    None => None,
+                };
+                Beside::Pod(pod, set)
+            }
+            (.., Some(bounds)) => {
+                let group = "autoscaling";
+                let kind = "HorizontalPodAutoscaler";
+                let autoscalers = resource(group, "v2", kind, "horizontalpodautoscalers");
+                let read = self.object(&autoscalers, namespace, &bounds.name, until).await?;
+                Beside::Autoscaler(read)
+            }
+            (None, None, None) => Beside::Nothing,
+        })
+    }
+
+    /// An object as it is now; `None` where there is none.
+    async fn object(
+        &self,
+        resource: &ApiResource,
+        namespace: &str,
+        name: &str,
+        until: Instant,
+    ) -> Result<Option<Value>, String> {
+        let text = self.live.text(resource, namespace, name, until).await;
+        let text = text.map_err(|error| unread(&resource.kind, &error))?;
+        let read = text.map(|text| serde_json::from_str(&text)).transpose();
+        read.map_err(|error| format!("the {} cannot be read: {error}", resource.kind))
+    }
+
     /// Whether somebody may do this himself.
     pub(super) async fn may(
         &self,
@@ -93,12 +146,12 @@ fn asked(user: &UserInfo<'_>, deed: &Deed) -> SubjectAccessReview {
             groups: Some(texts(&user.groups)),
             extra: Some(extra.collect()),
             resource_attributes: Some(ResourceAttributes {
-                group: Some("apps".to_owned()),
-                resource: Some("deployments".to_owned()),
+                group: Some(deed.group.to_owned()),
+                resource: Some(deed.resource.to_owned()),
                 subresource: deed.subresource.map(str::to_owned),
-                verb: Some("patch".to_owned()),
+                verb: Some(deed.verb.to_owned()),
                 namespace: Some(deed.namespace.clone()),
-                name: Some(deed.name.clone()),
+                name: deed.name.clone(),
                 ..ResourceAttributes::default()
             }),
             ..SubjectAccessReviewSpec::default()
@@ -120,8 +173,15 @@ mod tests {
         let user = r#"{"username": "alice", "uid": "a-1", "groups": ["team"],
             "extra": {"scopes.example": ["read", "write"], "other": null}}"#;
         let user: UserInfo<'_> = serde_json::from_str(user).unwrap();
-        let (namespace, name) = ("shop".to_owned(), "web".to_owned());
-        let spec = asked(&user, &Deed { subresource: Some("scale"), namespace, name }).spec;
+        let deed = Deed {
+            verb: "patch",
+            group: "apps",
+            resource: "deployments",
+            subresource: Some("scale"),
+            namespace: "shop".to_owned(),
+            name: Some("web".to_owned()),
+        };
+        let spec = asked(&user, &deed).spec;
         assert_eq!(spec.user.as_deref(), Some("alice"));
         assert_eq!(spec.uid.as_deref(), Some("a-1"));
         assert_eq!(spec.groups, Some(vec!["team".to_owned()]));

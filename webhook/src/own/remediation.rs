@@ -19,9 +19,13 @@ const DIGITS: usize = 16;
 /// What somebody has to be allowed, to ask for it by a Remediation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Deed {
+    pub(super) verb: &'static str,
+    pub(super) group: &'static str,
+    pub(super) resource: &'static str,
     pub(super) subresource: Option<&'static str>,
     pub(super) namespace: String,
-    pub(super) name: String,
+    /// Of which object; absent means of any, where it is not known yet.
+    pub(super) name: Option<String>,
 }
 
 /// What is wrong with one that comes into being, whatever its maker may do.
@@ -52,15 +56,25 @@ pub(super) fn flaws_of_update(old: &Remediation, new: &Remediation) -> Vec<Flaw>
 
 /// What has to be allowed to whoever makes it; the controller asks for others, who were asked by the controller.
 pub(super) fn deed(new: &Remediation, namespace: &str, user: &str) -> Option<Deed> {
-    let subresource = match new.spec.action.type_ {
-        ActionType::Scale => Some("scale"),
-        _ => None,
+    if is_controller(user) {
+        return None;
+    }
+    let (action, target) = (&new.spec.action, Some(new.spec.target.name.clone()));
+    let (verb, group, resource, subresource, name) = match action.type_ {
+        ActionType::Scale => ("patch", "apps", "deployments", Some("scale"), target),
+        ActionType::EvictPod => {
+            let pod = action.evict_pod.as_ref().map(|parameters| parameters.pod.clone());
+            ("create", "", "pods", Some("eviction"), pod)
+        }
+        // Which autoscaler it is, planning finds out.
+        ActionType::HpaBounds => ("patch", "autoscaling", "horizontalpodautoscalers", None, None),
+        ActionType::Restart
+        | ActionType::Patch
+        | ActionType::Rollback
+        | ActionType::Pause
+        | ActionType::Resume => ("patch", "apps", "deployments", None, target),
     };
-    (!is_controller(user)).then(|| Deed {
-        subresource,
-        namespace: namespace.to_owned(),
-        name: new.spec.target.name.clone(),
-    })
+    Some(Deed { verb, group, resource, subresource, namespace: namespace.to_owned(), name })
 }
 
 /// That its maker may not do it himself.
@@ -69,9 +83,12 @@ pub(super) fn not_allowed(deed: &Deed, user: &str) -> Flaw {
     flaw(
         "spec.action",
         format!(
-            "{user} may not patch deployments{below} {} in {}, and so may not have it done; have somebody ask who may, \
-             or get that right from whoever owns the namespace",
-            deed.name, deed.namespace,
+            "{user} may not {} {}{below}{} in {}, and so may not have it done; have somebody ask who may, or get that \
+             right from whoever owns the namespace",
+            deed.verb,
+            deed.resource,
+            deed.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default(),
+            deed.namespace,
         ),
     )
 }
@@ -290,15 +307,28 @@ pub(super) mod tests {
 
     #[test]
     fn what_is_asked_for_is_what_has_to_be_allowed() {
-        for (action, subresource) in [
-            (json!({"type": "scale", "scale": {"replicas": 5}}), Some("scale")),
-            (json!({"type": "restart"}), None),
-            (json!({"type": "patch", "patch": {"format": "json", "body": "[]"}}), None),
+        let patch = json!({"type": "patch", "patch": {"format": "json", "body": "[]"}});
+        let bounds = json!({"type": "hpa-bounds", "hpaBounds": {"maxDelta": 1}});
+        for (action, expected) in [
+            (
+                json!({"type": "scale", "scale": {"replicas": 5}}),
+                "patch apps/deployments/scale web",
+            ),
+            (json!({"type": "restart"}), "patch apps/deployments web"),
+            (patch, "patch apps/deployments web"),
+            (json!({"type": "rollback"}), "patch apps/deployments web"),
+            (json!({"type": "pause"}), "patch apps/deployments web"),
+            (json!({"type": "resume"}), "patch apps/deployments web"),
+            (json!({"type": "evict-pod"}), "create /pods/eviction"),
+            (json!({"type": "evict-pod", "evictPod": {"pod": "p"}}), "create /pods/eviction p"),
+            (bounds, "patch autoscaling/horizontalpodautoscalers"),
         ] {
             let new = remediation(&json!({"action": action}));
-            let (namespace, name) = ("shop".to_owned(), "web".to_owned());
-            let expected = Deed { subresource, namespace, name };
-            assert_eq!(deed(&new, "shop", "alice"), Some(expected), "{action}");
+            let Deed { verb, group, resource, subresource, name, .. } =
+                deed(&new, "shop", "alice").unwrap();
+            let below = subresource.map(|below| format!("/{below}")).unwrap_or_default();
+            let name = name.map(|name| format!(" {name}")).unwrap_or_default();
+            assert_eq!(format!("{verb} {group}/{resource}{below}{name}"), expected);
             assert_eq!(deed(&new, "shop", CONTROLLER), None);
         }
         let scale = deed(&remediation(&json!({})), "shop", "alice").unwrap();

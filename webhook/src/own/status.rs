@@ -7,7 +7,7 @@ mod planned;
 mod shown;
 
 use jiff::{SignedDuration, Timestamp};
-use smartops_common::action::{ActionType, Intent};
+use smartops_common::action::{ActionType, BoundsIntent, Intent};
 use smartops_common::config::Approval;
 use smartops_common::remediation::{
     Attempt, AttemptKind, AttemptResult, AttemptTarget, FormerState, Proposal, Remediation,
@@ -16,7 +16,9 @@ use smartops_common::remediation::{
 use smartops_guard::policy::Flaw;
 
 pub(super) use self::claims::{claimed, disproved};
+use self::planned::Present;
 use super::answer::{Checked, flaw};
+use super::beside::{Astray, Beside, Values};
 use super::target::Target;
 
 /// How far the controller's clock may be from this one.
@@ -51,10 +53,28 @@ pub(super) fn flaws(
     {
         flaws.extend(added_attempt(new, after, added, now));
     }
+    flaws.extend(before.iter().zip(after).filter_map(|(was, attempt)| {
+        Some(flaw(field(attempt, "inverse"), inverted(was, attempt)?))
+    }));
     if let Some(proposal) = put_forward(old, new) {
         flaws.extend(proposed(new, proposal, approval, now));
     }
     flaws
+}
+
+/// Why what takes an attempt back may not be said of it now.
+fn inverted(was: &Attempt, attempt: &Attempt) -> Option<&'static str> {
+    if attempt.inverse.is_none() || was.inverse == attempt.inverse {
+        return None;
+    }
+    let is_sent_now = was.sent_at.is_none() && attempt.sent_at.is_some();
+    if attempt.intent.type_ != ActionType::Patch {
+        Some("is there, and only a patch has one: of every other action former says all")
+    } else if !is_sent_now {
+        Some("comes with sentAt: it is worked out of the dry run just before the write")
+    } else {
+        None
+    }
 }
 
 /// The proposal that has to be compared with the target: one that is put forward, for the first time or anew.
@@ -68,6 +88,7 @@ pub(super) fn meant(
     new: &Remediation,
     put_forward: &Proposal,
     target: Option<&Target>,
+    beside: &Beside,
 ) -> Checked {
     let AttemptTarget { uid, generation, .. } = &put_forward.target;
     let same =
@@ -79,10 +100,23 @@ pub(super) fn meant(
     let first = attempts(new).first().map(|attempt| &attempt.intent);
     let recorded = proposal(old).map(|proposal| &proposal.intent).or(first);
     let (action, intent) = (&new.spec.action, &put_forward.intent);
-    let strays = planned::strays(action, intent, recorded, target.spec.replicas);
-    let flaws: Vec<Flaw> =
-        strays.into_iter().map(|reason| flaw("status.proposal.intent", reason)).collect();
-    flaws.into()
+    let present = Present { replicas: target.spec.replicas, bounds: beside.bounds() };
+    if let Some(reason) = planned::strays(action, intent, recorded, present) {
+        return vec![flaw("status.proposal.intent", reason)].into();
+    }
+    let values = if recorded.is_none() { Values::New } else { Values::Recorded };
+    belongs("status.proposal.intent", beside.astray(intent, &new.spec.target, values))
+}
+
+/// That an intent is of what belongs to the target.
+fn belongs(field: &str, astray: Option<Astray>) -> Checked {
+    match astray {
+        None => Checked::default(),
+        Some(Astray::Wrong(reason)) => vec![flaw(field, reason)].into(),
+        Some(Astray::Moved(reason)) => {
+            moved(vec![flaw(field, format!("{reason}; read it again and plan anew"))])
+        }
+    }
 }
 
 /// The attempt that has to be compared with the target: one that is added, or depends on another version than before.
@@ -92,8 +126,13 @@ pub(super) fn to_compare<'a>(old: &Remediation, new: &'a Remediation) -> Option<
     was.is_none_or(|was| was.target != last.target).then_some(last)
 }
 
-/// Whether an attempt is true of the target.
-pub(super) fn compared(attempt: &Attempt, target: Option<&Target>) -> Checked {
+/// Whether an attempt is true of the target, and of what it is of beside that.
+pub(super) fn compared(
+    remediation: &Remediation,
+    attempt: &Attempt,
+    target: Option<&Target>,
+    beside: &Beside,
+) -> Checked {
     let Some(target) = target else {
         let reason = "the target is gone; read it again";
         return moved(vec![flaw(field(attempt, "target.uid"), reason)]);
@@ -115,6 +154,18 @@ pub(super) fn compared(attempt: &Attempt, target: Option<&Target>) -> Checked {
     let versions: Vec<Flaw> = versions.into_iter().flatten().collect();
     if !versions.is_empty() {
         return moved(versions);
+    }
+    let is_first = attempt.kind == AttemptKind::Apply && attempt.number == 1;
+    let is_new = is_first && proposal(remediation).is_none();
+    let values = if is_new { Values::New } else { Values::Recorded };
+    let astray = beside.astray(&attempt.intent, &remediation.spec.target, values);
+    if astray.is_some() {
+        return belongs(&field(attempt, "intent"), astray);
+    }
+    if attempt.former.bounds != beside.bounds() {
+        let reason =
+            "does not agree with the autoscaler whose bounds are to move, or is there and none are";
+        return vec![flaw(field(attempt, "former.bounds"), reason)].into();
     }
     let FormerState { replicas, template, .. } = &attempt.former;
     let live = &target.spec;
@@ -152,7 +203,8 @@ fn added_attempt(
         );
     }
     let written = (&added.written_at, &added.written_generation, &added.written_template);
-    if added.result.is_some() || added.sent_at.is_some() || written != (&None, &None, &None) {
+    let is_sent = added.sent_at.is_some() || added.inverse.is_some();
+    if added.result.is_some() || is_sent || written != (&None, &None, &None) {
         refuse("result", "is there already; record an attempt before it is sent".to_owned());
     }
     if added.leader.is_empty() {
@@ -182,9 +234,8 @@ fn added_attempt(
             || Some("undoes nothing: no attempt before it was written".to_owned()),
             |attempt| {
                 let restores = restores(attempt, &added.intent);
-                let former = attempt.former.replicas;
                 (!restores).then(|| {
-                    format!("does not restore what was before attempt {}: {former} replicas and that pod template", attempt.number)
+                    format!("does not restore what was before attempt {}, as its former or its inverse says", attempt.number)
                 })
             },
         ),
@@ -199,11 +250,26 @@ fn added_attempt(
 fn applies(remediation: &Remediation, all: &[Attempt], added: &Attempt) -> Option<String> {
     let spec = &remediation.spec;
     let recorded = all.split_last().and_then(|(_, before)| before.first()).map(|a| &a.intent);
+    let FormerState { replicas, bounds, .. } = added.former;
     match proposal(remediation).filter(|_| spec.require_approval) {
-        Some(proposal) if proposal.intent == added.intent => None,
+        Some(proposal) if is_same(&proposal.intent, &added.intent) => None,
         Some(_) => Some("is not what was put forward for approval".to_owned()),
-        None => planned::strays(&spec.action, &added.intent, recorded, added.former.replicas),
+        None => {
+            planned::strays(&spec.action, &added.intent, recorded, Present { replicas, bounds })
+        }
     }
+}
+
+/// Whether two intents are to write the same; an autoscaler's version moves with its status.
+fn is_same(one: &Intent, other: &Intent) -> bool {
+    let versionless = |intent: &Intent| {
+        let mut intent = intent.clone();
+        if let Some(bounds) = &mut intent.bounds {
+            bounds.resource_version.clear();
+        }
+        intent
+    };
+    versionless(one) == versionless(other)
 }
 
 /// The attempt an undo at the end is of: the last one that was written to apply the remedy.
@@ -214,19 +280,42 @@ fn undone(all: &[Attempt]) -> Option<&Attempt> {
         .rfind(|a| a.kind == AttemptKind::Apply && a.result == Some(AttemptResult::Written))
 }
 
-/// Whether an intent is to bring back what was before an attempt. What a patch comes to shows when it is written.
+/// Whether an intent is to bring back what was before an attempt. What a patch and a rollback come to shows when they are
+/// written.
 fn restores(attempt: &Attempt, intent: &Intent) -> bool {
-    let Intent { type_, replicas, restarted_at, patch, .. } = intent;
-    let same_type = *type_ == attempt.intent.type_ && restarted_at.is_none();
-    same_type
-        && match type_ {
-            ActionType::Scale => *replicas == Some(attempt.former.replicas) && patch.is_none(),
-            ActionType::Patch => {
-                patch.is_some() && replicas.is_none() && attempt.former.template.is_some()
-            }
-            // A restart leaves nothing to be restored.
-            _ => false,
+    use ActionType::{EvictPod, HpaBounds, Patch, Pause, Restart, Resume, Rollback, Scale};
+    let (applied, former) = (&attempt.intent, &attempt.former);
+    let wanted = match applied.type_ {
+        Scale => Intent::scale(former.replicas),
+        Patch => match &attempt.inverse {
+            Some(inverse) if former.template.is_some() => Intent::patch(inverse.clone()),
+            _ => return false,
+        },
+        Rollback => {
+            let to = intent
+                .revision
+                .as_ref()
+                .filter(|to| former.template.as_ref() == Some(&to.template));
+            Intent { revision: to.cloned(), ..Intent::of(Rollback) }
         }
+        Pause => Intent::of(Resume),
+        Resume => Intent::of(Pause),
+        HpaBounds => {
+            let (Some(bounds), Some(former)) = (&applied.bounds, former.bounds) else {
+                return false;
+            };
+            let bounds = BoundsIntent {
+                min_replicas: former.min_replicas,
+                max_replicas: former.max_replicas,
+                ..bounds.clone()
+            };
+            Intent { bounds: Some(bounds), ..Intent::of(HpaBounds) }
+        }
+        // They leave nothing to be restored.
+        Restart | EvictPod => return false,
+    };
+    let has_revision = wanted.type_ != Rollback || wanted.revision.is_some();
+    has_revision && is_same(&wanted, intent)
 }
 
 /// What is wrong with what waits for approval.

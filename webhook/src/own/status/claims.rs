@@ -8,6 +8,7 @@ use smartops_common::remediation::{Attempt, AttemptResult, Remediation};
 use super::shown::hidden;
 use super::{attempts, field};
 use crate::own::answer::{Checked, flaw};
+use crate::own::beside::{Astray, Beside};
 use crate::own::target::Target;
 
 /// The attempts that are said to have been written and were not before, or by another write than before.
@@ -27,7 +28,11 @@ pub(in crate::own) fn claimed<'a>(old: &Remediation, new: &'a Remediation) -> Ve
 
 /// Why an attempt that is said to have been written was not, as far as its target tells: one that is gone, or was made
 /// anew, tells nothing, and can be undone by nobody. Nothing of the target stands in a sentence.
-pub(in crate::own) fn disproved(attempt: &Attempt, target: Option<&Target>) -> Option<Checked> {
+pub(in crate::own) fn disproved(
+    attempt: &Attempt,
+    target: Option<&Target>,
+    beside: &Beside,
+) -> Option<Checked> {
     let refused = |part: &str, reason: &str, retry_after| {
         let flaws = vec![flaw(field(attempt, part), reason)];
         Some(Checked { flaws, retry_after, ..Checked::default() })
@@ -36,9 +41,12 @@ pub(in crate::own) fn disproved(attempt: &Attempt, target: Option<&Target>) -> O
         let reason = "is missing; say which generation the write made";
         return refused("writtenGeneration", reason, None);
     };
-    // A patch of labels makes no new generation.
-    let is_patch = attempt.intent.type_ == ActionType::Patch;
-    if written < attempt.target.generation || (written == attempt.target.generation && !is_patch) {
+    // A patch of labels makes no new generation, and what is not written on the target itself makes none of its.
+    let may_stay = matches!(
+        attempt.intent.type_,
+        ActionType::Patch | ActionType::EvictPod | ActionType::HpaBounds
+    );
+    if written < attempt.target.generation || (written == attempt.target.generation && !may_stay) {
         let reason =
             "is not after the generation the attempt was recorded at; a write makes a later one";
         return refused("writtenGeneration", reason, None);
@@ -50,7 +58,12 @@ pub(in crate::own) fn disproved(attempt: &Attempt, target: Option<&Target>) -> O
     }
     // What somebody made of it since may hide a write, and then nobody can tell: look at it again.
     let retry_after = (written < live).then_some(1);
-    if let Some(why) = hidden(attempt, target) {
+    let hidden = match beside.hides(attempt) {
+        Some(Astray::Wrong(why)) => Some((why, None)),
+        Some(Astray::Moved(why)) => Some((why, Some(1))),
+        None => hidden(attempt, target).map(|why| (why, retry_after)),
+    };
+    if let Some((why, retry_after)) = hidden {
         let reason = format!("is Written, and the target does not show it: {why}");
         return refused("result", &reason, retry_after);
     }

@@ -39,7 +39,16 @@ pub(super) fn hidden(attempt: &Attempt, target: &Target) -> Option<String> {
                 as_before.then(|| "the pod template is the one before".to_owned())
             })
         }
-        type_ => Some(format!("nothing tells that a {type_} was written")),
+        ActionType::Rollback => {
+            let wanted = intent.revision.as_ref().map(|revision| revision.template.as_str());
+            differs("spec.template", wanted != Some(&target.spec.template.to_string()))
+        }
+        ActionType::Pause | ActionType::Resume => {
+            let is_paused = target.object.pointer("/spec/paused") == Some(&Value::Bool(true));
+            differs("spec.paused", is_paused != (intent.type_ == ActionType::Pause))
+        }
+        // They show on the pod and on the autoscaler.
+        ActionType::EvictPod | ActionType::HpaBounds => None,
     }
 }
 
@@ -196,6 +205,25 @@ mod tests {
             "startedAt": "2026-11-21T10:00:00Z", "deadline": "2026-11-21T10:01:00Z",
         });
         hidden(&serde_json::from_value(attempt).unwrap(), &target).is_none()
+    }
+
+    #[test]
+    fn a_template_that_was_brought_back_and_a_pause_are_shown_or_not() {
+        let live = Target::read(&live().to_string()).unwrap().spec.template.to_string();
+        let back = |template: &str| {
+            let revision =
+                json!({"replicaSet": "web-1", "uid": "s", "number": 1, "template": template});
+            json!({"type": "rollback", "revision": revision})
+        };
+        for (intent, expected) in [
+            (back(&live), true),
+            (back("another"), false),
+            (json!({"type": "rollback"}), false),
+            (json!({"type": "pause"}), false),
+            (json!({"type": "resume"}), true),
+        ] {
+            assert_eq!(is_shown(&intent, None), expected, "{intent}");
+        }
     }
 
     #[test]

@@ -71,6 +71,7 @@ fn an_attempt_is_recorded_before_it_is_sent_and_is_what_was_asked_for() {
         (json!({"target": uid}), Some("target.uid")),
         (json!({"result": "Written"}), Some("result")),
         (json!({"sentAt": "2026-11-21T10:00:00Z"}), Some("result")),
+        (json!({"inverse": {"format": "json", "body": "[]"}}), Some("result")),
         (json!({"writtenAt": "2026-11-21T10:00:00Z"}), Some("result")),
         (json!({"writtenGeneration": 4}), Some("result")),
         (json!({"writtenTemplate": "x"}), Some("result")),
@@ -119,15 +120,48 @@ fn an_undo_brings_back_what_was_before_the_last_write_and_nothing_else() {
     let restart = json!({"type": "restart", "restartedAt": "x"});
     let patch = json!({"type": "patch", "patch": {"format": "json", "body": "[]"}});
     let nothing = attempt(&json!({"result": "Unchanged"}));
-    let no_template = written(json!({"intent": patch, "former": {"replicas": 3}}));
+    let inverse = json!({"format": "json", "body": "[]"});
+    let patched = || written(json!({"intent": patch, "inverse": inverse}));
+    let other = json!({"type": "patch", "patch": {"format": "json", "body": "[ ]"}});
+    let no_template =
+        written(json!({"intent": patch, "inverse": inverse, "former": {"replicas": 3}}));
+    let to = |template: &str| {
+        let revision =
+            json!({"replicaSet": "web-0", "uid": "s", "number": 1, "template": template});
+        json!({"type": "rollback", "revision": revision})
+    };
+    let rolled = || written(json!({"intent": to("t")}));
+    let bounds = |min: i32, max: i32, version: &str| {
+        json!({"type": "hpa-bounds", "bounds": {
+            "name": "web", "uid": "h", "resourceVersion": version, "minReplicas": min, "maxReplicas": max,
+        }})
+    };
+    let moved = || {
+        let former = json!({"replicas": 3, "bounds": {"minReplicas": 1, "maxReplicas": 5}});
+        written(json!({"intent": bounds(2, 8, "1"), "former": former}))
+    };
+    let evicted = json!({"type": "evict-pod", "pod": {"name": "p", "uid": "p"}});
+    let of = |type_: &str| json!({"type": type_});
     for (before, intent, is_good) in [
         (written(json!({})), back.clone(), true),
         (written(json!({})), json!({"type": "scale", "replicas": 4}), false),
         (written(json!({})), json!({"type": "scale", "replicas": 3, "restartedAt": "x"}), false),
         (written(json!({})), restart.clone(), false),
         (written(json!({"intent": restart})), restart.clone(), false),
-        (written(json!({"intent": patch})), patch.clone(), true),
-        (written(json!({"intent": patch})), back.clone(), false),
+        (patched(), patch.clone(), true),
+        (patched(), other, false),
+        (written(json!({"intent": patch})), patch.clone(), false),
+        (patched(), back.clone(), false),
+        (rolled(), to(&template().to_string()), true),
+        (rolled(), to("other"), false),
+        (rolled(), of("rollback"), false),
+        (written(json!({"intent": of("pause")})), of("resume"), true),
+        (written(json!({"intent": of("resume")})), of("pause"), true),
+        (written(json!({"intent": of("pause")})), of("pause"), false),
+        (moved(), bounds(1, 5, "2"), true),
+        (moved(), bounds(1, 6, "2"), false),
+        (written(json!({"intent": bounds(2, 8, "1")})), bounds(1, 5, "2"), false),
+        (written(json!({"intent": evicted})), evicted.clone(), false),
         (no_template, patch.clone(), false),
         (nothing, back.clone(), false),
         (written(json!({"kind": "Undo"})), back.clone(), false),
@@ -135,6 +169,70 @@ fn an_undo_brings_back_what_was_before_the_last_write_and_nothing_else() {
         let (old, new) = (with(std::slice::from_ref(&before)), with(&[before, undo(intent)]));
         let expected = if is_good { vec![] } else { vec!["status.attempts[1].intent"] };
         assert_eq!(told(&old, &new), expected, "{new:?}");
+    }
+}
+
+#[test]
+fn what_takes_a_patch_back_is_said_with_the_moment_it_is_sent_and_of_nothing_but_a_patch() {
+    let patch = json!({"type": "patch", "patch": {"format": "json", "body": "[]"}});
+    let inverse = json!({"format": "json", "body": "[]"});
+    let sent = json!("2026-11-21T10:00:00Z");
+    let of = |intent: Option<&Value>, sent_at: Option<&Value>, inverse: Option<&Value>| {
+        let mut attempt = attempt(&json!({}));
+        let members = [("intent", intent), ("sentAt", sent_at), ("inverse", inverse)];
+        for (key, value) in members {
+            if let Some(value) = value {
+                attempt[key] = value.clone();
+            }
+        }
+        with(&[attempt])
+    };
+    let (patch, sent, inverse) = (Some(&patch), Some(&sent), Some(&inverse));
+    for ((intent, sent_before, said_before), (sent_after, said_after), is_good) in [
+        ((patch, None, None), (sent, inverse), true),
+        ((patch, None, None), (sent, None), true),
+        ((patch, sent, inverse), (sent, inverse), true),
+        ((patch, None, None), (None, inverse), false),
+        ((patch, sent, None), (sent, inverse), false),
+        ((None, None, None), (sent, inverse), false),
+    ] {
+        let before = of(intent, sent_before, said_before);
+        let after = of(intent, sent_after, said_after);
+        let expected = if is_good { vec![] } else { vec!["status.attempts[0].inverse"] };
+        assert_eq!(told(&before, &after), expected, "{after:?}");
+    }
+}
+
+#[test]
+fn an_attempt_at_bounds_says_what_they_were_and_is_of_the_targets_autoscaler() {
+    use crate::own::beside::tests::{autoscaler, move_bounds};
+    let former = json!({"minReplicas": 1, "maxReplicas": 5});
+    let recorded = |former: Option<&Value>| -> Attempt {
+        let mut attempt = attempt(&json!({"intent": move_bounds(2, 8)}));
+        if let Some(former) = former {
+            attempt["former"]["bounds"] = former.clone();
+        }
+        serde_json::from_value(attempt).unwrap()
+    };
+    let nothing = json!({});
+    let live = target(&nothing, &nothing);
+    let mut moved = autoscaler(1, 5);
+    moved["metadata"]["resourceVersion"] = json!("52");
+    for (attempt, beside, part, retry) in [
+        (recorded(Some(&former)), autoscaler(1, 5), None, None),
+        (recorded(Some(&former)), autoscaler(1, 6), Some("former.bounds"), None),
+        (recorded(None), autoscaler(1, 5), Some("former.bounds"), None),
+        (recorded(Some(&former)), moved, Some("intent"), Some(1)),
+    ] {
+        let beside = Beside::Autoscaler(Some(beside));
+        let checked = compared(&with(&[]), &attempt, Some(&live), &beside);
+        let fields: Vec<&str> = checked.flaws.iter().map(|flaw| flaw.field.as_str()).collect();
+        let expected: Vec<String> =
+            part.into_iter().map(|part| format!("status.attempts[0].{part}")).collect();
+        assert_eq!(
+            (fields, checked.retry_after),
+            (expected.iter().map(String::as_str).collect(), retry)
+        );
     }
 }
 
@@ -174,7 +272,8 @@ fn an_attempt_that_is_not_true_of_the_target_is_refused_and_one_that_only_moved_
         (nothing.clone(), other, Some("former.template"), None),
     ] {
         let attempt: Attempt = serde_json::from_value(attempt(&nothing)).unwrap();
-        let checked = compared(&attempt, Some(&target(&metadata, &spec)));
+        let checked =
+            compared(&with(&[]), &attempt, Some(&target(&metadata, &spec)), &Beside::Nothing);
         let fields: Vec<&str> = checked.flaws.iter().map(|flaw| flaw.field.as_str()).collect();
         let expected: Vec<String> =
             part.into_iter().map(|part| format!("status.attempts[0].{part}")).collect();
@@ -182,7 +281,7 @@ fn an_attempt_that_is_not_true_of_the_target_is_refused_and_one_that_only_moved_
         assert_eq!(checked.retry_after, retry, "{metadata} {spec}");
     }
     let gone: Attempt = serde_json::from_value(attempt(&nothing)).unwrap();
-    assert_eq!(compared(&gone, None).retry_after, Some(1));
+    assert_eq!(compared(&with(&[]), &gone, None, &Beside::Nothing).retry_after, Some(1));
 }
 
 #[test]
@@ -191,7 +290,7 @@ fn the_template_before_need_not_be_told_and_replicas_default_to_one() {
     let attempt: Attempt = serde_json::from_value(attempt).unwrap();
     let mut live = target(&json!({}), &json!({}));
     live.spec = serde_json::from_value(json!({"template": {}})).unwrap();
-    assert_eq!(compared(&attempt, Some(&live)), Checked::default());
+    assert_eq!(compared(&with(&[]), &attempt, Some(&live), &Beside::Nothing), Checked::default());
 }
 
 #[test]
@@ -245,7 +344,8 @@ fn put(action: &Value, steps: &[(i32, i32)]) -> Vec<Vec<String>> {
         new.status = Some(serde_json::from_value(status).unwrap());
         let live = target(&json!({}), &json!({"replicas": present}));
         let proposal = put_forward(&old, &new);
-        let checked = proposal.map(|proposal| meant(&old, &new, proposal, Some(&live)));
+        let checked =
+            proposal.map(|proposal| meant(&old, &new, proposal, Some(&live), &Beside::Nothing));
         old = new;
         let flaws = checked.unwrap_or_default().flaws;
         flaws.into_iter().map(|flaw| flaw.field).collect()
@@ -281,7 +381,7 @@ fn what_is_put_forward_is_what_was_asked_for_of_the_target_as_it_is() {
     }});
     new.status = Some(serde_json::from_value(status).unwrap());
     let proposal = put_forward(&old, &new).unwrap();
-    let checked = |live: Option<&Target>| meant(&old, &new, proposal, live);
+    let checked = |live: Option<&Target>| meant(&old, &new, proposal, live, &Beside::Nothing);
     assert_eq!(checked(Some(&target(&json!({}), &json!({})))), Checked::default());
     let moved = target(&json!({"generation": 4}), &json!({}));
     let other = target(&json!({"uid": "u-2"}), &json!({}));
@@ -368,7 +468,7 @@ fn a_write_that_the_target_does_not_show_is_not_claimed_and_one_that_it_hides_is
         let (old, new) = (with(std::slice::from_ref(&open)), with(&[written(claim.clone())]));
         let claimed = claimed(&old, &new);
         assert_eq!(claimed.len(), 1);
-        let checked = disproved(claimed[0], live.as_ref()).unwrap_or_default();
+        let checked = disproved(claimed[0], live.as_ref(), &Beside::Nothing).unwrap_or_default();
         let fields: Vec<&str> = checked.flaws.iter().map(|flaw| flaw.field.as_str()).collect();
         let expected: Vec<String> =
             part.into_iter().map(|part| format!("status.attempts[0].{part}")).collect();
@@ -432,7 +532,7 @@ fn a_restart_a_patch_and_the_template_they_made_are_held_against_the_target_too(
         };
         let field = |template: &str| {
             let claim = serde_json::from_value(attempt(&members(template))).unwrap();
-            let checked = disproved(&claim, Some(&live))?;
+            let checked = disproved(&claim, Some(&live), &Beside::Nothing)?;
             checked.flaws.first().map(|flaw| flaw.field.clone())
         };
         let expected = part.map(|part| format!("status.attempts[0].{part}"));
