@@ -80,7 +80,7 @@ impl Traffic {
             let begins = begun.contains(uid_of(r));
             let window = SignedDuration::from_secs(limits.namespace_rate.window_seconds.into());
             // A start that lies ahead, by another clock, is one of just now.
-            let start = start_of(r).or(begins.then_some(now)).map(|start| start.min(now));
+            let start = start_of(r).or_else(|| begins.then_some(now)).map(|start| start.min(now));
             if let Some(start) = start.filter(|start| now.duration_since(*start) < window) {
                 starts.entry(namespace_of(r)).or_default().push(start);
             }
