@@ -186,6 +186,9 @@ fn written(
         let message = "the target already was as asked; nothing was written";
         record::finish(status, Phase::Succeeded, reason::UNCHANGED, message, now);
     }
+    if status.phase.is_final() {
+        record::compare(status, live);
+    }
 }
 
 fn failed(status: &mut RemediationStatus, failure: Failure, now: Timestamp) {

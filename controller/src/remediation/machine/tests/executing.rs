@@ -330,3 +330,16 @@ fn an_eviction_and_bounds_do_not_depend_on_the_targets_own_version() {
     let again = recorded(&moved, step(&moved, seeing(live, since, 11)));
     assert_eq!(last(&again).intent.bounds.as_ref().unwrap().resource_version, "101");
 }
+
+#[test]
+fn a_write_that_nobody_wants_verified_is_compared_with_before_all_the_same() {
+    let mut r = remediation("a", Action::scale_by(1));
+    r.spec.verify = false;
+    let begun = begun(&r, &deployment(3));
+    let ended = after(&sent(&begun), Written::Committed(Box::new(scaled(4))), 11);
+    let comparison = ended.status.unwrap().comparison.unwrap();
+    assert_eq!((comparison.before.replicas, comparison.after.replicas), (3, 4));
+    // The twin: nothing was written, so there is nothing to compare.
+    let unchanged = after(&begun, unchanged(), 11);
+    assert_eq!(unchanged.status.unwrap().comparison, None);
+}
