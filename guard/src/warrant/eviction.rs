@@ -48,7 +48,8 @@ pub(super) fn check(change: &Change<'_>, intent: &Intent, what: &str) -> Result<
     };
     let more = [
         beside(&[], &["apiVersion", "kind", "metadata", "deleteOptions"]),
-        beside(&["metadata"], &["name", "namespace", "creationTimestamp"]),
+        // The API server notes there by itself who wrote what.
+        beside(&["metadata"], &["name", "namespace", "creationTimestamp", "managedFields"]),
         // Whether it is only tried out, the API server decides by either.
         beside(&["deleteOptions"], &["apiVersion", "kind", "preconditions", "dryRun"]),
         beside(&["deleteOptions", "preconditions"], &["uid"]),
