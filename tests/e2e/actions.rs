@@ -14,7 +14,7 @@ use smartops_tests::wait::{Seen, eventually};
 use crate::scene::{Scene, post};
 use crate::support::own;
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 /// The capabilities and the roles that are off and unbound unless somebody switches them on.
 const CAPABILITIES: [&str; 4] = ["rollback", "podEviction", "pause", "hpaBounds"];
 const ROLES: [&str; 2] = ["smartops-orchestrator-evict-pods", "smartops-orchestrator-hpa-bounds"];

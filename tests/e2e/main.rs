@@ -1,6 +1,7 @@
 //! End-to-end tests on a real control plane: one binary, one shared cluster with SmartOps in it, a namespace for each
 //! test. A test that breaks a cluster starts one of its own.
 
+mod actions;
 mod admission;
 mod alertmanager;
 mod alerts;
@@ -20,6 +21,7 @@ mod outage;
 mod outage_table;
 mod policies;
 mod prometheus;
+mod promql;
 mod pruning;
 mod registrations;
 mod remediation_policies;
@@ -29,4 +31,6 @@ mod scene;
 mod signals;
 mod soak;
 mod support;
+mod tls;
 mod traces;
+mod undo;

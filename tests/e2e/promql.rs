@@ -13,7 +13,7 @@ use crate::scene::Scene;
 use crate::support::own;
 
 /// How long a remedy may take that is tried three times and taken back.
-const REMEDY: Duration = Duration::from_secs(120);
+const REMEDY: Duration = Duration::from_mins(2);
 
 /// Makes a Remediation of `web` with one check, and waits for its end.
 fn remedied(ns: &Scene, name: &str, query: &str) -> Result<Value> {

@@ -10,7 +10,7 @@ use smartops_tests::wait::{Seen, eventually};
 use crate::scene::{Scene, post};
 
 /// How long a remedy may take that is tried three times and taken back.
-const REMEDY: Duration = Duration::from_secs(120);
+const REMEDY: Duration = Duration::from_mins(2);
 
 /// The Remediation of this cause, once it has ended.
 fn ended(ns: &Scene, cause: &str) -> Result<Value> {

@@ -91,11 +91,12 @@ async fn get(client: &Client, query: &str) -> Result<(StatusCode, Vec<u8>), Stri
 
 /// A text as a form carries it.
 fn encoded(text: &str) -> String {
+    let hex = |digit: u8| char::from_digit(digit.into(), 16).unwrap_or('0').to_ascii_uppercase();
     text.bytes().fold(String::new(), |mut all, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             all.push(char::from(byte));
         } else {
-            all.push_str(&format!("%{byte:02X}"));
+            all.extend(['%', hex(byte >> 4), hex(byte & 0xf)]);
         }
         all
     })

@@ -241,7 +241,7 @@ fn a_dry_run_ends_once_it_was_judged_and_is_never_taken_for_written() {
 }
 
 /// As the process that took over sees it.
-fn taken_over<'a>(live: &'a Live, now: i64) -> Facts<'a> {
+fn taken_over(live: &Live, now: i64) -> Facts<'_> {
     Facts { leader: "controller/2", ..facts(Some(live), &[], now) }
 }
 
