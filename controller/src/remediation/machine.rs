@@ -283,7 +283,7 @@ pub fn unreadable(
     let limit = SignedDuration::from_secs(remediation.spec.verify_timeout_seconds.into());
     let over = match (status.phase, status.verification.as_ref()) {
         (Phase::Executing, _) => now >= attempt.deadline.0,
-        (Phase::Verifying, Some(v)) => now.duration_since(v.started_at.0) >= limit,
+        (Phase::Verifying, Some(v)) => elapsed(v.started_at.0, now) >= limit,
         _ => false,
     };
     if !over {
@@ -333,6 +333,11 @@ fn fail_unless_retried(
     if is_enough && !undoing::is_undo(status) {
         record::finish(status, Phase::Failed, reason, message, now);
     }
+}
+
+/// How long ago that was. What the clock of another replica put into the future was just now.
+fn elapsed(then: Timestamp, now: Timestamp) -> SignedDuration {
+    now.duration_since(then).max(SignedDuration::ZERO)
 }
 
 /// Attempts that count as tries at what the last one is for.

@@ -9,8 +9,8 @@ use smartops_common::signal::SignalKind;
 
 use super::refusing::{self, Refusal};
 use super::{
-    AgeKey, BACKOFF, Facts, Step, TURN_POLL, age_key, awaiting, give_up_phase, has_begun, holding,
-    others_of, reason, tries,
+    AgeKey, BACKOFF, Facts, Step, TURN_POLL, age_key, awaiting, elapsed, give_up_phase, has_begun,
+    holding, others_of, reason, tries,
 };
 use crate::action;
 use crate::remediation::record::{self, MOST_ATTEMPTS};
@@ -91,7 +91,7 @@ pub(super) fn backoff_left(status: &RemediationStatus, now: Timestamp) -> Option
     let since = ended.map_or(last.started_at.0, |t| t.0);
     let doublings = u32::try_from(tries(status).saturating_sub(1)).unwrap_or(0).min(8);
     let pause = BACKOFF.saturating_mul(1 << doublings);
-    let left = pause - now.duration_since(since);
+    let left = pause - elapsed(since, now);
     Duration::try_from(left).ok().filter(|left| !left.is_zero())
 }
 

@@ -7,7 +7,7 @@ use smartops_common::remediation::{
 };
 use smartops_common::signal::SignalKind;
 
-use super::{Facts, UNSEEN_LIMIT, others_of, reason};
+use super::{Facts, UNSEEN_LIMIT, elapsed, others_of, reason};
 use crate::remediation::{gitops, record};
 use crate::target::Live;
 use crate::verify::rollout::{self, Assessment};
@@ -55,7 +55,7 @@ pub(super) fn moot(
     }
     let stale = SignedDuration::from_secs(facts.surroundings.limits.stale_seconds.into());
     let made = remediation.metadata.creation_timestamp.as_ref()?.0;
-    let age = facts.now.duration_since(made);
+    let age = elapsed(made, facts.now);
     if age < stale {
         return None;
     }
@@ -130,7 +130,7 @@ pub(super) fn refusal(
     let observed = live.observed();
     if !live.is_observed() {
         let made = remediation.metadata.creation_timestamp.as_ref().map_or(facts.now, |t| t.0);
-        return if facts.now.duration_since(made) < UNSEEN_LIMIT {
+        return if elapsed(made, facts.now) < UNSEEN_LIMIT {
             Refusal::NotYet
         } else {
             let message = format!(
@@ -185,9 +185,7 @@ fn cooldown_left(remediation: &Remediation, facts: Facts<'_>) -> Option<SignedDu
         .filter_map(|o| o.status.as_ref())
         .flat_map(|s| s.attempts.iter().filter(|a| is_issued(a)).map(|a| a.started_at.0))
         .max()?;
-    // An attempt of the future, by another clock, is one of just now.
-    let since = facts.now.duration_since(latest).max(SignedDuration::ZERO);
-    let left = cooldown(remediation, facts) - since;
+    let left = cooldown(remediation, facts) - elapsed(latest, facts.now);
     left.is_positive().then_some(left)
 }
 

@@ -230,3 +230,28 @@ fn what_has_ended_stays_as_it_ended() {
         assert_eq!(step(&r, facts(None, &[], 10)), Step::Done);
     }
 }
+
+#[test]
+fn what_the_clock_of_another_replica_puts_into_the_future_was_just_now() {
+    assert_eq!(elapsed(at(10), at(13)), SignedDuration::from_secs(3));
+    assert_eq!(elapsed(at(9999), at(13)), SignedDuration::ZERO);
+    // A leader whose clock was an hour ahead began to watch: the next one watches for a minute, no longer.
+    let late = edited(4, |d| {
+        d["metadata"]["generation"] = json!(8);
+        d["status"]["observedGeneration"] = json!(8);
+        d["status"]["readyReplicas"] = json!(3);
+    });
+    let mut r = verifying(Action::scale_by(1), &late);
+    let verification = r.status.as_mut().unwrap().verification.as_mut().unwrap();
+    verification.started_at = Time(at(3611));
+    let Step::Wait(pause) = step(&r, Facts { pods: None, ..facts(Some(&late), &[], 12) }) else {
+        panic!("it is not over")
+    };
+    assert!(pause <= Duration::from_secs(60), "{pause:?}");
+    // And one whose try failed by that clock waits for its pause, no longer.
+    let live = deployment(3);
+    let mut failed =
+        after(&begun(&remediation("a", Action::scale_by(1)), &live), unavailable(), 11);
+    failed.status.as_mut().unwrap().attempts[0].started_at = Time(at(3611));
+    assert_eq!(step(&failed, facts(Some(&live), &[], 12)), Step::Wait(Duration::from_secs(5)));
+}

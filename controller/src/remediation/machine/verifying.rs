@@ -10,7 +10,7 @@ use smartops_common::remediation::{
     Attempt, CheckVerdict, Observed, Phase, Remediation, RemediationStatus, VerificationStatus,
 };
 
-use super::{Facts, Step, TRIES, is_trying, is_watching, reason, tries, undoing};
+use super::{Facts, Step, TRIES, elapsed, is_trying, is_watching, reason, tries, undoing};
 use crate::action::{self, Seen};
 use crate::remediation::record::{self, MOST_ATTEMPTS};
 use crate::target::Live;
@@ -48,13 +48,13 @@ pub(super) fn verifying(
         return Step::Record(Box::new(status));
     }
     let limit = SignedDuration::from_secs(remediation.spec.verify_timeout_seconds.into());
-    let left = limit - now.duration_since(verification.started_at.0);
+    let left = limit - elapsed(verification.started_at.0, now);
     match (&assessment, &verification.healthy_since) {
         (Assessment::Healthy, None) => {
             record::look(&mut status, Some("healthy at the first look"), observed, now);
         }
         (Assessment::Healthy, Some(since)) => {
-            let steady = STEADY - now.duration_since(since.0);
+            let steady = STEADY - elapsed(since.0, now);
             if let Ok(pause) = Duration::try_from(steady)
                 && !pause.is_zero()
             {
@@ -178,7 +178,7 @@ pub fn answered(
     }
     let verification = status.verification.as_ref().filter(|_| is_watching(&status))?;
     let limit = SignedDuration::from_secs(remediation.spec.verify_timeout_seconds.into());
-    let is_over = now.duration_since(verification.started_at.0) >= limit;
+    let is_over = elapsed(verification.started_at.0, now) >= limit;
     let judged = checks::judge(asked, &status.checks, answers);
     let has_passed = checks::overall(asked, &judged) == Some(CheckVerdict::Passed);
     let is_asked_in_vain = answers.iter().all(|answer| matches!(answer, Answer::Nobody(_)));
