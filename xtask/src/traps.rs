@@ -1,4 +1,5 @@
-//! The table of traps in `docs/traps.md`: a test named there exists, and a row without one explains itself.
+//! The tables of traps and of the contract in `docs/traps.md` and `docs/contract.md`: a test named there exists, and a
+//! row without one explains itself.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -79,6 +80,13 @@ fn every_trap_is_answered_by_a_test_that_exists_or_by_a_reason() {
     let table = std::fs::read_to_string(root().join("docs/traps.md")).unwrap();
     let mistakes = mistakes(&table, &tests());
     assert!(mistakes.is_empty(), "docs/traps.md: {mistakes:#?}");
+}
+
+#[test]
+fn every_line_of_the_contract_is_shown_by_tests_that_exist() {
+    let table = std::fs::read_to_string(root().join("docs/contract.md")).unwrap();
+    let mistakes = mistakes(&table, &tests());
+    assert!(mistakes.is_empty(), "docs/contract.md: {mistakes:#?}");
 }
 
 #[test]
