@@ -7,7 +7,7 @@
 mod accounts;
 mod approvals;
 mod claims;
-mod ground;
+pub(crate) mod ground;
 mod own;
 mod remediations;
 mod schema;

@@ -9,6 +9,7 @@ mod approvals;
 mod attacks;
 mod backstop;
 mod bypass;
+mod capabilities;
 mod closed_loop;
 mod cluster;
 mod crash;

@@ -17,11 +17,11 @@ use smartops_tests::wait::{Seen, eventually};
 use crate::scene::Scene;
 use crate::support::quiet;
 
-pub(super) const SECONDS: Duration = Duration::from_secs(20);
+pub(crate) const SECONDS: Duration = Duration::from_secs(20);
 /// The Deployment of every ground.
-pub(super) const WEB: &str = "deployment/web";
+pub(crate) const WEB: &str = "deployment/web";
 /// The controller, as if somebody had put its ServiceAccount into every group that may do something.
-pub(super) const CONTROLLER: [&str; 4] = [
+pub(crate) const CONTROLLER: [&str; 4] = [
     "--as=system:serviceaccount:smartops-system:smartops-orchestrator",
     "--as-group=approvers",
     "--as-group=oncall",
@@ -30,12 +30,12 @@ pub(super) const CONTROLLER: [&str; 4] = [
 
 /// So many seconds from now, as the cluster on this machine tells the time.
 #[expect(clippy::disallowed_methods, reason = "an attempt says when it began and when it ends")]
-pub(super) fn at(seconds: i64) -> Result<String> {
+pub(crate) fn at(seconds: i64) -> Result<String> {
     Ok(Timestamp::now().checked_add(SignedDuration::from_secs(seconds))?.to_string())
 }
 
 /// A namespace with the Deployment `web` of three replicas.
-pub(super) struct Ground {
+pub(crate) struct Ground {
     scene: Scene,
 }
 
@@ -49,19 +49,19 @@ impl std::ops::Deref for Ground {
 
 impl Ground {
     /// In a new namespace whose name begins with `prefix`.
-    pub(super) fn new(prefix: &str) -> Result<Self> {
+    pub(crate) fn new(prefix: &str) -> Result<Self> {
         Self::on(quiet()?, prefix)
     }
 
     /// In a new namespace of this cluster.
-    pub(super) fn on(cluster: &'static Cluster, prefix: &str) -> Result<Self> {
+    pub(crate) fn on(cluster: &'static Cluster, prefix: &str) -> Result<Self> {
         let ground = Self { scene: Scene::on(cluster, prefix)? };
         ground.create(&ground.manifest("web", 3))?;
         Ok(ground)
     }
 
     /// A Remediation for a Deployment as its maker writes it, changed by `edit`.
-    pub(super) fn remediation(&self, name: &str, target: &str, edit: &Value) -> Result<Value> {
+    pub(crate) fn remediation(&self, name: &str, target: &str, edit: &Value) -> Result<Value> {
         let uid = self.get(target)?["metadata"]["uid"].clone();
         let mut object = json!({
             "apiVersion": "smartops.dev/v1alpha1", "kind": "Remediation",
@@ -77,19 +77,19 @@ impl Ground {
     }
 
     /// Makes a Remediation for `web` as an actor, and hands out what is stored.
-    pub(super) fn made(&self, actor: &str, name: &str, edit: &Value) -> Result<Value> {
+    pub(crate) fn made(&self, actor: &str, name: &str, edit: &Value) -> Result<Value> {
         let object = self.remediation(name, "web", edit)?;
         let file = self.file(&object)?;
         read(&self.allowed(actor, &["create", "-o", "json", "-f", &file])?)
     }
 
     /// The stored object.
-    pub(super) fn stored(&self, what: &str) -> Result<Value> {
+    pub(crate) fn stored(&self, what: &str) -> Result<Value> {
         read(&self.allowed("admin", &["get", what, "-o", "json"])?)
     }
 
     /// A true attempt to do this to a Deployment as it stands.
-    pub(super) fn attempt(&self, target: &str, intent: &Value) -> Result<Value> {
+    pub(crate) fn attempt(&self, target: &str, intent: &Value) -> Result<Value> {
         let live = self.get(target)?;
         let (metadata, spec) = (&live["metadata"], &live["spec"]);
         Ok(json!({
@@ -104,12 +104,12 @@ impl Ground {
     }
 
     /// Writes a status with the controller's token, as one more version of the object.
-    pub(super) fn told(&self, remediation: &Value, status: &Value) -> Result<Outcome> {
+    pub(crate) fn told(&self, remediation: &Value, status: &Value) -> Result<Outcome> {
         self.told_by("controller", remediation, status)
     }
 
     /// The same as an actor.
-    pub(super) fn told_by(
+    pub(crate) fn told_by(
         &self,
         actor: &str,
         remediation: &Value,
@@ -125,14 +125,14 @@ impl Ground {
     }
 
     /// The same, which must be taken; what is stored.
-    pub(super) fn tells(&self, remediation: &Value, status: &Value) -> Result<Value> {
+    pub(crate) fn tells(&self, remediation: &Value, status: &Value) -> Result<Value> {
         let outcome = self.told(remediation, status)?;
         ensure!(outcome.succeeded, "the status should be taken: {}", outcome.text());
         read(&outcome.output)
     }
 
     /// The same, which the webhook must refuse in these words.
-    pub(super) fn lies(&self, remediation: &Value, status: &Value, words: &[&str]) -> Result<()> {
+    pub(crate) fn lies(&self, remediation: &Value, status: &Value, words: &[&str]) -> Result<()> {
         let text = self.told(remediation, status)?.text();
         let is_refused = text.contains("SmartOps denies");
         ensure!(is_refused && words.iter().all(|word| text.contains(word)), "{words:?}: {text}");
@@ -140,7 +140,7 @@ impl Ground {
     }
 
     /// The same, which the schema must refuse in these words, before anybody is asked.
-    pub(super) fn breaks_the_schema(
+    pub(crate) fn breaks_the_schema(
         &self,
         remediation: &Value,
         status: &Value,
@@ -154,7 +154,7 @@ impl Ground {
 
     /// A Remediation of the controller's that is at work on `web`, its attempt changed by `edit`. It asks for the number
     /// the intent says, unless `spec` asks for something else.
-    pub(super) fn at_work(
+    pub(crate) fn at_work(
         &self,
         name: &str,
         spec: &Value,
@@ -172,17 +172,17 @@ impl Ground {
     }
 
     /// One that is to scale `web` to five.
-    pub(super) fn scaling(&self, name: &str) -> Result<Value> {
+    pub(crate) fn scaling(&self, name: &str) -> Result<Value> {
         self.at_work(name, &json!({}), &to(5), &json!({}))
     }
 
     /// Puts forward what a Remediation would write to `web`, and hands out what is stored.
-    pub(super) fn put_forward(&self, remediation: &Value, intent: &Value) -> Result<Value> {
+    pub(crate) fn put_forward(&self, remediation: &Value, intent: &Value) -> Result<Value> {
         self.tells(remediation, &self.proposed(remediation, intent)?)
     }
 
     /// The status of one that puts this forward.
-    pub(super) fn proposed(&self, remediation: &Value, intent: &Value) -> Result<Value> {
+    pub(crate) fn proposed(&self, remediation: &Value, intent: &Value) -> Result<Value> {
         let target = self.attempt("web", intent)?["target"].clone();
         let uid = remediation["metadata"]["uid"].as_str().context("no uid")?;
         let proposal = json!({
@@ -193,7 +193,7 @@ impl Ground {
     }
 
     /// Somebody's word on a Remediation that waits, changed by `edit`.
-    pub(super) fn word(&self, remediation: &Value, edit: &Value) -> Value {
+    pub(crate) fn word(&self, remediation: &Value, edit: &Value) -> Value {
         let (metadata, proposal) = (&remediation["metadata"], &remediation["status"]["proposal"]);
         let mut object = json!({
             "apiVersion": "smartops.dev/v1alpha1", "kind": "RemediationApproval",
@@ -208,14 +208,14 @@ impl Ground {
     }
 
     /// The controller's token scales a Deployment, as the controller does.
-    pub(super) fn scale(&self, actor: &str, target: &str, replicas: u32) -> Result<Outcome> {
+    pub(crate) fn scale(&self, actor: &str, target: &str, replicas: u32) -> Result<Outcome> {
         let patch = json!({"spec": {"replicas": replicas}}).to_string();
         let arguments = ["patch", target, "--subresource=scale", "--type=merge", "-p", &patch];
         self.kubectl(actor, &arguments)
     }
 
     /// That a write has no warrant, in these words.
-    pub(super) fn unwarranted(&self, outcome: &Outcome, words: &str) -> Result<()> {
+    pub(crate) fn unwarranted(&self, outcome: &Outcome, words: &str) -> Result<()> {
         let text = outcome.text();
         let is_refused = !outcome.succeeded && text.contains("rule warrant");
         ensure!(is_refused && text.contains(words), "{}: {words:?}: {text}", self.name());
@@ -223,19 +223,19 @@ impl Ground {
     }
 
     /// An actor is refused by the webhook, with an object in a file.
-    pub(super) fn denied_object(&self, actor: &str, object: &Value, words: &[&str]) -> Result<()> {
+    pub(crate) fn denied_object(&self, actor: &str, object: &Value, words: &[&str]) -> Result<()> {
         let file = self.file(object)?;
         self.denied(actor, &["create", "-f", &file], words)
     }
 
     /// A twin with an object in a file, which must pass; what is stored.
-    pub(super) fn allowed_object(&self, actor: &str, object: &Value) -> Result<Value> {
+    pub(crate) fn allowed_object(&self, actor: &str, object: &Value) -> Result<Value> {
         let file = self.file(object)?;
         read(&self.allowed(actor, &["create", "-o", "json", "-f", &file])?)
     }
 
     /// A policy of these rules for automation in this namespace alone, under its name, in force.
-    pub(super) fn binds_automation(&self, rules: &Value) -> Result<()> {
+    pub(crate) fn binds_automation(&self, rules: &Value) -> Result<()> {
         let name = self.name();
         let kinds =
             ["deployments", "deployments/scale"].map(|r| json!({"group": "apps", "resource": r}));
@@ -256,14 +256,14 @@ impl Ground {
     }
 
     /// Attempts of automation on our own objects that the webhook has counted.
-    pub(super) fn counted(&self, resource: &str) -> Result<f64> {
+    pub(crate) fn counted(&self, resource: &str) -> Result<f64> {
         let text = Client::new(&Program::Webhook.health_url(self.cluster())?).get("/metrics")?.text;
         let name = "smartops_webhook_own_object_attempts_total";
         Ok(metrics::sum(&text, name, &[("resource", resource)]).unwrap_or_default())
     }
 
     /// Waits until an Event in this namespace tells of an attempt on the object of this name.
-    pub(super) fn attempt_is_told(&self, namespace: &str, name: &str) -> Result<()> {
+    pub(crate) fn attempt_is_told(&self, namespace: &str, name: &str) -> Result<()> {
         let get = ["-n", namespace, "events.events.k8s.io"];
         eventually(SECONDS, &format!("an Event tells of the attempt on {name}"), || {
             let list = self.cluster().kubectl("admin").get(&get)?;
@@ -277,12 +277,12 @@ impl Ground {
 }
 
 /// The intent to scale to this many.
-pub(super) fn to(replicas: u32) -> Value {
+pub(crate) fn to(replicas: u32) -> Value {
     json!({"type": "scale", "replicas": replicas})
 }
 
 /// A status with one attempt more.
-pub(super) fn with_another(status: &Value, attempt: &Value) -> Value {
+pub(crate) fn with_another(status: &Value, attempt: &Value) -> Value {
     let mut status = status.clone();
     if let Some(attempts) = status["attempts"].as_array_mut() {
         attempts.push(attempt.clone());
@@ -291,7 +291,7 @@ pub(super) fn with_another(status: &Value, attempt: &Value) -> Value {
 }
 
 /// Puts the members of `edit` into an object; null takes one away.
-pub(super) fn merge(object: &mut Value, edit: &Value) {
+pub(crate) fn merge(object: &mut Value, edit: &Value) {
     let Some(members) = edit.as_object() else { return };
     for (key, value) in members {
         if value.is_object() && object[key].is_object() {
@@ -327,6 +327,12 @@ fn intent_hash(uid: &str, target: &Value, intent: &Value) -> String {
         text(&intent["restartedAt"]),
         text(&intent["patch"]["format"]),
         text(&intent["patch"]["body"]),
+        text(&intent["revision"]["uid"]),
+        text(&intent["revision"]["template"]),
+        text(&intent["pod"]["uid"]),
+        text(&intent["bounds"]["uid"]),
+        text(&intent["bounds"]["minReplicas"]),
+        text(&intent["bounds"]["maxReplicas"]),
     ];
     let mut hash = Sha256::new();
     for part in parts {

@@ -120,6 +120,52 @@ fn a_remediation_that_automation_deletes() -> Result<()> {
 }
 
 #[test]
+fn the_record_of_what_just_ended_deleted_by_the_controller() -> Result<()> {
+    let ground = Ground::new("pruned")?;
+    let outcome = |seconds| -> Result<Value> {
+        let outcome = json!({"reason": "Cooldown", "message": "m", "finishedAt": at(seconds)?});
+        Ok(json!({"phase": "Skipped", "outcome": outcome}))
+    };
+    let ended = |name: &str, seconds| -> Result<()> {
+        let made = ground.made("controller", name, &json!({}))?;
+        ground.tells(&made, &outcome(seconds)?).map(drop)
+    };
+    ground.made("controller", "open", &json!({}))?;
+    ended("just", -30)?;
+    ended("long", -660)?;
+    for (name, words) in [("open", "has not ended"), ("just", "has only just ended")] {
+        ground.denied("controller", &["delete", &format!("remediation/{name}")], &[words])?;
+    }
+    let delete = ["delete", "remediation/long"];
+    ground.denied("admin", &[&delete[..], &AGENT[..]].concat(), &[])?;
+    ground.allowed("controller", &delete).map(drop)
+}
+
+#[test]
+fn a_remediation_policy_that_automation_writes() -> Result<()> {
+    let ground = Ground::new("remedies")?;
+    let policy = json!({
+        "apiVersion": "smartops.dev/v1alpha1", "kind": "RemediationPolicy",
+        "metadata": {"name": ground.name()},
+        "spec": {"rules": [{"name": "leak", "when": {"signals": ["rca"]}, "action": {"type": "restart"}}]},
+    });
+    let create = creating(&ground, &policy)?;
+    let told = ("default", ground.name());
+    only_people_and_told(&ground, "admin", &texts(&create), "remediationpolicies", told)?;
+    let mut wrong = policy;
+    let first = wrong["spec"]["rules"][0].clone();
+    wrong["spec"]["rules"] = json!([first, first]);
+    ground.denied("admin", &texts(&creating(&ground, &wrong)?), &["spec.rules[1].name"])?;
+    ground.allowed("admin", &texts(&create))?;
+    let what = format!("remediationpolicy/{}", ground.name());
+    let status = r#"{"status":{"observedGeneration":1}}"#;
+    let patch = ["patch", &what, "--subresource=status", "--type=merge", "-p", status];
+    ground.denied("admin", &patch, &["written by it alone"])?;
+    ground.allowed("admin", &[&patch[..], &CONTROLLER[..]].concat())?;
+    ground.allowed("admin", &["delete", &what]).map(drop)
+}
+
+#[test]
 fn an_approval_that_automation_deletes() -> Result<()> {
     let ground = Ground::new("word")?;
     let made = ground.made("developer", "more", &json!({"spec": {"requireApproval": true}}))?;
