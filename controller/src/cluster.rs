@@ -411,7 +411,7 @@ impl Cluster {
             subresource: subresource.map(str::to_owned),
             verb: Some(verb.to_owned()),
             namespace: namespace.map(str::to_owned),
-            name: Some(name.to_owned()),
+            name: Some(name.to_owned()).filter(|name| !name.is_empty()),
             ..ResourceAttributes::default()
         };
         let review = SubjectAccessReview {

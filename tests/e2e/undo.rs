@@ -135,3 +135,28 @@ fn what_somebody_else_has_changed_since_is_left_to_him() -> Result<()> {
     file.join().ok().context("the caller")??;
     Ok(())
 }
+
+#[test]
+fn an_approval_covers_taking_back_exactly_what_it_approved() -> Result<()> {
+    let ns = Scene::new("undo-approved")?;
+    ns.deploy("web", 2)?;
+    let before = ns.get("web")?["spec"].clone();
+    let labels = json!({"smartops.dev/crash-loop": "true"});
+    let body = json!({
+        "type": "patch", "target": {"namespace": ns.name(), "name": "web"}, "verify": true,
+        "require_approval": true,
+        "patch": {"patch": {"spec": {"template": {"metadata": {"labels": labels}}}}},
+    });
+    let reply = post("/v1/actions/execute", &body)?;
+    ensure!(reply.body["state"] == "AwaitingApproval", "{}", reply.text);
+    let message = reply.body["message"].as_str().unwrap_or_default();
+    ensure!(message.contains("take exactly that back"), "whoever approves is told: {message}");
+    let file = ns.file(&reply.body["approval"]["create"])?;
+    ns.allowed("approver", &["create", "-f", &file])?;
+    let remediation = ended(&ns, "api/patch")?;
+    ends(&remediation, "RolledBack", "UndoneAndVerified")?;
+    let expected = ["Apply Written", "Undo Written"];
+    ensure!(attempts(&remediation) == expected, "approved once: {:#}", remediation["status"]);
+    ensure!(ns.get("web")?["spec"] == before);
+    Ok(())
+}

@@ -7,7 +7,8 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use smartops_common::action::{ActionType, Intent};
 use smartops_common::remediation::{
-    AttemptResult, Phase, Remediation, RemediationStatus, Verification, VerificationStatus,
+    Attempt, AttemptKind, AttemptResult, Phase, Remediation, RemediationStatus, Verification,
+    VerificationStatus,
 };
 
 use super::problem::Problem;
@@ -104,14 +105,28 @@ fn envelope(
 ) -> Value {
     let spec = &remediation.spec;
     let success = matches!(status.phase, Phase::Succeeded | Phase::DryRun);
-    let attempt = status.attempts.last();
+    let attempt = asked_for(status);
     let done = attempt.and_then(|a| a.result).is_some_and(|r| {
         matches!(r, AttemptResult::Written | AttemptResult::Unchanged | AttemptResult::DryRun)
     });
     let error = if done { Value::Null } else { attempt.and_then(|a| a.message.clone()).into() };
     let unchanged = attempt.and_then(|a| a.result) == Some(AttemptResult::Unchanged);
-    let warnings =
-        unchanged.then(|| json!(["nothing was written: the Deployment already was as asked"]));
+    let was_taken_back = status.phase == Phase::RolledBack;
+    let warnings = if was_taken_back {
+        json!(["what was written did not help and was taken back"])
+    } else if unchanged {
+        json!(["nothing was written: the Deployment already was as asked"])
+    } else {
+        Value::Null
+    };
+    // What was seen last is the rollout of the undo, and that is not what was asked about.
+    let verification = if status.attempts.iter().any(|a| a.kind == AttemptKind::Undo) {
+        let observed = status.verification.as_ref().and_then(|seen| seen.observed);
+        let verdict = VerificationStatus::Failed.as_str();
+        json!({"status": verdict, "message": words, "observed": observed})
+    } else {
+        json!(status.verification.as_ref().map(verification))
+    };
     json!({
         "success": success,
         "message": message(remediation, words),
@@ -126,9 +141,14 @@ fn envelope(
             },
             "remediation": remediation.metadata.name,
         },
-        "verification": status.verification.as_ref().map(verification),
+        "verification": verification,
         "warnings": warnings,
     })
+}
+
+/// The last attempt at what was asked for: taking back is not.
+fn asked_for(status: &RemediationStatus) -> Option<&Attempt> {
+    status.attempts.iter().rfind(|attempt| attempt.kind == AttemptKind::Apply)
 }
 
 fn message(remediation: &Remediation, words: &str) -> String {
@@ -144,7 +164,7 @@ fn result(remediation: &Remediation, status: &RemediationStatus) -> Value {
         "namespace": remediation.metadata.namespace,
         "dry_run": spec.dry_run,
     });
-    if let Some(intent) = status.attempts.last().map(|a| &a.intent) {
+    if let Some(intent) = asked_for(status).map(|attempt| &attempt.intent) {
         let (name, value) = values(intent);
         result[name] = value;
     }
@@ -261,6 +281,30 @@ mod tests {
         assert_eq!(reply["success"], false);
         assert_eq!(reply["details"]["runner"]["status"], "success");
         assert_eq!(reply["verification"]["status"], "FAILED");
+    }
+
+    #[test]
+    fn what_was_taken_back_failed_its_verification_though_the_undo_passed_its_own() {
+        let committed = |live| Written::Committed(Box::new(live));
+        let mut r = after(begun(Action::scale_to(4), true, false), committed(deployment(4)));
+        let mut status = r.status.clone().unwrap();
+        let (back, live) = (Intent::scale(3), deployment(3));
+        record::begin_undo(&mut status, back, (&live).into(), "me", at(20));
+        r.status = Some(status);
+        let mut status = after(r.clone(), committed(deployment(3))).status.unwrap();
+        let observed = Observed { ready_replicas: 3, ..Observed::default() };
+        let verdict = VerificationStatus::Success;
+        record::end_verification(&mut status, verdict, "Deployment healthy", observed, at(30));
+        record::finish(&mut status, Phase::RolledBack, reason::UNDONE_AND_VERIFIED, "no", at(30));
+        r.status = Some(status);
+        let reply = ended(&r, TOOK).unwrap();
+        assert_eq!(
+            (&reply["success"], &reply["verification"]["status"]),
+            (&json!(false), &json!("FAILED"))
+        );
+        assert_eq!(reply["verification"]["observed"]["ready_replicas"], 3);
+        assert_eq!(reply["details"]["runner"]["result"]["replicas"], 4, "what was asked for");
+        assert!(reply["warnings"][0].as_str().unwrap().contains("taken back"), "{reply}");
     }
 
     #[test]

@@ -56,18 +56,29 @@ pub struct Deed {
     pub action: &'static str,
     /// As the authorizer does.
     pub verb: &'static str,
-    /// The subresource of Deployments.
+    /// The group and plural of what is written.
+    pub resource: (&'static str, &'static str),
+    /// The subresource of that.
     pub subresource: Option<&'static str>,
 }
 
+/// What most is done to.
+const DEPLOYMENTS: (&str, &str) = ("apps", "deployments");
+
 impl Deed {
     /// Looking at a rollout.
-    pub const VERIFY: Self = Self { action: "verify", verb: "get", subresource: None };
+    pub const VERIFY: Self =
+        Self { action: "verify", verb: "get", resource: DEPLOYMENTS, subresource: None };
 
     /// An action.
     pub fn of(action: ActionType) -> Self {
-        let subresource = (action == ActionType::Scale).then_some("scale");
-        Self { action: action.as_str(), verb: "patch", subresource }
+        let (verb, resource, subresource) = match action {
+            ActionType::Scale => ("patch", DEPLOYMENTS, Some("scale")),
+            ActionType::EvictPod => ("create", ("", "pods"), Some("eviction")),
+            ActionType::HpaBounds => ("patch", ("autoscaling", "horizontalpodautoscalers"), None),
+            _ => ("patch", DEPLOYMENTS, None),
+        };
+        Self { action: action.as_str(), verb, resource, subresource }
     }
 }
 
@@ -149,7 +160,7 @@ impl Authenticator {
         Ok(by_key(&claim.name, scope, source))
     }
 
-    /// Whether the caller may do this to a Deployment.
+    /// Whether the caller may do this to a Deployment, or to what belongs to it.
     pub async fn may(
         &self,
         caller: &Caller,
@@ -161,10 +172,11 @@ impl Authenticator {
         match &caller.known {
             Known::Key(scope) => Ok(scope.covers(deed.action, Some(namespace))),
             Known::Token(user) => {
-                let Deed { verb, subresource, .. } = deed;
-                let deployments = ("apps", "deployments");
+                let Deed { verb, resource, subresource, .. } = deed;
+                // Which pod or autoscaler it will be is not known yet: it has to be any of the namespace.
+                let name = if resource == DEPLOYMENTS { name } else { "" };
                 let place = (Some(namespace), name);
-                Ok(cluster.may(user, verb, deployments, subresource, place).await?)
+                Ok(cluster.may(user, verb, resource, subresource, place).await?)
             }
         }
     }
@@ -245,6 +257,20 @@ mod tests {
             header::HeaderName::from_static(name),
             HeaderValue::from_static(value),
         )])
+    }
+
+    #[test]
+    fn what_a_caller_must_be_allowed_is_what_the_action_writes() {
+        for (action, expected) in [
+            (ActionType::Scale, ("patch", "deployments", Some("scale"))),
+            (ActionType::Rollback, ("patch", "deployments", None)),
+            (ActionType::Pause, ("patch", "deployments", None)),
+            (ActionType::EvictPod, ("create", "pods", Some("eviction"))),
+            (ActionType::HpaBounds, ("patch", "horizontalpodautoscalers", None)),
+        ] {
+            let Deed { verb, resource, subresource, .. } = Deed::of(action);
+            assert_eq!((verb, resource.1, subresource), expected, "{action}");
+        }
     }
 
     #[test]
