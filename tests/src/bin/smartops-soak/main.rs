@@ -65,7 +65,7 @@ struct Arguments {
 fn main() -> Result<()> {
     let mut arguments = Arguments::parse();
     if arguments.short {
-        let (signals, deployments, seconds, at_least) = (150, 10, 40, 40);
+        let (signals, deployments, seconds, at_least) = (150, 10, 40, 30);
         arguments = Arguments { signals, deployments, seconds, at_least, ..arguments };
     }
     ensure!(
