@@ -130,6 +130,10 @@ mod tests {
             serde_saphyr::from_str(include_str!("../../docs/examples/smartopsconfig.yaml"))
                 .unwrap();
         assert!(config.spec.is_automation("ci@example.com", &[] as &[&str]));
+        let remedies: remediation_policy::RemediationPolicy =
+            serde_saphyr::from_str(include_str!("../../docs/examples/remediationpolicy.yaml"))
+                .unwrap();
+        assert_eq!(remediation_policy::check(&remedies.spec), []);
         let remediation: Remediation =
             serde_saphyr::from_str(include_str!("../../docs/examples/remediation.yaml")).unwrap();
         assert!(remediation.is_open());
