@@ -21,7 +21,7 @@ pub(crate) struct Account {
     repeated: Vec<String>,
     /// Deployments and numbers that were written more than once: each remedy writes a number of its own.
     doubled: Vec<(String, i64)>,
-    /// Writes that no attempt says were made, and attempts that say so of a write nobody made.
+    /// Writes that no attempt says were made, and attempts that say so of a write nobody sent.
     unexplained: Vec<(String, i64)>,
     /// Deployments that have not exactly one replica more for each write.
     worse: Vec<String>,
@@ -29,6 +29,8 @@ pub(crate) struct Account {
     said_worse: usize,
     /// How many writes.
     written: usize,
+    /// How many of them were committed although nobody was left to be told: whoever sent them was killed.
+    unanswered: usize,
     /// How many Remediations ended in each phase.
     phases: BTreeMap<String, usize>,
 }
@@ -88,14 +90,22 @@ impl Account {
         account.repeated = repeated.map(|(id, _)| (*id).to_owned()).collect();
 
         let mut made: BTreeMap<(String, i64), usize> = BTreeMap::new();
-        for write in writes.iter().filter(|write| is_remedy(write)) {
+        let mut unanswered: BTreeSet<(String, i64)> = BTreeSet::new();
+        for write in writes.iter().filter(|write| is_of_remedy(write)) {
             let number = write.body.as_ref().and_then(|b| b["spec"]["replicas"].as_i64());
-            *made.entry((write.name.clone(), number.unwrap_or(-1))).or_default() += 1;
+            let it = (write.name.clone(), number.unwrap_or(-1));
+            if write.committed() {
+                *made.entry(it).or_default() += 1;
+            } else if !write.dry_run && write.code >= 500 {
+                unanswered.insert(it);
+            }
         }
-        account.written = made.values().sum();
+        unanswered.retain(|it| said.contains(it) && !made.contains_key(it));
+        account.unanswered = unanswered.len();
+        account.written = made.values().sum::<usize>() + unanswered.len();
         let doubled = made.iter().filter(|(_, times)| **times > 1);
         account.doubled = doubled.map(|(write, _)| write.clone()).collect();
-        let made_once: BTreeSet<(String, i64)> = made.into_keys().collect();
+        let made_once: BTreeSet<(String, i64)> = made.into_keys().chain(unanswered).collect();
         account.unexplained = made_once.symmetric_difference(&said).cloned().collect();
         for (name, deployment) in deployments {
             let grown = said.iter().filter(|(target, _)| target == name).count();
@@ -135,10 +145,9 @@ fn joined(remediation: &Value) -> BTreeSet<&str> {
         .collect()
 }
 
-/// Whether the controller changed the number of replicas of a Deployment by it.
-fn is_remedy(write: &Write) -> bool {
-    write.committed()
-        && write.resource == "deployments"
+/// Whether the controller meant to change the number of replicas of a Deployment by it.
+fn is_of_remedy(write: &Write) -> bool {
+    write.resource == "deployments"
         && write.namespace == sample::NAMESPACE
         && write.user.ends_with(":smartops-orchestrator")
 }
@@ -147,13 +156,15 @@ impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "lost {}, acted on twice {}, written twice {}, unexplained {}, worse {}; {} remedies written; ended {:?}",
+            "lost {}, acted on twice {}, written twice {}, unexplained {}, worse {}; {} remedies written, {} of them by one \
+             who was killed before the answer; ended {:?}",
             self.lost.len(),
             self.repeated.len(),
             self.doubled.len(),
             self.unexplained.len(),
             self.worse.len() + self.said_worse,
             self.written,
+            self.unanswered,
             self.phases,
         )
     }
@@ -207,6 +218,14 @@ mod tests {
         let ids = ["a", "b", "c"];
         let good = account(&ids, &[one.clone(), two.clone()], &[3, 4], 4);
         assert_eq!((good.check(2).is_ok(), good.check(3).is_ok()), (true, false), "{good:?}");
+
+        // Committed, and answered to nobody, as an attempt found out; one that nobody found again was none.
+        let (mut lost, mut never) = (write(3), write(5));
+        (lost.code, never.code) = (504, 504);
+        let web = BTreeMap::from([("web".to_owned(), json!({"spec": {"replicas": 4}}))]);
+        let (all, accepted) = ([one.clone(), two.clone()], ids.map(str::to_owned));
+        let found = Account::drawn(&accepted, &all, &[lost, write(4), never], &web, 2);
+        assert_eq!((found.check(2).is_ok(), found.unanswered), (true, 1), "{found:?}");
 
         let again = remediation("c", &["a"], &[4]);
         let table = [
