@@ -5,7 +5,6 @@ use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use serde_json::{Value, json};
-use smartops_change::TemplateDigest;
 use smartops_tests::cluster::Cluster;
 use smartops_tests::kubectl::Outcome;
 use smartops_tests::wait::{Seen, eventually};
@@ -89,11 +88,31 @@ fn former(ground: &Ground) -> Result<Value> {
     Ok(template)
 }
 
-fn back_to(set: &Value, template: &Value) -> Result<Value> {
-    let digest: TemplateDigest = serde_json::from_value(template.clone())?;
+/// The digest of a pod template, as the webhook writes it down of a Deployment that has it.
+fn digest(ground: &Ground, template: &Value) -> Result<String> {
+    let mut twin = ground.manifest("twin", 1);
+    twin["metadata"]["name"] = Value::Null;
+    twin["metadata"]["generateName"] = json!("twin-");
+    twin["spec"]["template"] = template.clone();
+    twin["spec"]["selector"] = ground.get("web")?["spec"]["selector"].clone();
+    let uid = made(ground, &twin)?["metadata"]["uid"].clone();
+    let get = ["-n", "smartops-system", "changeledgers", ground.name()];
+    eventually(SECONDS, "the ledger holds the digest", || {
+        let ledger = ground.cluster().kubectl("admin").get(&get).unwrap_or_default();
+        let mut entries = ledger["spec"]["workloads"].as_array().into_iter().flatten();
+        let entry = entries.find(|entry| entry["uid"] == uid);
+        let found = entry.and_then(|entry| entry["template"].as_str());
+        Ok(found.map_or_else(
+            || Seen::NotYet("no entry".to_owned()),
+            |found| Seen::Done(found.to_owned()),
+        ))
+    })
+}
+
+fn back_to(ground: &Ground, set: &Value, template: &Value) -> Result<Value> {
     let (name, uid) = (&set["metadata"]["name"], &set["metadata"]["uid"]);
     Ok(json!({"type": "rollback", "revision": {
-        "replicaSet": name, "uid": uid, "number": 1, "template": digest.to_string(),
+        "replicaSet": name, "uid": uid, "number": 1, "template": digest(ground, template)?,
     }}))
 }
 
@@ -211,13 +230,13 @@ fn going_back_is_off_until_it_is_switched_on_and_then_to_that_revision_and_nothi
     let off = ground(quiet()?, "back-off")?;
     let template = former(&off)?;
     let set = revision(&off, "web-1", &template)?;
-    at_work(&off, "rollback", &back_to(&set, &template)?, &json!({}))?;
+    at_work(&off, "rollback", &back_to(&off, &set, &template)?, &json!({}))?;
     is_off(&rolled_back(&off, &template, None)?, "rollback")?;
 
     let on = ground(capable()?, "back")?;
     let template = former(&on)?;
     let set = revision(&on, "web-1", &template)?;
-    at_work(&on, "rollback", &back_to(&set, &template)?, &json!({}))?;
+    at_work(&on, "rollback", &back_to(&on, &set, &template)?, &json!({}))?;
     let mut other = template.clone();
     other["metadata"]["annotations"]["note"] = json!("as it never was");
     has_no_warrant(&rolled_back(&on, &other, None)?)?;
@@ -244,20 +263,20 @@ fn going_back_to_what_is_no_revision_of_the_target_or_to_other_images_unapproved
         let attempt = on.attempt("web", intent)?;
         on.lies(&made, &json!({"phase": "Executing", "attempts": [attempt]}), &[words])
     };
-    let mut strange = back_to(&set, &template)?;
+    let mut strange = back_to(&on, &set, &template)?;
     strange["revision"]["uid"] = json!("another");
     lies("strange", &strange, "is another one of that name")?;
-    let mut gone = back_to(&set, &template)?;
+    let mut gone = back_to(&on, &set, &template)?;
     gone["revision"]["replicaSet"] = json!("web-0");
     lies("gone", &gone, "is gone")?;
     let mut changed = template.clone();
     changed["spec"]["hostNetwork"] = json!(true);
-    lies("changed", &back_to(&set, &changed)?, "has another pod template")?;
+    lies("changed", &back_to(&on, &set, &changed)?, "has another pod template")?;
 
     let mut image = template.clone();
     image["spec"]["containers"][0]["image"] = json!("registry.example/web:0");
     let set = revision(&on, "web-2", &image)?;
-    at_work(&on, "rollback", &back_to(&set, &image)?, &json!({}))?;
+    at_work(&on, "rollback", &back_to(&on, &set, &image)?, &json!({}))?;
     has_no_warrant(&rolled_back(&on, &image, None)?)
 }
 
