@@ -49,7 +49,7 @@ pub fn serve(
         }
         Tls::Files { certificate, key } => {
             let files = Files { certificate, key };
-            let read = files.read().and_then(|read| files.present(&resolver, &read).map(|()| read));
+            let read = files.read().and_then(|read| present(&resolver, read));
             let read = read.with_context(|| files.named())?;
             tasks.spawn("certificate", files.follow(read, Arc::clone(&resolver), shutdown.clone()));
         }
@@ -66,6 +66,12 @@ struct Files {
 
 type Pem = (Vec<u8>, Vec<u8>);
 
+/// Presents it, if it can be served by.
+fn present(resolver: &Resolver, (certificate, key): Pem) -> anyhow::Result<Pem> {
+    resolver.present_chain(&certificate, &key)?;
+    Ok((certificate, key))
+}
+
 impl Files {
     fn named(&self) -> String {
         format!(
@@ -80,10 +86,6 @@ impl Files {
             std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
         };
         Ok((read(&self.certificate)?, read(&self.key)?))
-    }
-
-    fn present(&self, resolver: &Resolver, (certificate, key): &Pem) -> anyhow::Result<()> {
-        Ok(resolver.present_chain(certificate, key)?)
     }
 
     /// Presents what the files hold whenever that changes. Half of a change, or what cannot be served by, leaves the
@@ -102,7 +104,7 @@ impl Files {
             }
             let read = match self.read() {
                 Ok(read) if read == presented => continue,
-                Ok(read) => self.present(&resolver, &read).map(|()| read),
+                Ok(read) => present(&resolver, read),
                 Err(error) => Err(error),
             };
             match read {

@@ -59,5 +59,5 @@ fn remediation(cluster: &Cluster) -> Result<Value> {
     let all = cluster.kubectl("operator").get(&["-n", NAMESPACE, "remediations"])?;
     let items = all["items"].as_array().into_iter().flatten();
     let of = |r: &&Value| r["spec"]["target"]["name"] == BASKET;
-    Ok(items.filter(of).next_back().cloned().unwrap_or_default())
+    Ok(items.rev().find(of).cloned().unwrap_or_default())
 }
