@@ -24,8 +24,7 @@ pub struct Authority {
 impl Authority {
     /// The one of this cluster's controllers.
     pub fn of(cluster: &Cluster) -> Self {
-        let file = cluster.dir().join("controller-ca.crt");
-        Self { kubectl: Some(cluster.kubectl("admin")), file }
+        Self { kubectl: Some(cluster.kubectl("admin")), file: kept_in(cluster.dir()) }
     }
 
     /// The one in this file.
@@ -49,6 +48,11 @@ impl Authority {
         pki::write(&self.file, &pem)?;
         Ok(pem)
     }
+}
+
+/// Where a cluster's folder keeps it, once it was looked up.
+pub fn kept_in(dir: &Path) -> PathBuf {
+    dir.join("controller-ca.crt")
 }
 
 fn look_up(kubectl: &Kubectl) -> Result<Option<String>> {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{pki, process};
+use crate::{authority, pki, process};
 
 /// A cluster as it was set up.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -102,6 +102,7 @@ impl State {
             "kubeconfigs": kubeconfigs,
             "bin": self.bin,
             "controllerUrl": endpoints.controller_url(),
+            "controllerCa": authority::kept_in(&self.dir),
             "apiKey": endpoints.api_key,
             "controllerMetricsUrl": format!("{}/metrics", endpoints.controller_url()),
             "webhookMetricsUrl": format!("{}/metrics", endpoints.webhook_health_url()),

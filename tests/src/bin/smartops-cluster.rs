@@ -167,6 +167,7 @@ fn for_people(state: &State, summary: &Value) -> String {
         format!("export PATH={}:$PATH", text("bin")),
         format!("export KUBECONFIG={}", state.kubeconfig("developer").display()),
         format!("export URL={} KEY={}", text("controllerUrl"), text("apiKey")),
+        format!("export CA={}", text("controllerCa")),
         String::new(),
         "Others to be, by KUBECONFIG:".to_owned(),
     ];
@@ -182,7 +183,7 @@ fn for_people(state: &State, summary: &Value) -> String {
         "Try:".to_owned(),
         "  kubectl -n smartops-dev scale deployment smartops-erp-simulator --replicas=50"
             .to_owned(),
-        "  curl -s -H \"X-API-Key: $KEY\" -H 'content-type: application/json' $URL/v1/k8s/scale \\"
+        "  curl -s --cacert $CA -H \"X-API-Key: $KEY\" -H 'content-type: application/json' $URL/v1/k8s/scale \\"
             .to_owned(),
         "    -d '{\"namespace\":\"smartops-dev\",\"deployment\":\"erp-simulator\",\"replicas\":4}'"
             .to_owned(),
