@@ -130,6 +130,7 @@ async fn serve(args: &Args, tls: Tls, telemetry: &Telemetry) -> anyhow::Result<(
     let pruner = Pruner {
         cluster: shell.cluster.clone(),
         store: store.clone(),
+        listed: queue.tidings(),
         leadership: shell.leadership.clone(),
         cooldown: args.cooldown(),
         metrics: ours.clone(),

@@ -76,10 +76,11 @@ impl Queue {
                         tidings.tell(|| Tiding::Changed(Arc::new(r.clone())));
                     }
                     Event::Delete(r) => tidings.tell(|| Tiding::Gone(Arc::new(r.clone()))),
-                    Event::Init | Event::InitDone => {}
-                }
-                if matches!(event, Event::InitDone) {
-                    ready.ready();
+                    Event::InitDone => {
+                        tidings.tell_listed();
+                        ready.ready();
+                    }
+                    Event::Init => {}
                 }
             })
             .inspect_err(|error| tracing::warn!(%error, "the watch of Remediations"))

@@ -19,6 +19,7 @@ use super::{Keep, doubtful, prunable};
 use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::metrics::ControllerMetrics;
+use crate::remediation::tidings::Tidings;
 
 /// How often it is looked for what is kept no longer. By the monotonic clock.
 const EVERY: Duration = Duration::from_secs(30);
@@ -34,6 +35,8 @@ pub struct Pruner {
     pub cluster: Cluster,
     /// Every Remediation as last watched.
     pub store: Store<Remediation>,
+    /// Whether all of them have been listed.
+    pub listed: Tidings,
     /// Only the leader deletes.
     pub leadership: Leadership,
     /// The cooldown of a target, where its policy says no other.
@@ -52,6 +55,7 @@ impl Pruner {
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
+                () = self.listed.wait_listed(), if !self.listed.is_listed() => {}
                 // At once where this replica begins to lead; at the end of its election nothing more comes.
                 told = begins(&mut changes), if !self.leadership.is_leader() => {
                     if !told {
@@ -63,7 +67,7 @@ impl Pruner {
             if shutdown.is_stopping() {
                 return Ok(());
             }
-            if self.leadership.is_leader() && self.store.wait_until_ready().await.is_ok() {
+            if self.leadership.is_leader() && self.listed.is_listed() {
                 let looks = turns.is_multiple_of(LOOK_FOR_TARGETS);
                 turns = turns.wrapping_add(1);
                 if let Err(failure) = self.turn(looks, &mut gone).await {
