@@ -18,9 +18,10 @@ const SOON: Duration = Duration::from_mins(1);
 /// The capabilities and the roles that are off and unbound unless somebody switches them on.
 const CAPABILITIES: [&str; 4] = ["rollback", "podEviction", "pause", "hpaBounds"];
 const ROLES: [&str; 2] = ["smartops-orchestrator-evict-pods", "smartops-orchestrator-hpa-bounds"];
+const RBAC_DENIED: &str = "smartops_orchestrator_rbac_denied_total";
 
 /// A cluster whose operator switched every capability on.
-fn capable() -> Result<&'static Cluster> {
+pub(crate) fn capable() -> Result<&'static Cluster> {
     static CAPABLE: OnceLock<Result<Cluster, String>> = OnceLock::new();
     let made = CAPABLE.get_or_init(|| switched_on().map_err(|error| format!("{error:#}")));
     made.as_ref().map_err(|error| anyhow!("the cluster with capabilities: {error}"))
@@ -40,7 +41,7 @@ fn switched_on() -> Result<Cluster> {
 }
 
 /// A namespace there, where the controller is given the roles too.
-fn scene(prefix: &str) -> Result<Scene> {
+pub(crate) fn scene(prefix: &str) -> Result<Scene> {
     let ns = Scene::on(capable()?, prefix)?;
     let account = "--serviceaccount=smartops-system:smartops-orchestrator";
     for role in ROLES {
@@ -102,6 +103,20 @@ fn while_its_capability_is_off_an_action_is_denied_in_a_sentence_that_names_it()
         ensure!(reply.text.contains(capability), "{}", reply.text);
     }
     ensure!(ns.committed_writes("web")? == 0);
+    Ok(())
+}
+
+#[test]
+fn a_capability_without_its_role_is_refused_by_rbac_once_and_counted() -> Result<()> {
+    let ns = Scene::on(capable()?, "no-role")?;
+    ns.deploy("web", 2)?;
+    autoscale(&ns)?;
+    let labels = [("verb", "patch"), ("resource", "horizontalpodautoscalers")];
+    let before = ns.counted(RBAC_DENIED, &labels)?;
+    let reply = execute(&ns, "hpa_bounds", &json!({"hpa_bounds": {"max_replicas": 6}}))?;
+    ensure!(reply.body["success"] != true && reply.text.contains("cannot patch"), "{}", reply.text);
+    let counted = ns.counts(RBAC_DENIED, &labels, before + 1.0)? - before;
+    ensure!(counted < 2.0, "tried {counted} times: asking again gives nobody a right");
     Ok(())
 }
 
@@ -209,10 +224,8 @@ fn an_unhealthy_pod_is_evicted_once_its_budget_lets_it_go_and_a_ready_one_never_
     Ok(())
 }
 
-#[test]
-fn an_autoscalers_bounds_are_moved_and_verified_by_what_it_does() -> Result<()> {
-    let ns = scene("bounds")?;
-    ns.deploy("web", 2)?;
+/// Gives `web` an autoscaler between 2 and 5 replicas.
+fn autoscale(ns: &Scene) -> Result<()> {
     let hpa = json!({
         "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
         "metadata": {"namespace": ns.name(), "name": "web"},
@@ -224,7 +237,14 @@ fn an_autoscalers_bounds_are_moved_and_verified_by_what_it_does() -> Result<()> 
         },
     });
     let file = ns.file(&hpa)?;
-    ns.allowed("admin", &["apply", "-f", &file])?;
+    ns.allowed("admin", &["apply", "-f", &file]).map(drop)
+}
+
+#[test]
+fn an_autoscalers_bounds_are_moved_and_verified_by_what_it_does() -> Result<()> {
+    let ns = scene("bounds")?;
+    ns.deploy("web", 2)?;
+    autoscale(&ns)?;
     let asked = json!({"hpa_bounds": {"min_replicas": 3, "max_replicas": 6}});
     let ended = done(&ns, "hpa_bounds", &asked)?;
     let former = &ended["status"]["attempts"][0]["former"]["bounds"];

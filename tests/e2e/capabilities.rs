@@ -19,7 +19,7 @@ const ALL: [&str; 4] = ["rollback", "podEviction", "pause", "hpaBounds"];
 fn capable() -> Result<&'static Cluster> {
     static CAPABLE: OnceLock<Result<Cluster, String>> = OnceLock::new();
     let cluster = CAPABLE.get_or_init(|| {
-        let cluster = silent("capable").map_err(|error| format!("{error:#}"))?;
+        let cluster = silent("capabilities").map_err(|error| format!("{error:#}"))?;
         let on: Value = ALL.into_iter().map(|name| (name.to_owned(), json!(true))).collect();
         let patch = json!({"spec": {"rules": {"capabilities": on}}}).to_string();
         let patch = ["patch", "gp/smartops-automation", "--type=merge", "-p", &patch];

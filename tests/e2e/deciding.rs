@@ -9,6 +9,7 @@ use smartops_tests::http::Client;
 use smartops_tests::programs::controller_api;
 use smartops_tests::wait::{Seen, eventually};
 
+use crate::actions::scene;
 use crate::scene::{Scene, post};
 use crate::support::own;
 
@@ -52,7 +53,8 @@ fn owners_keep_the_loop_away_by_an_annotation_and_callers_go_on() -> Result<()> 
 #[test]
 fn a_number_that_an_autoscaler_owns_is_left_to_it_and_its_bounds_move_where_a_policy_says_so()
 -> Result<()> {
-    let ns = Scene::new("hpa-owned")?;
+    let ns = scene("hpa-owned")?;
+    let api = controller_api(ns.cluster())?;
     ns.deploy("web", 2)?;
     let hpa = json!({
         "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
@@ -70,7 +72,7 @@ fn a_number_that_an_autoscaler_owns_is_left_to_it_and_its_bounds_move_where_a_po
     let words = skipped["status"]["outcome"]["message"].as_str().unwrap_or_default();
     ensure!(words.contains("HorizontalPodAutoscaler web"), "{words}");
     let scale = json!({"namespace": ns.name(), "deployment": "web", "replicas": 3});
-    let called = post("/v1/k8s/scale", &scale)?;
+    let called = api.post("/v1/k8s/scale", &scale)?;
     ensure!(called.body["success"] != true, "{}", called.text);
     ensure!(called.text.contains("HorizontalPodAutoscaler web"), "{}", called.text);
     ensure!(ns.committed_writes("web")? == 0, "nothing was written");
@@ -97,6 +99,12 @@ fn a_number_that_an_autoscaler_owns_is_left_to_it_and_its_bounds_move_where_a_po
     let bounds = ns.ended("rca/cpu_saturation")?;
     let action = json!({"type": "hpa-bounds", "hpaBounds": {"minDelta": 1, "maxDelta": 1}});
     ensure!(bounds["spec"]["action"] == action, "{bounds}");
+    ensure!(outcome(&bounds) == ("Succeeded", "Verified"), "{bounds}");
+    let moved = "jsonpath={.spec.minReplicas} {.spec.maxReplicas}";
+    let moved = ns.allowed("developer", &["get", "hpa/web", "-o", moved])?;
+    ensure!(moved == "3 5", "one more each than 2 and 4, not {moved}");
+    ensure!(ns.replicas("web")? == 3, "the autoscaler did it");
+    ensure!(ns.committed_writes("web")? == 1, "and the controller wrote the restart alone");
     ns.allowed("admin", &["delete", "remp", ns.name()])?;
     Ok(())
 }

@@ -33,8 +33,10 @@ const SHORT_LEASE: &str = "--lease-seconds=3";
 const SOON: Duration = Duration::from_secs(30);
 /// How long a remedy may take, its verification included.
 const REMEDY: Duration = Duration::from_mins(1);
-/// For how long others leave the Lease of a replica alone that says nothing.
-const USUAL_LEASE: Duration = Duration::from_secs(15);
+/// A Lease that nobody could wait for the end of: whoever leads within `AT_ONCE` was handed it.
+const LONG_LEASE: &str = "--lease-seconds=60";
+/// How long a hand-over may take.
+const AT_ONCE: Duration = Duration::from_secs(10);
 
 /// What happens to the leader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,13 +158,25 @@ fn ended(cluster: &Cluster, target: &str) -> Result<Value> {
     })
 }
 
+/// Who holds the controller's Lease.
+fn holder(cluster: &Cluster) -> Result<Value> {
+    let name = ["lease", "smartops-orchestrator", "-n", "smartops-system"];
+    Ok(cluster.kubectl("admin").get(&name)?["spec"]["holderIdentity"].clone())
+}
+
 #[test]
 fn a_leader_that_stops_hands_over_at_once_and_whoever_does_not_lead_answers_like_the_one_that_does()
 -> Result<()> {
     let cluster = own("hand-over")?;
     let (first, second) = (Replica::first(&cluster)?, Replica::further(&cluster, 2)?);
     first.wait_leads(true, SOON)?;
-    second.start(&[])?;
+    first.signal(Signal::Terminate)?;
+    first.wait_ended(SOON)?;
+    ensure!(holder(&cluster)? == Value::Null, "whoever stops leaves the Lease to nobody");
+    first.start(&[LONG_LEASE])?;
+    first.wait_leads(true, SOON)?;
+    ensure!(holder(&cluster)? != Value::Null, "it leads and does not hold the Lease");
+    second.start(&[LONG_LEASE])?;
     ensure!(!second.leads(), "two lead");
 
     let scale = |replicas: u32| json!({"deployment": sample::DEPLOYMENT, "replicas": replicas});
@@ -174,7 +188,7 @@ fn a_leader_that_stops_hands_over_at_once_and_whoever_does_not_lead_answers_like
     first.signal(Signal::Terminate)?;
     second.wait_leads(true, SOON)?;
     let took = stopped.elapsed();
-    ensure!(took < USUAL_LEASE, "handed over after {took:?}");
+    ensure!(took < AT_ONCE, "handed over after {took:?}");
     first.wait_ended(SOON)?;
     let answer = second.api().post("/v1/k8s/scale", &scale(sample::REPLICAS))?;
     ensure!(answer.status == 200, "by the one that leads now: {}", answer.text);

@@ -9,13 +9,16 @@ use serde_json::{Value, json};
 use smartops_tests::cluster::Cluster;
 use smartops_tests::http::{Answer, Client};
 use smartops_tests::kubectl::Outcome;
-use smartops_tests::sample;
+use smartops_tests::programs::controller_api;
 use smartops_tests::wait::{Seen, eventually};
+use smartops_tests::{metrics, sample};
 
 use crate::support::{Namespace, shared};
 
 /// How long a Remediation may take to end: a verification that times out takes 60 s.
 const REMEDY: Duration = Duration::from_secs(90);
+/// How long after what is on record it may take to be counted.
+const COUNTED: Duration = Duration::from_secs(10);
 
 /// A namespace and the cluster around it.
 pub(crate) struct Scene {
@@ -24,7 +27,7 @@ pub(crate) struct Scene {
 
 /// The controller's API with a valid key.
 pub(crate) fn api() -> Result<Client> {
-    smartops_tests::programs::controller_api(shared()?)
+    controller_api(shared()?)
 }
 
 /// A POST with a valid key.
@@ -218,9 +221,32 @@ impl Scene {
         Ok(())
     }
 
+    /// What the controller counts under this name in the series with these labels.
+    pub(crate) fn counted(&self, metric: &str, labels: &[(&str, &str)]) -> Result<f64> {
+        let told = controller_api(self.cluster())?.get("/metrics")?;
+        Ok(metrics::sum(&told.text, metric, labels).unwrap_or_default())
+    }
+
+    /// Waits until the controller counts at least so many there, and hands out how many.
+    pub(crate) fn counts(
+        &self,
+        metric: &str,
+        labels: &[(&str, &str)],
+        at_least: f64,
+    ) -> Result<f64> {
+        eventually(COUNTED, &format!("{metric}{labels:?} is {at_least}"), || {
+            let counted = self.counted(metric, labels)?;
+            Ok(if counted >= at_least {
+                Seen::Done(counted)
+            } else {
+                Seen::NotYet(counted.to_string())
+            })
+        })
+    }
+
     /// Posts a signal, which must be accepted.
     pub(crate) fn accepted(&self, path: &str, body: &Value) -> Result<Answer> {
-        let answer = post(path, body)?;
+        let answer = controller_api(self.cluster())?.post(path, body)?;
         if answer.status != 202 {
             bail!("{path} in {}: {} {}", self.name(), answer.status, answer.text);
         }

@@ -1,9 +1,18 @@
 //! The closed loop: a signal becomes a Remediation, the Remediation a judged write, the write a verified rollout.
 
-use anyhow::Result;
-use serde_json::json;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use smartops_tests::wait::{Seen, eventually};
 
 use crate::scene::{Scene, post};
+
+/// From the 202 to the write, as the contract has it.
+const REACTION: Duration = Duration::from_secs(5);
+/// From the 202 to pods that are ready, for a small workload.
+const RECOVERY: Duration = Duration::from_secs(15);
+const REJECTIONS: &str = "smartops_orchestrator_guardrail_rejections_total";
 
 #[test]
 fn a_resource_anomaly_scales_up_by_one_and_is_verified() -> Result<()> {
@@ -18,6 +27,53 @@ fn a_resource_anomaly_scales_up_by_one_and_is_verified() -> Result<()> {
     assert_eq!(remediation["status"]["verification"]["status"], "SUCCESS", "{remediation}");
     assert_eq!(ns.replicas("web")?, 4);
     assert_eq!(ns.committed_writes("web")?, 1);
+    let target = [("namespace", ns.name()), ("deployment", "web")];
+    let how = [
+        ("action_type", "scale"),
+        ("source", "closed-loop"),
+        ("dry_run", "false"),
+        ("status", "Succeeded"),
+    ];
+    let action = [&target[..], &how].concat();
+    ensure!(ns.counts("smartops_orchestrator_actions_total", &action, 1.0)? < 2.0);
+    ensure!(ns.counts("smartops_k8s_scale_total", &target, 1.0)? < 2.0);
+    Ok(())
+}
+
+#[test]
+fn a_signal_is_acted_on_within_five_seconds_and_its_pods_are_ready_within_fifteen() -> Result<()> {
+    let ns = Scene::new("loop-prompt")?;
+    for name in ["grown", "restarted"] {
+        ns.deploy(name, 2)?;
+    }
+    let of = |name: &str, mut signal: Value| {
+        signal["service"] = json!(name);
+        signal
+    };
+    for (name, path, signal) in [
+        ("grown", "/v1/signals/anomaly", ns.anomaly("w-1", "resource")),
+        ("restarted", "/v1/signals/rca", ns.rca("r-1", "memory_leak")),
+    ] {
+        let generation = ns.get(name)?["metadata"]["generation"].as_i64().unwrap_or_default();
+        ns.accepted(path, &of(name, signal))?;
+        let accepted = Instant::now();
+        eventually(REACTION, &format!("{name} is written, by the audit log"), || {
+            Ok(Seen::when(ns.committed_writes(name)? == 1, "no write"))
+        })?;
+        let reacted = accepted.elapsed();
+        eventually(RECOVERY.saturating_sub(reacted), &format!("{name}'s pods are ready"), || {
+            let seen = ns.get(name)?;
+            let (wanted, status) = (&seen["spec"]["replicas"], &seen["status"]);
+            let is_ready = status["observedGeneration"].as_i64() > Some(generation)
+                && ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas"]
+                    .iter()
+                    .all(|count| status[count] == *wanted);
+            Ok(Seen::when(is_ready, status.to_string()))
+        })?;
+        let recovered = accepted.elapsed();
+        let took = format!("{name}: written after {reacted:?}, ready after {recovered:?}");
+        ensure!(reacted <= REACTION && recovered <= RECOVERY, "{took}");
+    }
     Ok(())
 }
 
@@ -88,12 +144,15 @@ fn a_signal_that_lacks_its_evidence_is_only_tried_out() -> Result<()> {
 fn a_remedy_the_webhook_refuses_ends_denied_and_is_not_retried() -> Result<()> {
     let ns = Scene::new("loop-denied")?;
     ns.deploy("web", 10)?;
+    let labels = [("rule", "replicas"), ("action_type", "scale")];
+    let rejections = ns.counted(REJECTIONS, &labels)?;
     ns.accepted("/v1/signals/anomaly", &ns.anomaly("w-1", "resource"))?;
     let remediation = ns.ended("anomaly/resource")?;
     assert_eq!(remediation["status"]["phase"], "Denied", "{remediation}");
     assert_eq!(remediation["status"]["denial"]["causes"][0]["rule"], "replicas", "{remediation}");
     assert_eq!(remediation["status"]["attempts"].as_array().unwrap().len(), 1);
     assert_eq!(ns.committed_writes("web")?, 0);
+    ns.counts(REJECTIONS, &labels, rejections + 1.0)?;
     Ok(())
 }
 

@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
+use smartops_tests::programs::controller_api;
 use smartops_tests::wait::{Seen, eventually};
 
+use crate::actions::{capable, scene};
 use crate::scene::{Scene, post};
 
 /// How long a remedy may take that is tried three times and taken back.
 const REMEDY: Duration = Duration::from_mins(2);
+const RETRIES: &str = "orchestrator_closed_loop_retries_total";
 
 /// The Remediation of this cause, once it has ended.
 fn ended(ns: &Scene, cause: &str) -> Result<Value> {
@@ -49,9 +52,11 @@ fn a_scale_beyond_the_quota_is_tried_again_then_taken_back_and_the_target_is_no_
     });
     let file = ns.file(&quota)?;
     ns.allowed("admin", &["apply", "-f", &file])?;
+    let retries = ns.counted(RETRIES, &[])?;
     ns.accepted("/v1/signals/anomaly", &ns.anomaly("w-1", "resource"))?;
     let remediation = ended(&ns, "anomaly/resource")?;
     ends(&remediation, "RolledBack", "UndoneAndVerified")?;
+    ns.counts(RETRIES, &[], retries + 2.0)?;
     let expected = ["Apply Written", "Apply Unchanged", "Apply Unchanged", "Undo Written"];
     ensure!(attempts(&remediation) == expected, "{:#}", remediation["status"]);
     let message = remediation["status"]["outcome"]["message"].as_str().unwrap_or_default();
@@ -85,6 +90,44 @@ fn a_patch_whose_pods_crash_is_taken_back_to_the_very_template_that_was_there() 
     ensure!(ns.get("web")?["spec"] == before, "{:#}", ns.get("web")?["spec"]);
     ensure!(remediation["status"]["comparison"]["isWorse"] == false);
     ensure!(ns.committed_writes("web")? == 2);
+    Ok(())
+}
+
+#[test]
+fn a_rollback_to_a_revision_whose_pods_crash_is_taken_back_to_the_template_before_it() -> Result<()>
+{
+    let ns = scene("undo-rollback")?;
+    ns.deploy("web", 2)?;
+    let before = ns.get("web")?["spec"].clone();
+    let label = |value: Value| {
+        let labels = json!({"smartops.dev/crash-loop": value});
+        let patch = json!({"spec": {"template": {"metadata": {"labels": labels}}}}).to_string();
+        ns.allowed("developer", &["patch", "deployment/web", "-p", &patch]).map(drop)
+    };
+    label(json!("true"))?;
+    eventually(REMEDY, "the crashing template is revision 2", || {
+        let annotations = ns.get("web")?["metadata"]["annotations"].clone();
+        let is_it = annotations["deployment.kubernetes.io/revision"] == "2";
+        Ok(Seen::when(is_it, annotations.to_string()))
+    })?;
+    label(Value::Null)?;
+    ns.rolled_out("web")?;
+    ensure!(ns.get("web")?["spec"] == before, "the first template again");
+
+    let body = json!({
+        "type": "rollback", "target": {"namespace": ns.name(), "name": "web"}, "verify": true,
+        "rollback": {"to_revision": 2},
+    });
+    controller_api(capable()?)?.post("/v1/actions/execute", &body)?;
+    let remediation = ended(&ns, "api/rollback")?;
+    ends(&remediation, "RolledBack", "UndoneAndVerified")?;
+    let expected = ["Apply Written", "Undo Written"];
+    ensure!(attempts(&remediation) == expected, "{:#}", remediation["status"]);
+    let message = remediation["status"]["outcome"]["message"].as_str().unwrap_or_default();
+    ensure!(message.contains("CrashLoopBackOff"), "in the pod's own words: {message}");
+    ensure!(ns.get("web")?["spec"] == before, "{:#}", ns.get("web")?["spec"]);
+    ensure!(remediation["status"]["comparison"]["isWorse"] == false);
+    ensure!(ns.committed_writes("web")? == 2, "one to apply, one to take back");
     Ok(())
 }
 
