@@ -87,6 +87,10 @@ pub const TRACE_PARENT: &str = "smartops.dev/traceparent";
 pub const CONTROLLER_LEASE: &str = "smartops-orchestrator";
 /// The Secret that holds the CA and the serving certificate of the controller's API, in [`SYSTEM_NAMESPACE`].
 pub const CONTROLLER_CERTIFICATE_SECRET: &str = "smartops-orchestrator-certificate";
+/// The type of the Secrets that hold a program's CA and certificate.
+pub const CERTIFICATE_SECRET_TYPE: &str = "kubernetes.io/tls";
+/// Annotation of a Secret that names the ServiceAccount whose token the control plane is to put into it.
+pub const TOKEN_OF: &str = "kubernetes.io/service-account.name";
 /// The controller's Service, in [`SYSTEM_NAMESPACE`].
 pub const CONTROLLER_SERVICE: &str = "smartops-orchestrator";
 

@@ -36,11 +36,15 @@ pub fn serve(
             tracing::warn!("the API is served without TLS: tokens and keys travel in the clear");
             return Ok(None);
         }
-        Tls::SelfManaged { secret, names } => {
+        Tls::SelfManaged(certificate_names) => {
             let secrets = Api::namespaced(client.clone(), namespace);
             let keeper = Keeper {
-                store: Store::new(secrets, secret, names::CONTROLLER_FIELD_MANAGER),
-                names,
+                store: Store::new(
+                    secrets,
+                    names::CONTROLLER_CERTIFICATE_SECRET,
+                    names::CONTROLLER_FIELD_MANAGER,
+                ),
+                names: certificate_names,
                 resolver: Arc::clone(&resolver),
                 ready: readiness.handle("certificate"),
                 authority: watch::Sender::new(None),

@@ -23,13 +23,6 @@ pub struct TlsArgs {
     /// How the API is served: by a certificate of the controller's own making, by one in files, or without TLS.
     #[arg(long, env = "SMARTOPS_TLS", value_enum, default_value = "self-managed")]
     pub tls: Mode,
-    /// Secret, in SmartOps' namespace, that holds CA and certificate of the controller's own making.
-    #[arg(
-        long,
-        env = "SMARTOPS_CERTIFICATE_SECRET",
-        default_value = names::CONTROLLER_CERTIFICATE_SECRET
-    )]
-    pub certificate_secret: String,
     /// Further names that certificate is for, DNS or IP, besides those of the Service and of this machine.
     #[arg(long, env = "SMARTOPS_CERTIFICATE_NAMES", value_delimiter = ',')]
     pub certificate_names: Vec<String>,
@@ -44,13 +37,8 @@ pub struct TlsArgs {
 /// What the flags come to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Tls {
-    /// A certificate for these names, in this Secret.
-    SelfManaged {
-        /// The Secret's name.
-        secret: String,
-        /// The names.
-        names: Names,
-    },
+    /// A certificate of the controller's own making for these names.
+    SelfManaged(Names),
     /// Certificate and key in these files.
     Files {
         /// The certificate.
@@ -88,9 +76,6 @@ impl TlsArgs {
     }
 
     fn own(&self, namespace: &str, problems: &mut Vec<String>) -> Option<Tls> {
-        if self.certificate_secret.is_empty() {
-            problems.push("--certificate-secret must not be empty: name a Secret".to_owned());
-        }
         let service = names::CONTROLLER_SERVICE;
         let usual = [
             format!("{service}.{namespace}.svc"),
@@ -100,7 +85,7 @@ impl TlsArgs {
         ];
         let further = self.certificate_names.iter().filter(|name| !name.is_empty()).cloned();
         match Names::new(usual.into_iter().chain(further)) {
-            Ok(names) => Some(Tls::SelfManaged { secret: self.certificate_secret.clone(), names }),
+            Ok(names) => Some(Tls::SelfManaged(names)),
             Err(bad) => {
                 problems.extend(bad.into_iter().map(|bad| format!("--certificate-names: {bad}")));
                 None
@@ -126,8 +111,7 @@ mod tests {
     fn without_a_word_the_api_is_served_by_a_certificate_of_its_own_for_its_service_and_this_machine()
      {
         let (tls, problems) = check(&["--certificate-names", "10.0.0.7"]);
-        let Some(Tls::SelfManaged { secret, names }) = tls else { panic!("{tls:?} {problems:?}") };
-        assert_eq!(secret, "smartops-orchestrator-certificate");
+        let Some(Tls::SelfManaged(names)) = tls else { panic!("{tls:?} {problems:?}") };
         let names: Vec<&str> = names.iter().collect();
         assert_eq!(
             names,
@@ -152,7 +136,6 @@ mod tests {
             ([&["--tls", "off"][..], &files].concat(), false),
             (files.to_vec(), false),
             (vec!["--certificate-names", "a b"], false),
-            (vec!["--certificate-secret", ""], false),
         ] {
             let (tls, problems) = check(&flags);
             assert_eq!(tls.is_some() && problems.is_empty(), expected, "{flags:?} {problems:?}");

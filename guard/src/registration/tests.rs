@@ -560,7 +560,9 @@ fn the_controller_keeps_its_own_lease_and_certificate_and_nobody_else_s() {
         (Operation::Create, ("", "secrets"), "shop", secret, true),
     ] {
         let subject = crate::Subject::new(&config(), controller, &[] as &[&str]);
-        let text = format!(r#"{{"metadata":{{"name":"{name}","namespace":"{namespace}"}}}}"#);
+        let text = format!(
+            r#"{{"metadata":{{"name":"{name}","namespace":"{namespace}"}},"type":"kubernetes.io/tls"}}"#
+        );
         let change = Change::read(Request {
             operation,
             resource: Resource { group, version: "v1", resource, subresource: "" },
@@ -571,6 +573,53 @@ fn the_controller_keeps_its_own_lease_and_certificate_and_nobody_else_s() {
         });
         let holds = expression.evaluate_bool(&Inputs::new(&change.unwrap(), &subject));
         assert_eq!(holds, Ok(asked), "{operation} {group}/{resource} {namespace}/{name}");
+    }
+}
+
+#[test]
+#[cfg(feature = "cel")]
+fn the_controllers_certificate_is_one_and_neither_it_nor_its_lease_hangs_on_anything() {
+    use smartops_change::{Change, Request, Resource};
+
+    use crate::cel::{Expression, Inputs};
+    let expression = Expression::compile(&who::not_the_controllers_own().expression).unwrap();
+    let controller = "system:serviceaccount:smartops-system:smartops-orchestrator";
+    let subject = crate::Subject::new(&config(), controller, &[] as &[&str]);
+    let (tls, token) = ("kubernetes.io/tls", "kubernetes.io/service-account-token");
+    let names = r#","annotations":{"kubernetes.io/service-account.name":"smartops-webhook"}"#;
+    let owned =
+        r#","ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"x","uid":"x"}]"#;
+    for (secret, metadata, certificate_asked, lease_asked) in [
+        (tls, "", false, false),
+        (tls, r#","annotations":{"note":"x"}"#, false, false),
+        (token, "", true, false),
+        ("", "", true, false),
+        ("Opaque", "", true, false),
+        (token, names, true, false),
+        (tls, names, true, false),
+        (tls, owned, true, true),
+        (tls, r#","finalizers":["x/y"]"#, true, true),
+    ] {
+        for (group, resource, name, asked) in [
+            ("", "secrets", "smartops-orchestrator-certificate", certificate_asked),
+            ("coordination.k8s.io", "leases", "smartops-orchestrator", lease_asked),
+        ] {
+            let text = format!(
+                r#"{{"metadata":{{"name":"{name}","namespace":"smartops-system"{metadata}}},"type":"{secret}"}}"#
+            );
+            for operation in [Operation::Create, Operation::Update] {
+                let change = Change::read(Request {
+                    operation,
+                    resource: Resource { group, version: "v1", resource, subresource: "" },
+                    namespace: Some("smartops-system"),
+                    name,
+                    old: (operation == Operation::Update).then_some(&*text),
+                    new: Some(&text),
+                });
+                let holds = expression.evaluate_bool(&Inputs::new(&change.unwrap(), &subject));
+                assert_eq!(holds, Ok(asked), "{operation} {text}");
+            }
+        }
     }
 }
 

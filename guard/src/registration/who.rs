@@ -69,21 +69,29 @@ pub(super) fn changes_labels() -> MatchCondition {
 
 /// The writes of SmartOps' own that the controller is there to make: it records what was asked of it, what became of
 /// that, whether its loop is switched off and what it thinks of RemediationPolicies, all of which the registration of
-/// SmartOps' own kinds has checked; and it keeps its own lease and its own certificate.
+/// SmartOps' own kinds has checked; and it keeps its own lease and its own certificate, each as no more than that. A Secret
+/// of another type would be filled with another account's token, and an owner or a finalizer binds other objects to it.
 pub(crate) fn not_the_controllers_own() -> MatchCondition {
     let controller =
         names::service_account_user(names::SYSTEM_NAMESPACE, names::CONTROLLER_SERVICE_ACCOUNT);
     let below = "has(request.subResource) && request.subResource";
     let is_whole = format!("!({below} != '')");
+    let is_loose = "!has(object.metadata.ownerReferences) && !has(object.metadata.finalizers)";
+    let is_certificate = format!(
+        "{is_loose} && has(object.type) && object.type == {} && \
+         !(has(object.metadata.annotations) && {} in object.metadata.annotations)",
+        literal(names::CERTIFICATE_SECRET_TYPE),
+        literal(names::TOKEN_OF),
+    );
     let kept = [
-        ("coordination.k8s.io", "leases", names::CONTROLLER_LEASE),
-        ("", "secrets", names::CONTROLLER_CERTIFICATE_SECRET),
+        ("coordination.k8s.io", "leases", names::CONTROLLER_LEASE, is_loose),
+        ("", "secrets", names::CONTROLLER_CERTIFICATE_SECRET, &*is_certificate),
     ]
-    .map(|(group, resource, name)| {
+    .map(|(group, resource, name, is_no_more)| {
         format!(
             "(request.resource.group == {} && request.resource.resource == {} && {is_whole} && \
              request.operation in ['CREATE', 'UPDATE'] && has(request.namespace) && request.namespace == {} && \
-             has(request.name) && request.name == {})",
+             has(request.name) && request.name == {} && {is_no_more})",
             literal(group),
             literal(resource),
             literal(names::SYSTEM_NAMESPACE),

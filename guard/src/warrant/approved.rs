@@ -23,9 +23,9 @@ pub(super) enum Approved {
 }
 
 /// Whether the attempt was approved where that is asked: by the Remediation, or by the policy; and where a rollback brings
-/// back other images, always. An undo that leaves everything as it was recorded before the attempt it undoes needs no
-/// approval of its own, but that the attempt was approved: nothing comes out of it that was not there before, and what is
-/// said to have been written the target showed.
+/// back other images, always, whether it is the remedy or takes one back. An undo that leaves everything as it was
+/// recorded before the attempt it undoes needs no approval of its own, but that the attempt was approved: nothing comes out
+/// of it that was not there before, and what is said to have been written the target showed.
 ///
 /// # Errors
 /// The approvals, where they have not been asked for.
@@ -38,9 +38,8 @@ pub(super) fn check(
     let what = described(remediation, attempt);
     let no = |message: String| Approved::No(Refusal { message, ..Refusal::default() });
     let undone = undo::undone(case.change, warrant);
-    let brings_images = attempt.intent.type_ == ActionType::Rollback
-        && undone.is_none()
-        && !case.change.images().is_empty();
+    let brings_images =
+        attempt.intent.type_ == ActionType::Rollback && !case.change.images().is_empty();
     let is_asked = by_policy || remediation.spec.require_approval;
     if brings_images && !is_asked {
         return Ok(no(format!(

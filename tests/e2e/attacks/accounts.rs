@@ -55,12 +55,17 @@ fn the_controllers_token_has_the_rights_of_its_work_and_no_others() -> Result<()
             "list apps/replicasets",
             "list autoscaling/horizontalpodautoscalers",
             "get /secrets smartops-system smartops-orchestrator-certificate",
+            // RBAC cannot limit it to a name: admission bounds it to the controller's own certificate.
+            "create /secrets smartops-system",
             "update coordination.k8s.io/leases smartops-system smartops-orchestrator",
         ],
         &[
             "get /secrets",
             "get /secrets smartops-system",
             "get /secrets smartops-system smartops-webhook-certificate",
+            "create /secrets",
+            "update /secrets smartops-system smartops-webhook-certificate",
+            "patch /secrets smartops-system smartops-orchestrator-certificate",
             "update coordination.k8s.io/leases smartops-system smartops-webhook",
             "create /pods/eviction",
             "patch autoscaling/horizontalpodautoscalers",

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
-use super::ground::{CONTROLLER, Ground, at};
+use super::ground::{CONTROLLER, Ground, at, merge};
 
 /// An agent to whom somebody gave every right there is.
 const AGENT: [&str; 2] =
@@ -121,24 +121,18 @@ fn a_remediation_that_automation_deletes() -> Result<()> {
 
 #[test]
 fn the_record_of_what_just_ended_deleted_by_the_controller() -> Result<()> {
+    // That it deletes what ended long ago, `pruning` shows: nobody makes such a record while SmartOps runs.
     let ground = Ground::new("pruned")?;
-    let outcome = |seconds| -> Result<Value> {
-        let outcome = json!({"reason": "Cooldown", "message": "m", "finishedAt": at(seconds)?});
-        Ok(json!({"phase": "Skipped", "outcome": outcome}))
-    };
-    let ended = |name: &str, seconds| -> Result<()> {
-        let made = ground.made("controller", name, &json!({}))?;
-        ground.tells(&made, &outcome(seconds)?).map(drop)
-    };
     ground.made("controller", "open", &json!({}))?;
-    ended("just", -30)?;
-    ended("long", -660)?;
+    let made = ground.made("controller", "just", &json!({}))?;
+    let outcome = json!({"reason": "Cooldown", "message": "m", "finishedAt": at(-30)?});
+    ground.tells(&made, &json!({"phase": "Skipped", "outcome": outcome}))?;
     for (name, words) in [("open", "has not ended"), ("just", "has only just ended")] {
         ground.denied("controller", &["delete", &format!("remediation/{name}")], &[words])?;
     }
-    let delete = ["delete", "remediation/long"];
+    let delete = ["delete", "remediation/just"];
     ground.denied("admin", &[&delete[..], &AGENT[..]].concat(), &[])?;
-    ground.allowed("controller", &delete).map(drop)
+    ground.allowed("developer", &delete).map(drop)
 }
 
 #[test]
@@ -195,6 +189,71 @@ fn the_webhooks_certificate_changed_by_automation() -> Result<()> {
     let patch =
         merge_patch("secret/smartops-webhook-certificate", r#"{"data":{"tls.key":"bWluZQ=="}}"#);
     only_people(&ground, "admin", &[&["-n", SYSTEM], &patch[..]].concat())
+}
+
+/// The controller's token makes an object and writes another one over it, and is refused either where it is changed by an
+/// edit; as it is, both pass.
+fn no_more_than_that(prefix: &str, object: &Value, edits: &[Value]) -> Result<()> {
+    let ground = Ground::new(prefix)?;
+    let write = |verb: &str, object: &Value| -> Result<[String; 6]> {
+        let file = ground.file(object)?;
+        Ok([verb, "--dry-run=server", "-n", SYSTEM, "-f", &file].map(str::to_owned))
+    };
+    let refused = |verb: &str| -> Result<()> {
+        for edit in edits {
+            let mut more = object.clone();
+            merge(&mut more, edit);
+            let arguments = write(verb, &more)?;
+            ground.denied("controller", &arguments.each_ref().map(String::as_str), &[])?;
+        }
+        let arguments = write(verb, object)?;
+        ground.allowed("controller", &arguments.each_ref().map(String::as_str)).map(drop)
+    };
+    refused("create")?;
+    ground.allowed("admin", &["create", "-f", &ground.file(object)?])?;
+    refused("replace")?;
+    let kind = object["kind"].as_str().unwrap_or_default();
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    ground.allowed("admin", &["delete", "-n", SYSTEM, kind, name]).map(drop)
+}
+
+/// What makes other objects hang on one.
+fn ties() -> [Value; 2] {
+    let owner = json!({"apiVersion": "v1", "kind": "Namespace", "name": SYSTEM, "uid": "u-1"});
+    [
+        json!({"metadata": {"ownerReferences": [owner]}}),
+        json!({"metadata": {"finalizers": ["attack.example/stay"]}}),
+    ]
+}
+
+#[test]
+fn a_certificate_of_the_controllers_that_would_hold_the_webhooks_token() -> Result<()> {
+    let name = "smartops-orchestrator-certificate";
+    let certificate = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": SYSTEM, "name": name},
+        "type": "kubernetes.io/tls", "data": {"tls.crt": "", "tls.key": ""},
+    });
+    let webhooks = json!({"metadata": {"annotations": {"kubernetes.io/service-account.name": "smartops-webhook"}}});
+    let edits = [&[webhooks.clone()][..], &ties()].concat();
+    no_more_than_that("its-token", &certificate, &edits)?;
+    // The type of a Secret never changes, so this one could only be made.
+    let ground = Ground::new("its-token-at-once")?;
+    let mut token = certificate;
+    merge(&mut token, &webhooks);
+    token["type"] = json!("kubernetes.io/service-account-token");
+    let file = ground.file(&token)?;
+    ground.denied("controller", &["create", "-n", SYSTEM, "-f", &file], &[])?;
+    ground.allowed("admin", &["create", "-n", SYSTEM, "-f", &file, "--dry-run=server"]).map(drop)
+}
+
+#[test]
+fn a_lease_of_the_controllers_that_hangs_on_another_object() -> Result<()> {
+    let lease = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {"namespace": SYSTEM, "name": "smartops-orchestrator"},
+        "spec": {"holderIdentity": "attacker", "leaseDurationSeconds": 15},
+    });
+    no_more_than_that("its-lease", &lease, &ties())
 }
 
 #[test]

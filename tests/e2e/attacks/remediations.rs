@@ -1,14 +1,14 @@
 //! Remediations that pretend: made in another's name, by whoever may not, or changed into others.
 
 use anyhow::{Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::ground::Ground;
 
 const BY_THE_SCHEMA: &str = "is invalid";
 
 /// A person is refused a Remediation changed by `edit`, and nobody is refused one without it.
-fn refused_beside_its_twin(prefix: &str, edit: &serde_json::Value, words: &[&str]) -> Result<()> {
+fn refused_beside_its_twin(prefix: &str, edit: &Value, words: &[&str]) -> Result<()> {
     let ground = Ground::new(prefix)?;
     let bad = ground.remediation("more", "web", edit)?;
     for actor in ["developer", "owner", "approver"] {
@@ -166,4 +166,45 @@ fn a_remediation_that_comes_with_a_status_of_its_makers() -> Result<()> {
         ensure!(stored["status"].is_null(), "{stored}");
     }
     Ok(())
+}
+
+#[test]
+fn an_eviction_of_a_pod_that_is_ready() -> Result<()> {
+    let ground = Ground::new("well")?;
+    ground.allowed("admin", &["create", "serviceaccount", "default"])?;
+    let web = ground.get("web")?;
+    let owned = |api: &str, kind: &str, by: &Value| {
+        json!([{"apiVersion": api, "kind": kind, "name": by["metadata"]["name"],
+                "uid": by["metadata"]["uid"], "controller": true}])
+    };
+    let template = &web["spec"]["template"];
+    let set = json!({
+        "apiVersion": "apps/v1", "kind": "ReplicaSet",
+        "metadata": {"namespace": ground.name(), "name": "web-1", "labels": template["metadata"]["labels"],
+                     "ownerReferences": owned("apps/v1", "Deployment", &web)},
+        "spec": {"replicas": 1, "selector": web["spec"]["selector"], "template": template},
+    });
+    let set = ground.allowed_object("admin", &set)?;
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"namespace": ground.name(), "name": "web-1-a", "labels": template["metadata"]["labels"],
+                     "ownerReferences": owned("apps/v1", "ReplicaSet", &set)},
+        "spec": template["spec"],
+    });
+    let pod = ground.allowed_object("admin", &pod)?;
+    let is_ready = |is: &str| -> Result<()> {
+        let conditions = json!([{"type": "Ready", "status": is}]);
+        let status = json!({"status": {"conditions": conditions}}).to_string();
+        let patch = ["patch", "pod/web-1-a", "--subresource=status", "-p", &status];
+        ground.allowed("admin", &patch).map(drop)
+    };
+    let asked = json!({"spec": {"action": {"type": "evict-pod", "scale": null}}});
+    let made = ground.made("controller", "evict", &asked)?;
+    let intent =
+        json!({"type": "evict-pod", "pod": {"name": "web-1-a", "uid": pod["metadata"]["uid"]}});
+    let status = json!({"phase": "Executing", "attempts": [ground.attempt("web", &intent)?]});
+    is_ready("True")?;
+    ground.lies(&made, &status, &["status.attempts[0].intent", "which is ready"])?;
+    is_ready("False")?;
+    ground.tells(&made, &status).map(drop)
 }

@@ -132,6 +132,23 @@ fn an_attempt_that_is_dated_back() -> Result<()> {
 }
 
 #[test]
+fn an_end_that_is_dated_back() -> Result<()> {
+    let ground = Ground::new("ended-back")?;
+    let made = ground.made("controller", "more", &json!({}))?;
+    let ended = |seconds| -> Result<Value> {
+        let outcome = json!({"reason": "Cooldown", "message": "m", "finishedAt": at(seconds)?});
+        Ok(json!({"phase": "Skipped", "outcome": outcome}))
+    };
+    for seconds in [-660, -120, 660] {
+        ground.lies(&made, &ended(seconds)?, &["status.outcome.finishedAt"])?;
+    }
+    let told = ground.tells(&made, &ended(0)?)?;
+    let moved = ground.told(&told, &ended(-660)?)?;
+    ensure!(!moved.succeeded, "{}", moved.text());
+    Ok(())
+}
+
+#[test]
 fn an_attempt_with_a_former_number_that_never_was() -> Result<()> {
     let edit = json!({"former": {"replicas": 9}});
     no_false_attempt("former", &edit, &["status.attempts[0].former.replicas"])

@@ -139,7 +139,21 @@ fn astray_pod(
     }
     let set = set.filter(|set| text(set, "/metadata/uid") == controller(pod, "ReplicaSet"));
     let is_its = set.is_some_and(|set| controller(set, "Deployment") == Some(&target.uid));
-    (!is_its).then(|| Astray::Wrong(format!("is of the pod {name}, which is none of the target's")))
+    if !is_its {
+        return Some(Astray::Wrong(format!("is of the pod {name}, which is none of the target's")));
+    }
+    // One that has got ready since it was planned is still what somebody may have approved.
+    let is_ready = || {
+        Astray::Moved(format!("is of the pod {name}, which is ready, and only others are evicted"))
+    };
+    (values == Values::New && ready(pod)).then(is_ready)
+}
+
+/// Whether a pod is ready.
+fn ready(pod: &Value) -> bool {
+    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
 fn astray_autoscaler(
@@ -300,8 +314,14 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_eviction_is_of_a_pod_of_a_replica_set_of_the_target() {
+    fn an_eviction_is_of_a_pod_of_a_replica_set_of_the_target_that_was_not_ready_when_planned() {
         use Values::{New, Recorded};
+        let ready = |status: &str| {
+            let mut pod = pod();
+            let others = json!({"type": "Initialized", "status": "True"});
+            pod["status"]["conditions"] = json!([others, {"type": "Ready", "status": status}]);
+            pod
+        };
         let other = || with(pod(), "/metadata/uid", json!("p-2"));
         let strange = with(set(), "/metadata/ownerReferences", owned("Deployment", "u-2"));
         for (pod, set, values, expected) in [
@@ -310,6 +330,10 @@ pub(super) mod tests {
             (None, None, Recorded, "its"),
             (Some(other()), Some(set()), New, "moved"),
             (Some(other()), Some(set()), Recorded, "its"),
+            (Some(ready("True")), Some(set()), New, "moved"),
+            (Some(ready("True")), Some(set()), Recorded, "its"),
+            (Some(ready("False")), Some(set()), New, "its"),
+            (Some(ready("Unknown")), Some(set()), New, "its"),
             (Some(pod()), None, New, "wrong"),
             (Some(pod()), Some(strange), Recorded, "wrong"),
             (Some(pod()), Some(with(set(), "/metadata/uid", json!("s-2"))), New, "wrong"),

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use smartops_common::names;
 use smartops_guard::Subject;
@@ -62,6 +63,40 @@ struct Named {
     namespace: Option<String>,
 }
 
+/// A lease or a Secret, as far as it could be more than that.
+#[derive(Deserialize)]
+struct Kept {
+    metadata: KeptMetadata,
+    #[serde(rename = "type", default)]
+    type_: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct KeptMetadata {
+    #[serde(default)]
+    annotations: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    owner_references: Option<Vec<IgnoredAny>>,
+    #[serde(default)]
+    finalizers: Option<Vec<IgnoredAny>>,
+}
+
+impl Kept {
+    /// Whether nothing else hangs on it.
+    fn is_loose(&self) -> bool {
+        let none = |list: &Option<Vec<IgnoredAny>>| list.as_ref().is_none_or(Vec::is_empty);
+        none(&self.metadata.owner_references) && none(&self.metadata.finalizers)
+    }
+
+    /// Whether it is a certificate, and will not be filled with an account's token.
+    fn is_certificate(&self) -> bool {
+        let names_an_account =
+            self.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(names::TOKEN_OF));
+        self.type_ == names::CERTIFICATE_SECRET_TYPE && !names_an_account
+    }
+}
+
 /// The denial of a write by automation of what is SmartOps' own; `None` where it is not that.
 pub fn refusal(request: &Request<'_>, writer: &Subject) -> Option<Answer> {
     if !writer.is_automation() || is_the_controllers_business(request) {
@@ -77,6 +112,11 @@ pub fn refusal(request: &Request<'_>, writer: &Subject) -> Option<Answer> {
         (Ours::Kind, _) => {
             "automation may write neither policies nor exceptions nor configuration nor anything else of SmartOps' own \
              kinds, whatever a policy names; have an operator write it"
+        }
+        (Ours::Namespace, _) if is_kept(request) => {
+            "the controller keeps its certificate as a Secret of type kubernetes.io/tls that names no ServiceAccount, and \
+             that and its lease without owner and finalizer; have an operator delete what is otherwise, and the controller \
+             makes it anew"
         }
         (Ours::Namespace, _) => {
             "what is in SmartOps' own namespace is out of automation's reach, whatever a policy names; have an operator \
@@ -109,14 +149,29 @@ fn is_the_controllers_business(request: &Request<'_>) -> bool {
         ]
         .contains(&(operation, place));
     }
+    is_kept(request) && stays_what_it_is(request)
+}
+
+/// Whether the controller writes its own lease or certificate.
+fn is_kept(request: &Request<'_>) -> bool {
+    let place = (request.resource.resource.as_ref(), request.sub_resource.as_ref());
     let kept = (request.resource.group.as_ref(), place, request.name.as_ref());
-    ["CREATE", "UPDATE"].contains(&operation)
+    names::is_controller(&request.user_info.username)
+        && ["CREATE", "UPDATE"].contains(&request.operation.as_ref())
         && request.namespace.as_deref() == Some(names::SYSTEM_NAMESPACE)
         && [
             ("coordination.k8s.io", ("leases", ""), names::CONTROLLER_LEASE),
             ("", ("secrets", ""), names::CONTROLLER_CERTIFICATE_SECRET),
         ]
         .contains(&kept)
+}
+
+/// Whether what is written is the lease or the certificate and no more. What cannot be read may be more.
+fn stays_what_it_is(request: &Request<'_>) -> bool {
+    let read = request.object.map(|object| serde_json::from_str::<Kept>(object.get()));
+    let is_secret = request.resource.resource == "secrets";
+    read.and_then(Result::ok)
+        .is_some_and(|kept| kept.is_loose() && (!is_secret || kept.is_certificate()))
 }
 
 /// What of ours a write is of, if anything.
@@ -262,40 +317,63 @@ mod tests {
 
     #[test]
     fn in_our_namespace_the_controller_keeps_its_own_lease_and_certificate_and_nothing_else() {
-        for (operation, what, namespace, name, passes) in [
-            (
-                "CREATE",
-                "coordination.k8s.io/leases",
-                "smartops-system",
-                "smartops-orchestrator",
-                true,
-            ),
-            (
-                "UPDATE",
-                "coordination.k8s.io/leases",
-                "smartops-system",
-                "smartops-orchestrator",
-                true,
-            ),
-            (
-                "DELETE",
-                "coordination.k8s.io/leases",
-                "smartops-system",
-                "smartops-orchestrator",
-                false,
-            ),
-            ("UPDATE", "coordination.k8s.io/leases", "smartops-system", "smartops-webhook", false),
-            ("UPDATE", "/secrets", "smartops-system", "smartops-orchestrator-certificate", true),
-            ("UPDATE", "/secrets", "smartops-system", "smartops-webhook-certificate", false),
-            ("CREATE", "/secrets", "smartops-system", "x", false),
+        const LEASE: &str = "smartops-orchestrator";
+        const CERTIFICATE: &str = "smartops-orchestrator-certificate";
+        let leases = "coordination.k8s.io/leases";
+        for (operation, what, name, passes) in [
+            ("CREATE", leases, LEASE, true),
+            ("UPDATE", leases, LEASE, true),
+            ("DELETE", leases, LEASE, false),
+            ("UPDATE", leases, "smartops-webhook", false),
+            ("UPDATE", "/secrets", CERTIFICATE, true),
+            ("UPDATE", "/secrets", "smartops-webhook-certificate", false),
+            ("CREATE", "/secrets", "x", false),
         ] {
-            let by_controller =
-                Write { user: CONTROLLER, name, ..write(operation, what, namespace) };
+            let object = json!({"metadata": {"name": name}, "type": "kubernetes.io/tls"});
+            let of_ours = write(operation, what, "smartops-system");
+            let by_controller = Write { user: CONTROLLER, name, object, ..of_ours };
             assert_eq!(message(&by_controller).is_none(), passes, "{operation} {what} {name}");
             assert!(
                 message(&Write { user: "bot", ..by_controller }).is_some(),
                 "{operation} {what}"
             );
+        }
+    }
+
+    #[test]
+    fn the_controllers_certificate_is_one_and_neither_it_nor_its_lease_hangs_on_anything() {
+        let (tls, token) = ("kubernetes.io/tls", "kubernetes.io/service-account-token");
+        let names = json!({"annotations": {"kubernetes.io/service-account.name": "x"}});
+        let owned = json!({"ownerReferences": [{"kind": "ConfigMap", "name": "x", "uid": "x"}]});
+        let (held, none) = (json!({"finalizers": ["x/y"]}), json!({"ownerReferences": []}));
+        let noted = json!({"annotations": {"note": "x"}});
+        for (secret, metadata, certificate, lease) in [
+            (json!(tls), json!({}), true, true),
+            (json!(tls), noted, true, true),
+            (json!(tls), none, true, true),
+            (json!(token), json!({}), false, true),
+            (json!("Opaque"), json!({}), false, true),
+            (Value::Null, json!({}), false, false),
+            (json!(token), names.clone(), false, true),
+            (json!(tls), names, false, true),
+            (json!(tls), owned, false, false),
+            (json!(tls), held, false, false),
+            (json!(tls), json!({"finalizers": 5}), false, false),
+        ] {
+            let object = json!({"metadata": metadata, "type": secret});
+            for operation in ["CREATE", "UPDATE"] {
+                for (what, name, passes) in [
+                    ("/secrets", "smartops-orchestrator-certificate", certificate),
+                    ("coordination.k8s.io/leases", "smartops-orchestrator", lease),
+                ] {
+                    let write = write(operation, what, "smartops-system");
+                    let write = Write { user: CONTROLLER, name, object: object.clone(), ..write };
+                    let denied = message(&write);
+                    assert_eq!(denied.is_none(), passes, "{operation} {what} {object}");
+                    let denied = denied.unwrap_or_else(|| "makes it anew".to_owned());
+                    assert!(denied.contains("makes it anew"), "{denied}");
+                }
+            }
         }
     }
 

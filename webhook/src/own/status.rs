@@ -59,7 +59,22 @@ pub(super) fn flaws(
     if let Some(proposal) = put_forward(old, new) {
         flaws.extend(proposed(new, proposal, approval, now));
     }
+    flaws.extend(ended(old, new, now));
     flaws
+}
+
+/// That it says to have ended at another time than now: what ended a while ago may be deleted.
+fn ended(old: &Remediation, new: &Remediation, now: Timestamp) -> Option<Flaw> {
+    let end = |of: &Remediation| Some(of.status.as_ref()?.outcome.as_ref()?.finished_at.0);
+    let finished = end(new).filter(|finished| end(old) != Some(*finished))?;
+    let is_now = finished.duration_since(now).abs() <= SKEW;
+    (!is_now).then(|| {
+        let skew = SKEW.as_secs();
+        let reason = format!(
+            "is {finished} and it is {now}; at most {skew} s may lie between, set the clock"
+        );
+        flaw("status.outcome.finishedAt", reason)
+    })
 }
 
 /// Why what takes an attempt back may not be said of it now.

@@ -321,6 +321,63 @@ fn a_rollback_that_brings_back_other_images_is_approved_by_somebody() {
 }
 
 #[test]
+fn an_undo_that_brings_back_other_images_is_approved_or_is_of_what_was() {
+    use smartops_common::approval::{Decision, RemediationApproval};
+
+    let (on, from) = (json!({"rollback": true}), template("shop:1"));
+    let policies = policies(&on);
+    // A rollback to shop:1 that is written, and its undo, to this.
+    let undoing = |to: &Value, is_asked: bool| {
+        let mut remediation = announced::remediation(&to_revision(&from));
+        remediation.spec.require_approval = is_asked;
+        let attempts = &mut remediation.status.as_mut().unwrap().attempts;
+        attempts[0].result = Some(AttemptResult::Written);
+        attempts[0].target.generation = 6;
+        attempts[0].written_generation = Some(7);
+        attempts[0].former.template = Some(digest(to));
+        let mut undo = announced::attempt(&to_revision(to));
+        (undo.number, undo.kind) = (2, AttemptKind::Undo);
+        attempts.push(undo);
+        remediation
+    };
+    let (other, mut noted) = (template("shop:0"), from.clone());
+    noted["metadata"]["annotations"] = json!({"note": "before"});
+    let approve = |of: &Remediation| announced::approval(of, "carol", Decision::Approve);
+    let own = approve(&undoing(&other, true));
+    let mut applied = undoing(&other, true);
+    applied.status.as_mut().unwrap().attempts.pop();
+    let of_undone = approve(&applied);
+    type Row<'a> = (&'a Value, bool, &'a [RemediationApproval], Option<&'a str>);
+    let table: [Row<'_>; 6] = [
+        (&other, false, &[], Some("ask for it with requireApproval")),
+        // Nobody could approve what nobody asked to have approved.
+        (&other, false, std::slice::from_ref(&own), Some("ask for it with requireApproval")),
+        (&other, true, &[], Some("none counts")),
+        (&other, true, std::slice::from_ref(&of_undone), None),
+        (&other, true, std::slice::from_ref(&own), None),
+        (&noted, false, &[], None),
+    ];
+    for (place, (to, is_asked, approvals, expected)) in table.into_iter().enumerate() {
+        let remediation = undoing(to, is_asked);
+        let set = replica_set(to).to_string();
+        let facts = Facts {
+            warrants: Warrants::Known(std::slice::from_ref(&remediation)),
+            approvals: crate::facts::Approvals::Known(approvals),
+            origin: Origin::Known(Some(&set)),
+            ..sample::facts(&policies)
+        };
+        let write = rollback("shop:1", to);
+        let verdict = sample::verdict_with(&write, &announced::controller(), &facts);
+        let causes = verdict.denial().into_iter().flat_map(|denial| &denial.causes);
+        let told: Vec<&str> = causes.map(|cause| cause.message.as_str()).collect();
+        match expected {
+            None => assert_eq!(told, [] as [&str; 0], "{place}"),
+            Some(word) => assert!(told.iter().any(|m| m.contains(word)), "{place} {told:?}"),
+        }
+    }
+}
+
+#[test]
 fn an_eviction_is_of_that_pod_of_the_target_and_says_nothing_else() {
     let on = json!({"podEviction": true});
     let world = World::of(&evicted("web", "p1"));

@@ -99,6 +99,35 @@ fn an_attempt_is_recorded_before_it_is_sent_and_is_what_was_asked_for() {
 }
 
 #[test]
+fn an_outcome_is_of_now_when_it_is_told_and_stays_what_it_was() {
+    let ended = |at: &str| {
+        let mut remediation = remediation(&json!({}));
+        let outcome = json!({"reason": "Cooldown", "message": "m", "finishedAt": at});
+        let status = json!({"phase": "Skipped", "outcome": outcome});
+        remediation.status = Some(serde_json::from_value(status).unwrap());
+        remediation
+    };
+    let open = with(&[attempt(&json!({"result": "Failed"}))]);
+    for (at, is_good) in [
+        ("2026-11-21T10:00:00Z", true),
+        ("2026-11-21T09:59:00Z", true),
+        ("2026-11-21T09:58:59Z", false),
+        ("2026-11-21T10:01:00Z", true),
+        ("2026-11-21T10:01:01Z", false),
+        ("2020-02-02T02:02:02Z", false),
+    ] {
+        let expected: &[&str] = if is_good { &[] } else { &["status.outcome.finishedAt"] };
+        assert_eq!(told(&remediation(&json!({})), &ended(at)), expected, "{at}");
+        assert_eq!(told(&open, &ended(at)), expected, "{at}");
+        // What was told in its time may be told again.
+        assert_eq!(told(&ended(at), &ended(at)), [] as [&str; 0], "{at}");
+    }
+    let just = ended("2026-11-21T10:00:00Z");
+    let moved = told(&just, &ended("2026-11-21T09:00:00Z"));
+    assert_eq!(moved, ["status.outcome.finishedAt"]);
+}
+
+#[test]
 fn one_attempt_is_recorded_at_a_time() {
     let none = remediation(&json!({}));
     let (first, second) = (attempt(&json!({"result": "Conflict"})), attempt(&json!({"number": 2})));
