@@ -31,6 +31,8 @@ pub struct Write {
     pub code: u16,
     /// The request's body, where the audit policy keeps it.
     pub body: Option<Value>,
+    /// The object as it was answered with, where the audit policy keeps it.
+    pub answer: Option<Value>,
     /// What admission noted, by `<webhook>/<key>`.
     pub annotations: BTreeMap<String, String>,
 }
@@ -39,6 +41,18 @@ impl Write {
     /// Whether the object was changed by it, as far as the answer tells: accepted, and no dry run.
     pub fn committed(&self) -> bool {
         !self.dry_run && (200..300).contains(&self.code)
+    }
+
+    /// The resourceVersion that the object had to have for this write to be made.
+    pub fn precondition(&self) -> Option<&str> {
+        self.body.as_ref()?["metadata"]["resourceVersion"].as_str()
+    }
+
+    /// Whether the object was another one after it than before, as far as its precondition and its answer tell: what is
+    /// there already is accepted too, and changes nothing.
+    pub fn changed(&self) -> Option<bool> {
+        let after = self.answer.as_ref()?["metadata"]["resourceVersion"].as_str()?;
+        Some(self.committed() && self.precondition()? != after)
     }
 
     /// What a webhook noted under a key.
@@ -64,6 +78,7 @@ struct Line {
     object_ref: Option<Reference>,
     response_status: Option<Status>,
     request_object: Option<Value>,
+    response_object: Option<Value>,
     #[serde(default)]
     annotations: BTreeMap<String, String>,
 }
@@ -117,6 +132,7 @@ fn parse(text: &str) -> Result<Vec<Write>> {
             dry_run: query.split('&').any(|pair| pair.starts_with("dryRun=")),
             code: line.response_status.and_then(|status| status.code).unwrap_or_default(),
             body: line.request_object,
+            answer: line.response_object,
             annotations: line.annotations,
         });
     }
@@ -145,6 +161,21 @@ mod tests {
         let refused = SCALE.replace("\"code\":200", "\"code\":403");
         let writes = parse(&format!("{dry}\n{refused}\n")).unwrap();
         assert_eq!(writes.iter().map(Write::committed).collect::<Vec<_>>(), [false, false]);
+    }
+
+    #[test]
+    fn what_a_write_changed_is_told_by_its_precondition_and_its_answer() {
+        let body = |precondition: &str, answer: &str| {
+            let spec = r#""requestObject":{"spec""#;
+            let both = format!(
+                r#""responseObject":{{"metadata":{{{answer}}}}},"requestObject":{{"metadata":{{{precondition}}},"spec""#
+            );
+            parse(&format!("{}\n", SCALE.replace(spec, &both))).unwrap()[0].changed()
+        };
+        let (seven, eight) = (r#""resourceVersion":"7""#, r#""resourceVersion":"8""#);
+        assert_eq!(body(seven, eight), Some(true));
+        assert_eq!(body(seven, seven), Some(false));
+        assert_eq!((body("", eight), body(seven, "")), (None, None));
     }
 
     #[test]

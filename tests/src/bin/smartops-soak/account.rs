@@ -89,24 +89,19 @@ impl Account {
         let repeated = known.iter().filter(|(_, times)| **times > 1);
         account.repeated = repeated.map(|(id, _)| (*id).to_owned()).collect();
 
-        let mut made: BTreeMap<(String, i64), usize> = BTreeMap::new();
-        let mut unanswered: BTreeSet<(String, i64)> = BTreeSet::new();
-        for write in writes.iter().filter(|write| is_of_remedy(write)) {
+        let mut sent: BTreeMap<(String, i64), Vec<&Write>> = BTreeMap::new();
+        for write in writes.iter().filter(|write| is_of_remedy(write) && may_be_made(write)) {
             let number = write.body.as_ref().and_then(|b| b["spec"]["replicas"].as_i64());
-            let it = (write.name.clone(), number.unwrap_or(-1));
-            if write.committed() {
-                *made.entry(it).or_default() += 1;
-            } else if !write.dry_run && write.code >= 500 {
-                unanswered.insert(it);
-            }
+            sent.entry((write.name.clone(), number.unwrap_or(-1))).or_default().push(write);
         }
-        unanswered.retain(|it| said.contains(it) && !made.contains_key(it));
-        account.unanswered = unanswered.len();
-        account.written = made.values().sum::<usize>() + unanswered.len();
-        let doubled = made.iter().filter(|(_, times)| **times > 1);
+        // What nobody was told of, and no attempt found, was not made.
+        sent.retain(|it, writes| said.contains(it) || answered(writes) > 0);
+        account.unanswered = sent.values().filter(|writes| answered(writes) == 0).count();
+        account.written = sent.values().map(|writes| answered(writes).max(1)).sum();
+        let doubled = sent.iter().filter(|(_, writes)| !is_made_once(writes));
         account.doubled = doubled.map(|(write, _)| write.clone()).collect();
-        let made_once: BTreeSet<(String, i64)> = made.into_keys().chain(unanswered).collect();
-        account.unexplained = made_once.symmetric_difference(&said).cloned().collect();
+        let made: BTreeSet<(String, i64)> = sent.into_keys().collect();
+        account.unexplained = made.symmetric_difference(&said).cloned().collect();
         for (name, deployment) in deployments {
             let grown = said.iter().filter(|(target, _)| target == name).count();
             let wanted = i64::from(replicas) + i64::try_from(grown).unwrap_or(i64::MAX);
@@ -150,6 +145,31 @@ fn is_of_remedy(write: &Write) -> bool {
     write.resource == "deployments"
         && write.namespace == sample::NAMESPACE
         && write.user.ends_with(":smartops-orchestrator")
+}
+
+/// Whether it was made, or may have been before the answer was lost.
+fn may_be_made(write: &Write) -> bool {
+    write.committed() || (!write.dry_run && write.code >= 500)
+}
+
+/// How many of these were answered.
+fn answered(writes: &[&Write]) -> usize {
+    writes.iter().filter(|write| write.committed()).count()
+}
+
+/// Whether no two of these writes of the same number were made. One without an answer is taken for made, unless another
+/// one rules that out: it had the same precondition, or it was answered with an object that it had changed itself.
+fn is_made_once(writes: &[&Write]) -> bool {
+    let Some((first, rest)) = writes.split_first() else { return true };
+    let precondition = first.precondition();
+    let excludes_others =
+        precondition.is_some() && rest.iter().all(|write| write.precondition() == precondition);
+    let made: Vec<_> = writes.iter().filter(|write| write.committed()).collect();
+    match made[..] {
+        [] => rest.is_empty() || excludes_others,
+        [one] => rest.is_empty() || excludes_others || one.changed() == Some(true),
+        _ => false,
+    }
 }
 
 impl fmt::Display for Account {
@@ -200,6 +220,7 @@ mod tests {
             dry_run: false,
             code: 200,
             body: Some(json!({"spec": {"replicas": number}})),
+            answer: None,
             annotations: BTreeMap::new(),
         }
     }
@@ -210,6 +231,36 @@ mod tests {
         let web = json!({"spec": {"replicas": live}});
         let deployments = BTreeMap::from([("web".to_owned(), web)]);
         Account::drawn(&accepted, remediations, &writes, &deployments, 2)
+    }
+
+    /// A write of 3 replicas to an object that had to be of this version, and the version it was answered with.
+    fn versioned(before: &str, answer: Result<&str, u16>) -> Write {
+        let metadata = json!({"resourceVersion": before});
+        let body = Some(json!({"metadata": metadata, "spec": {"replicas": 3}}));
+        let after = answer.ok().map(|after| json!({"metadata": {"resourceVersion": after}}));
+        Write { body, answer: after, code: answer.err().unwrap_or(200), ..write(3) }
+    }
+
+    #[test]
+    fn a_write_without_an_answer_that_was_sent_again_is_doubled_unless_something_rules_it_out() {
+        let lost = |before| versioned(before, Err(504));
+        let table = [
+            ("sent again, and it changed nothing", vec![lost("7"), versioned("8", Ok("8"))], false),
+            ("sent again, and it changed it", vec![lost("7"), versioned("8", Ok("9"))], true),
+            ("only one can meet it", vec![lost("7"), versioned("7", Ok("8"))], true),
+            ("nobody says what came of it", vec![lost("7"), write(3)], false),
+            ("nobody says of either", vec![lost("7"), lost("8")], false),
+            ("only one of two can be made", vec![lost("7"), lost("7")], true),
+            ("refused, and sent again", vec![versioned("7", Err(409)), write(3)], true),
+            ("two answers", vec![versioned("7", Ok("8")), versioned("8", Ok("9"))], false),
+        ];
+        let web = BTreeMap::from([("web".to_owned(), json!({"spec": {"replicas": 3}}))]);
+        for (what, writes, passes) in table {
+            let remediations = [remediation("a", &[], &[3])];
+            let account = Account::drawn(&["a".to_owned()], &remediations, &writes, &web, 2);
+            assert_eq!(account.check(1).is_ok(), passes, "{what}: {account:?}");
+            assert_eq!(account.doubled.is_empty(), passes, "{what}: {account:?}");
+        }
     }
 
     #[test]

@@ -130,6 +130,7 @@ fn soak(cluster: &Cluster, arguments: &Arguments, seed: u64) -> Result<()> {
         deaths.frozen,
         begun.elapsed().as_secs_f32(),
     ));
+    ensure!(deaths.killed + deaths.frozen > 0, "nobody was killed or frozen: nothing was tried");
     ensure!(sent.accepted.len() == signals, "not accepted in time: {:?}", sent.refused);
     account.check(arguments.at_least)
 }
