@@ -113,6 +113,20 @@ pub struct Incoming {
 }
 
 impl Api {
+    /// The Remediations as last watched; before they were listed nobody knows which there are.
+    fn remediations(&self) -> Result<Vec<Arc<Remediation>>, Problem> {
+        if !self.watches.is_listed() {
+            return Err(Problem::not_informed("the Remediations"));
+        }
+        Ok(self.remediations.state())
+    }
+
+    /// Makes sure that what signals and alerts are decided by was seen: the routes are served before that.
+    fn is_informed(&self) -> Result<(), Problem> {
+        self.policies.are_listed()?;
+        self.remediations().map(drop)
+    }
+
     /// Finds the Deployment a caller's name means and makes sure the caller may touch it. A caller who may not is
     /// told so before being told which Deployments there are.
     pub async fn target(

@@ -8,7 +8,7 @@ mod standing;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use kube::Api;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher;
@@ -25,8 +25,16 @@ use crate::cluster::Cluster;
 /// The policies, to decide by anywhere. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Policies {
-    known: Arc<ArcSwap<Known>>,
+    known: Shared,
 }
+
+/// What is known of them; nothing until they were listed for the first time.
+type Shared = Arc<ArcSwapOption<Known>>;
+
+/// The policies were not listed yet, so nobody knows which one governs: the built-in table is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the RemediationPolicies were not listed yet")]
+pub struct NotListed;
 
 /// Every policy in the order of precedence, and the table that decides where none governs.
 #[derive(Debug)]
@@ -36,31 +44,46 @@ struct Known {
 }
 
 impl Policies {
+    /// Whether it is known which there are.
+    pub fn are_listed(&self) -> Result<(), NotListed> {
+        self.known().map(drop)
+    }
+
     /// What a signal about a target with these labels leads to.
-    pub fn decide(&self, told: &Told<'_>, namespace: &Labels, object: &Labels) -> Decision {
-        let known = self.known.load();
-        let Known { ordered, built_in } = &**known;
+    pub fn decide(
+        &self,
+        told: &Told<'_>,
+        namespace: &Labels,
+        object: &Labels,
+    ) -> Result<Decision, NotListed> {
+        let known = self.known()?;
+        let Known { ordered, built_in } = &*known;
         let policy = decide::governing(ordered, built_in, namespace, object);
-        decide::decide(policy, built_in, told)
+        Ok(decide::decide(policy, built_in, told))
     }
 
     /// Whether anything could come of a signal, whatever its target is.
-    pub fn may_matter(&self, told: &Told<'_>) -> bool {
-        let known = self.known.load();
-        decide::may_matter(&known.ordered, &known.built_in, told)
+    pub fn may_matter(&self, told: &Told<'_>) -> Result<bool, NotListed> {
+        let known = self.known()?;
+        Ok(decide::may_matter(&known.ordered, &known.built_in, told))
     }
 
     /// How requests about a target with these labels are handled that no signal began.
-    pub fn governed(&self, namespace: &Labels, object: &Labels) -> Governed {
-        let known = self.known.load();
-        decide::governed(decide::governing(&known.ordered, &known.built_in, namespace, object))
+    pub fn governed(&self, namespace: &Labels, object: &Labels) -> Result<Governed, NotListed> {
+        let known = self.known()?;
+        let policy = decide::governing(&known.ordered, &known.built_in, namespace, object);
+        Ok(decide::governed(policy))
+    }
+
+    fn known(&self) -> Result<Arc<Known>, NotListed> {
+        self.known.load_full().ok_or(NotListed)
     }
 }
 
 /// Keeps [`Policies`] as they are written.
 #[derive(Debug)]
 pub struct Keeper {
-    known: Arc<ArcSwap<Known>>,
+    known: Shared,
     /// By name: the policy in force, and the object as last seen.
     policies: BTreeMap<String, Policy>,
     /// Those told by the list that is under way.
@@ -71,8 +94,7 @@ pub struct Keeper {
 
 /// No policies yet, and what keeps them.
 pub fn policies() -> (Policies, Keeper) {
-    let known = Known { ordered: Vec::new(), built_in: Policy::built_in() };
-    let known = Arc::new(ArcSwap::from_pointee(known));
+    let known = Shared::default();
     let keeper = Keeper {
         known: Arc::clone(&known),
         policies: BTreeMap::new(),
@@ -111,17 +133,17 @@ impl Keeper {
                 let listed = self.listed.take().unwrap_or_default();
                 self.policies.retain(|name, _| listed.contains(name));
                 self.verdicts.send_modify(|all| all.retain(|name, _| listed.contains(name)));
-                self.publish();
+                self.publish(true);
             }
             Event::Apply(policy) => {
                 self.take(policy);
-                self.publish();
+                self.publish(false);
             }
             Event::Delete(metadata) => {
                 let name = metadata.name.unwrap_or_default();
                 self.policies.remove(&name);
                 self.verdicts.send_modify(|all| drop(all.remove(&name)));
-                self.publish();
+                self.publish(false);
             }
             Event::Unreadable { metadata, error } => {
                 let name = metadata.name.unwrap_or_default();
@@ -130,7 +152,7 @@ impl Keeper {
                 }
                 match &mut self.listed {
                     Some(listed) => listed.push(name),
-                    None => self.publish(),
+                    None => self.publish(false),
                 }
             }
         }
@@ -156,12 +178,16 @@ impl Keeper {
         name
     }
 
-    fn publish(&self) {
+    /// Puts in force what is known. Only a whole list begins that: of what came before it, others may be missing.
+    fn publish(&self, is_list: bool) {
+        if !is_list && self.known.load().is_none() {
+            return;
+        }
         let mut ordered: Vec<Policy> = self.policies.values().cloned().collect();
         ordered.sort_by(|a, b| a.precedence().cmp(&b.precedence()));
-        self.known.store(Arc::new(Known { ordered, built_in: Policy::built_in() }));
+        self.known.store(Some(Arc::new(Known { ordered, built_in: Policy::built_in() })));
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

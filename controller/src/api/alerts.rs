@@ -48,6 +48,7 @@ impl Done {
 /// `POST /v1/alerts/alertmanager`
 pub async fn alertmanager(api: Arc<Api>, incoming: Incoming) -> Result<Response, Problem> {
     let group = alerts::read(&incoming.body)?;
+    api.is_informed()?;
     if group.truncated > 0 {
         api.metrics.truncated_alerts.inc_by(group.truncated);
         tracing::warn!(
@@ -132,7 +133,7 @@ fn late() -> Problem {
 async fn one(api: &Api, incoming: &Incoming, alert: Alert) -> Result<Done, Problem> {
     let told = map::alert(&alert);
     match alert.status {
-        AlertState::Firing if !api.policies.may_matter(&told) => Ok(Done::NOOP),
+        AlertState::Firing if !api.policies.may_matter(&told)? => Ok(Done::NOOP),
         AlertState::Firing => firing(api, incoming, &alert, &told).await,
         AlertState::Resolved => resolved(api, incoming, &alert, &told).await,
     }
@@ -203,7 +204,8 @@ async fn resolved(
 ) -> Result<Done, Problem> {
     let cause = told.full_cause();
     let rests_on_it = |r: &Remediation| r.spec.cause == cause && r.is_open();
-    if !api.policies.may_matter(told) && !api.remediations.state().iter().any(|r| rests_on_it(r)) {
+    let all = api.remediations()?;
+    if !api.policies.may_matter(told)? && !all.iter().any(|r| rests_on_it(r)) {
         return Ok(Done::NOOP);
     }
     let namespace = subject::namespace(alert)?.unwrap_or_else(|| api.default_namespace.clone());

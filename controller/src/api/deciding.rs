@@ -37,7 +37,7 @@ impl Api {
     ) -> Result<Ordered, Problem> {
         let (nothing, of_namespace) = (Labels::new(), self.namespace_labels(namespace).await?);
         let labels = found.as_ref().map_or(&nothing, |found| &found.labels);
-        let decision = self.policies.decide(told, &of_namespace, labels);
+        let decision = self.policies.decide(told, &of_namespace, labels)?;
         let type_ = match &decision {
             Decision::Remedy(remedy) => remedy.action.type_,
             Decision::Nothing | Decision::BelowThreshold => ActionType::Restart,
@@ -67,7 +67,7 @@ impl Api {
         labels: &Labels,
     ) -> Result<Governed, Problem> {
         let of_namespace = self.namespace_labels(namespace).await?;
-        Ok(self.policies.governed(&of_namespace, labels))
+        Ok(self.policies.governed(&of_namespace, labels)?)
     }
 
     async fn namespace_labels(&self, namespace: &str) -> Result<Labels, Failure> {

@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::intake::LookupError;
 use crate::intake::resolve::Unresolved;
 use crate::payload::Invalid;
+use crate::policy::NotListed;
 
 /// An error reply.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,6 +79,17 @@ impl Problem {
         Self {
             retry_after_seconds: Some(1),
             ..Self::new(status, "overload", "Too many requests", detail)
+        }
+    }
+
+    /// 503 because what is watched was not seen yet: this replica has only just begun.
+    pub fn not_informed(what: &str) -> Self {
+        let detail = format!("{what} were not listed yet: this replica has only just begun");
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self {
+            retry_after_seconds: Some(1),
+            ..Self::new(status, "not-ready", "Not ready yet", detail)
+                .next("ask again in a second; /readyz says when it is ready")
         }
     }
 
@@ -213,6 +225,12 @@ impl Problem {
     /// Whether the body could not be understood.
     pub fn is_invalid_payload(&self) -> bool {
         self.kind == "invalid-payload"
+    }
+}
+
+impl From<NotListed> for Problem {
+    fn from(_: NotListed) -> Self {
+        Self::not_informed("the RemediationPolicies")
     }
 }
 

@@ -29,7 +29,7 @@ pub const READ: &str = "read";
 pub async fn list(api: Arc<Api>, incoming: Incoming) -> Result<Response, Problem> {
     let filter = Filter::read(&incoming.uri)?;
     may_look(&api, &incoming.caller, "list", filter.namespace.as_deref(), "").await?;
-    let all = api.remediations.state();
+    let all = api.remediations()?;
     let Page { items, next } = filter.page(&all)?;
     let items: Vec<Value> = items.into_iter().map(shown).collect();
     Ok(Json(json!({"items": items, "continue": next})).into_response())

@@ -54,9 +54,11 @@ pub async fn rca(api: Arc<Api>, incoming: Incoming) -> Result<Response, Problem>
 
 async fn take(api: &Api, incoming: &Incoming, signal: Signal<'_>) -> Result<Response, Problem> {
     let kind = signal.kind;
-    let result = match signal.told.filter(|told| api.policies.may_matter(told)) {
-        Some(told) => counted(api, kind, submit(api, incoming, &signal, &told).await)?,
-        None => "noop",
+    let result = match signal.told {
+        Some(told) if counted(api, kind, api.policies.may_matter(&told))? => {
+            counted(api, kind, submit(api, incoming, &signal, &told).await)?
+        }
+        Some(_) | None => "noop",
     };
     count(api, kind, result);
     before_answer();

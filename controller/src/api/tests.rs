@@ -12,8 +12,9 @@ mod world;
 use axum::http::{Method, StatusCode, header};
 use serde_json::json;
 
-use self::world::{Asked, server};
+use self::world::{Asked, just_begun, server};
 use super::gate::BODY_LIMIT;
+use super::limits::Rate;
 use super::*;
 
 const ROUTES: [&str; 8] = [
@@ -122,6 +123,47 @@ async fn what_is_no_anomaly_is_accepted_counted_and_leads_to_nothing() {
     let line = "orchestrator_closed_loop_signals_total{kind=\"anomaly\",result=\"noop\"} 1\n";
     assert!(text.contains(line), "{text}");
     assert!(server.created_nothing());
+}
+
+#[tokio::test]
+async fn before_everything_was_listed_whoever_asks_is_told_to_come_back_and_after_that_is_answered()
+{
+    let server = just_begun(&[("a", "shop")], Rate { per_second: 1000, burst: 1000 });
+    server.world.lock().unwrap().end = world::End::Well;
+    let alert = |status: &str| {
+        let labels = json!({"alertname": "KubePodCrashLooping", "deployment": "a"});
+        json!({"version": "4", "status": status, "truncatedAlerts": 0, "alerts": [
+            {"status": status, "startsAt": "2026-03-01T10:00:00Z", "fingerprint": "f", "labels": labels}]})
+        .to_string()
+    };
+    let post = Method::POST;
+    let get = Method::GET;
+    let asked = [
+        (&post, "/v1/signals/anomaly", anomaly("shop", true)),
+        (&post, "/v1/alerts/alertmanager", alert("firing")),
+        (&post, "/v1/alerts/alertmanager", alert("resolved")),
+        (&post, "/v1/k8s/restart", json!({"deployment": "a", "dry_run": true}).to_string()),
+        (&get, "/v1/remediations", String::new()),
+        (&get, "/v1/remediations/watch", String::new()),
+    ];
+    let send = async |(method, path, body): &(&Method, &str, String)| {
+        let asked = Asked::new((*method).clone(), path, body.clone());
+        server.send(asked.with("x-api-key", "secret")).await
+    };
+    for asked in &asked {
+        let reply = send(asked).await;
+        assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{asked:?}: {}", reply.body);
+        assert_eq!(reply.headers[header::RETRY_AFTER], "1", "{asked:?}");
+        assert!(reply.body["next"].is_string(), "{}", reply.body);
+    }
+    assert!(server.created_nothing());
+    let line = "orchestrator_closed_loop_signals_total{kind=\"anomaly\",result=\"error\"} 1";
+    assert!(server.metric(line));
+    server.list_everything();
+    for asked in &asked {
+        let reply = send(asked).await;
+        assert!(reply.status.is_success(), "{asked:?}: {} {}", reply.status, reply.body);
+    }
 }
 
 #[tokio::test]

@@ -17,11 +17,25 @@ fn bad() -> Value {
     json!({"name": "all", "when": {"minScore": "high"}, "action": {"type": "restart"}})
 }
 
-/// Which policy decides about a signal no built-in rule knows, and whether it can.
+/// A signal no built-in rule knows.
+const TOLD: Told<'static> =
+    Told { kind: SignalKind::Anomaly, cause: "weather", score: Some(0.9), is_complete: true };
+
+/// Tells an empty list.
+pub(crate) fn list(keeper: &mut Keeper) {
+    keeper.tell(Event::Init);
+    keeper.tell(Event::InitDone);
+}
+
+fn listed() -> (Policies, Keeper) {
+    let (policies, mut keeper) = policies();
+    list(&mut keeper);
+    (policies, keeper)
+}
+
+/// Which policy decides about it, and whether it can.
 fn decides(policies: &Policies) -> Option<(String, bool)> {
-    let told =
-        Told { kind: SignalKind::Anomaly, cause: "weather", score: Some(0.9), is_complete: true };
-    match policies.decide(&told, &Labels::new(), &Labels::new()) {
+    match policies.decide(&TOLD, &Labels::new(), &Labels::new()).unwrap() {
         Decision::Remedy(remedy) => {
             let handling = remedy.handling;
             Some((handling.decided_by?, handling.policy_invalid.is_none()))
@@ -36,7 +50,7 @@ fn by(rule: &str) -> (String, bool) {
 
 #[test]
 fn policies_are_in_force_as_they_are_written_changed_and_taken_away() {
-    let (policies, mut keeper) = policies();
+    let (policies, mut keeper) = listed();
     assert_eq!(decides(&policies), None);
     keeper.tell(Event::Init);
     keeper.tell(Event::InitApply(policy("b", &restart())));
@@ -55,7 +69,7 @@ fn policies_are_in_force_as_they_are_written_changed_and_taken_away() {
 
 #[test]
 fn the_last_form_that_could_be_used_stays_in_force() {
-    let (policies, mut keeper) = policies();
+    let (policies, mut keeper) = listed();
     keeper.tell(Event::Apply(policy("a", &restart())));
     keeper.tell(Event::Apply(policy("a", &bad())));
     assert_eq!(decides(&policies), Some(by("a/all")));
@@ -65,9 +79,33 @@ fn the_last_form_that_could_be_used_stays_in_force() {
     });
     assert_eq!(decides(&policies), Some(by("a/all")));
     // The twin: where there was none, its targets are held.
-    let (policies, mut keeper) = super::policies();
+    let (policies, mut keeper) = listed();
     keeper.tell(Event::Apply(policy("a", &bad())));
     assert_eq!(decides(&policies), Some(("a/all".to_owned(), false)));
     keeper.tell(Event::Apply(policy("a", &restart())));
     assert_eq!(decides(&policies), Some(by("a/all")), "and mended it is in force at once");
+}
+
+#[test]
+fn nothing_is_decided_before_the_policies_were_listed_and_everything_is_once_they_were() {
+    let (policies, mut keeper) = policies();
+    let none = Labels::new();
+    let asked = |policies: &Policies| {
+        (
+            policies.decide(&TOLD, &none, &none).err(),
+            policies.may_matter(&TOLD).err(),
+            policies.governed(&none, &none).err(),
+        )
+    };
+    let unknown = (Some(NotListed), Some(NotListed), Some(NotListed));
+    assert_eq!(asked(&policies), unknown);
+    keeper.tell(Event::Init);
+    keeper.tell(Event::InitApply(policy("a", &restart())));
+    assert_eq!(asked(&policies), unknown, "half a list");
+    // An error of the watch ends a list half way; the next one begins anew.
+    keeper.tell(Event::Apply(policy("b", &restart())));
+    assert_eq!(asked(&policies), unknown, "one of an unknown number");
+    list(&mut keeper);
+    assert_eq!(asked(&policies), (None, None, None), "there are none, and that is known");
+    assert_eq!(decides(&policies), None);
 }

@@ -32,6 +32,7 @@ use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::fixture::{at, deployment};
 use crate::metrics::ControllerMetrics;
+use crate::policy;
 use crate::remediation::machine::{Written, after_write};
 use crate::remediation::record;
 use crate::remediation::tidings::Tidings;
@@ -68,7 +69,9 @@ pub(super) struct World {
     /// What becomes of what is made.
     pub(super) end: End,
     calls: Vec<String>,
-    writer: Option<Writer<Remediation>>,
+    writer: Writer<Remediation>,
+    keeper: policy::Keeper,
+    tidings: Tidings,
 }
 
 /// The controller in front of a world.
@@ -87,7 +90,16 @@ pub(super) fn server(deployments: &[(&str, &str)]) -> Server {
 
 /// The same, with this rate.
 pub(super) fn limited(deployments: &[(&str, &str)], rate: Rate) -> Server {
+    let server = just_begun(deployments, rate);
+    server.list_everything();
+    server
+}
+
+/// The same, but it has listed neither policies nor Remediations yet.
+pub(super) fn just_begun(deployments: &[(&str, &str)], rate: Rate) -> Server {
     let (store, writer) = reflector::store();
+    let (policies, keeper) = policy::policies();
+    let tidings = Tidings::default();
     let world = Arc::new(Mutex::new(World {
         deployments: deployments
             .iter()
@@ -99,7 +111,9 @@ pub(super) fn limited(deployments: &[(&str, &str)], rate: Rate) -> Server {
         failing_creates: 0,
         end: End::Waits,
         calls: Vec::new(),
-        writer: Some(writer),
+        writer,
+        keeper,
+        tidings: tidings.clone(),
     }));
     let seen = Arc::clone(&world);
     let cluster = service_fn(move |request: axum::http::Request<kube::client::Body>| {
@@ -125,8 +139,8 @@ pub(super) fn limited(deployments: &[(&str, &str)], rate: Rate) -> Server {
         cluster: Cluster::new(Client::new(cluster, "default"), ours.clone()),
         remediations: store,
         authenticator: Authenticator::new(Keys::of(KEYS)),
-        policies: crate::policy::policies().0,
-        watches: Watches::new(Tidings::default(), over),
+        policies,
+        watches: Watches::new(tidings, over),
         limits: Limits::new(rate),
         default_namespace: "smartops-dev".into(),
         prefix: "smartops-".into(),
@@ -331,9 +345,7 @@ impl World {
     fn store(&mut self, ended: Remediation) {
         let last = self.remediations.last_mut().unwrap();
         *last = serde_json::to_value(&ended).unwrap();
-        if let Some(writer) = &mut self.writer {
-            writer.apply_watcher_event(&watcher::Event::Apply(ended));
-        }
+        self.writer.apply_watcher_event(&watcher::Event::Apply(ended));
     }
 }
 
@@ -371,6 +383,13 @@ impl<'a> Asked<'a> {
 }
 
 impl Server {
+    /// Has it see what there is: no policies, no Remediations.
+    pub(super) fn list_everything(&self) {
+        let mut world = self.world.lock().unwrap();
+        world.tidings.tell_listed();
+        policy::tests::list(&mut world.keeper);
+    }
+
     /// Sends a request; what comes back must be documented.
     pub(super) async fn send(&self, asked: Asked<'_>) -> Reply {
         let mut request = Request::builder().method(asked.method.clone()).uri(asked.path);
