@@ -9,11 +9,12 @@ use kube::api::ObjectMeta;
 use smartops_common::action::Action;
 use smartops_common::names::{self, label};
 use smartops_common::remediation::{
-    self, Handling, MetricCheck, OriginatingSignal, Phase, Remediation, RemediationSpec,
-    SignalReference, Source, Target,
+    self, Attempt, AttemptResult, Handling, MetricCheck, OriginatingSignal, Phase, Remediation,
+    RemediationSpec, SignalReference, Source, Target,
 };
 use smartops_common::signal::SignalKind;
 
+use crate::remediation::machine::reason;
 use crate::remediation::surroundings::is_held;
 
 /// Signals kept by id; those before are only counted.
@@ -116,21 +117,43 @@ fn is_repeated(order: &Order, r: &Remediation, now: Timestamp) -> bool {
     let ended = r.status.as_ref().and_then(|s| s.outcome.as_ref()).map(|o| o.finished_at.0);
     let is_recent = ended.is_none_or(|ended| now.duration_since(ended) < REPEAT_WINDOW);
     if holds(r, &signal.id) {
-        // An alert is told again and again for as long as it holds: what was done about it is done, unless that was
-        // nothing.
-        let is_answered = signal.kind == SignalKind::Alert && r.phase() != Phase::Skipped;
-        return is_recent || is_answered;
+        return is_recent || (signal.kind == SignalKind::Alert && has_answered(order, r));
     }
     signal.kind == SignalKind::Alert && has_answered_since(order, signal, r)
+}
+
+/// Whether an alert is answered by it for as long as it holds, however often it is told again: something was done about
+/// it, or tried out where no more is wanted, a guardrail or a person refused, or the alert was resolved meanwhile. What
+/// ended without any of these left the alert as it was.
+fn has_answered(order: &Order, r: &Remediation) -> bool {
+    let why = r.status.as_ref().and_then(|s| s.outcome.as_ref()).map(|o| o.reason.as_str());
+    match r.phase() {
+        Phase::Denied => true,
+        Phase::DryRun => order.dry_run,
+        _ => {
+            [Some(reason::REJECTED_BY_APPROVER), Some(reason::SIGNAL_RESOLVED)].contains(&why)
+                || has_acted(r)
+        }
+    }
+}
+
+/// Whether it has ended and changed its target, or found it as it should be, or may have changed it: a write that was
+/// sent and not answered counts as made.
+pub fn has_acted(r: &Remediation) -> bool {
+    let done = |a: &Attempt| match a.result {
+        Some(AttemptResult::Written | AttemptResult::Unchanged) => true,
+        Some(AttemptResult::Expired) => a.sent_at.is_some(),
+        _ => false,
+    };
+    let is_over = !r.is_open() && r.phase() != Phase::DryRun;
+    is_over && r.status.iter().flat_map(|s| &s.attempts).any(done)
 }
 
 /// Whether it acted on the target after the alert had begun: the alert of another pod, told late or told again after
 /// its id was no longer kept, is not a reason to act once more.
 fn has_answered_since(order: &Order, signal: &OriginatingSignal, r: &Remediation) -> bool {
-    let acted =
-        matches!(r.phase(), Phase::Succeeded | Phase::Failed | Phase::TimedOut | Phase::RolledBack);
     let made = r.metadata.creation_timestamp.as_ref();
-    acted
+    has_acted(r)
         && (order.dry_run || !r.spec.dry_run)
         && signal.began_at.as_ref().zip(made).is_some_and(|(began, made)| began.0 <= made.0)
 }
@@ -208,7 +231,8 @@ mod tests {
     use smartops_common::remediation::{RemediationStatus, TargetKind};
 
     use super::*;
-    use crate::fixture::at;
+    use crate::fixture::{at, deployment};
+    use crate::remediation::record;
 
     fn order(cause: &str, signal: Option<&str>, dry_run: bool) -> Order {
         Order {
@@ -269,7 +293,7 @@ mod tests {
         assert_eq!(place(&order("api/restart", None, true), open, at(9)), Place::New(1));
         let mut held = open[0].clone();
         let status = held.status.as_mut().unwrap();
-        crate::remediation::record::hold(status, Some("Storm"), String::new(), at(8));
+        record::hold(status, Some("Storm"), String::new(), at(8));
         assert_eq!(place(&order("api/restart", None, false), &[held], at(9)), Place::New(1));
         let waiting = [stored(&order("api/scale", None, false), 1, Phase::AwaitingApproval)];
         let placed = place(&order("api/restart", None, false), &waiting, at(9));
@@ -302,40 +326,84 @@ mod tests {
         order
     }
 
-    fn ended(order: &Order, phase: Phase, made: i64) -> Remediation {
+    /// One that has ended so, after an attempt with this result where there was one, sent or not.
+    fn ended(
+        order: &Order,
+        (phase, why): (Phase, &str),
+        attempt: Option<(AttemptResult, bool)>,
+        made: i64,
+    ) -> Remediation {
         let mut r = stored(order, 1, Phase::Pending);
         r.metadata.creation_timestamp = Some(Time(at(made)));
+        let (live, now) = (deployment(3), at(made + 10));
         let status = r.status.as_mut().unwrap();
-        crate::remediation::record::finish(status, phase, "x", "", at(made + 10));
+        if let Some((result, is_sent)) = attempt {
+            let intent = crate::action::plan(&order.action, None, &live, now).unwrap();
+            record::begin(status, intent, &live, "me", now);
+            status.attempts[0].sent_at = is_sent.then_some(Time(now));
+            record::settle(status, result, None);
+        }
+        record::finish(status, phase, why, "", now);
         r
     }
 
+    const WRITTEN: Option<(AttemptResult, bool)> = Some((AttemptResult::Written, true));
+
     #[test]
     fn an_alert_told_again_for_hours_is_answered_once_unless_nothing_was_done() {
+        use AttemptResult::{Denied, DryRun, Expired, Failed, Unchanged};
         let hours = at(20_000);
-        for (phase, again) in [
-            (Phase::Succeeded, false),
-            (Phase::Failed, false),
-            (Phase::TimedOut, false),
-            (Phase::Denied, false),
-            (Phase::Cancelled, false),
-            (Phase::Skipped, true),
+        for (phase, why, attempt, again) in [
+            (Phase::Succeeded, reason::VERIFIED, WRITTEN, false),
+            (Phase::Succeeded, reason::UNCHANGED, Some((Unchanged, false)), false),
+            (Phase::RolledBack, reason::UNDONE, WRITTEN, false),
+            (Phase::Failed, "CrashLoopBackOff", WRITTEN, false),
+            (Phase::Failed, reason::UNAVAILABLE, Some((Failed, true)), true),
+            (Phase::Failed, reason::UNAVAILABLE, None, true),
+            (Phase::Failed, reason::TARGET_GONE, Some((Failed, false)), true),
+            (Phase::Failed, reason::REJECTED_BY_APPROVER, None, false),
+            (Phase::Failed, reason::APPROVAL_STALE, Some((Failed, false)), true),
+            (Phase::TimedOut, reason::TIMED_OUT, WRITTEN, false),
+            (Phase::TimedOut, reason::UNKNOWN, Some((Expired, true)), false),
+            (Phase::TimedOut, reason::UNAVAILABLE, Some((Expired, false)), true),
+            (Phase::Denied, reason::GUARDRAIL, Some((Denied, false)), false),
+            (Phase::Cancelled, reason::SIGNAL_RESOLVED, None, false),
+            (Phase::Cancelled, reason::REJECTED_BY_APPROVER, None, false),
+            (Phase::Cancelled, reason::SUPERSEDED_BY_RCA, None, true),
+            (Phase::Cancelled, reason::APPROVAL_EXPIRED, None, true),
+            (Phase::Skipped, reason::STALE, None, true),
+            (Phase::DryRun, reason::DRY_RUN_PASSED, Some((DryRun, false)), true),
         ] {
-            let known = [ended(&alert("a", 5), phase, 10)];
+            let known = [ended(&alert("a", 5), (phase, why), attempt, 10)];
             let expected = if again { Place::New(2) } else { Place::Join(&known[0]) };
-            assert_eq!(place(&alert("a", 5), &known, hours), expected, "{phase:?}");
+            assert_eq!(place(&alert("a", 5), &known, hours), expected, "{phase:?} {why}");
+            // It is not made twice for a sender whose answer was lost.
+            assert_eq!(place(&alert("a", 5), &known, at(30)), Place::Join(&known[0]), "{why}");
         }
-        let known = [ended(&order("rca/a", Some("w"), false), Phase::Succeeded, 10)];
+        let end = (Phase::Succeeded, reason::VERIFIED);
+        let known = [ended(&order("rca/a", Some("w"), false), end, WRITTEN, 10)];
         assert_eq!(place(&order("rca/a", Some("w"), false), &known, hours), Place::New(2));
     }
 
     #[test]
+    fn a_trial_answers_an_alert_where_no_more_than_a_trial_is_wanted() {
+        let mut tried = alert("a", 5);
+        tried.dry_run = true;
+        let end = (Phase::DryRun, reason::DRY_RUN_PASSED);
+        let known = [ended(&tried, end, Some((AttemptResult::DryRun, false)), 10)];
+        assert_eq!(place(&tried, &known, at(20_000)), Place::Join(&known[0]));
+        assert_eq!(place(&alert("a", 5), &known, at(20_000)), Place::New(2));
+    }
+
+    #[test]
     fn the_alert_of_another_pod_that_began_before_the_remedy_belongs_to_it() {
-        let known = [ended(&alert("a", 5), Phase::Succeeded, 10)];
+        let known = [ended(&alert("a", 5), (Phase::Succeeded, reason::VERIFIED), WRITTEN, 10)];
         assert_eq!(place(&alert("b", 7), &known, at(500)), Place::Join(&known[0]));
         assert_eq!(place(&alert("b", 11), &known, at(500)), Place::New(2));
-        let skipped = [ended(&alert("a", 5), Phase::Skipped, 10)];
-        assert_eq!(place(&alert("b", 7), &skipped, at(500)), Place::New(2));
+        for end in [(Phase::Skipped, reason::STALE), (Phase::Failed, reason::UNAVAILABLE)] {
+            let undone = [ended(&alert("a", 5), end, None, 10)];
+            assert_eq!(place(&alert("b", 7), &undone, at(500)), Place::New(2), "{end:?}");
+        }
     }
 
     #[test]
