@@ -215,8 +215,14 @@ pub fn crd() -> CustomResourceDefinition {
 }
 
 /// What an approval has to name: a digest of exactly what would be written, of what. Another plan, another target or
-/// another version of its spec is another digest. 64 hex digits.
-pub fn intent_hash(remediation_uid: &str, target: &AttemptTarget, intent: &Intent) -> String {
+/// another version of its spec is another digest; an autoscaler has no such version, of that the bounds it has stand for
+/// it. 64 hex digits.
+pub fn intent_hash(
+    remediation_uid: &str,
+    target: &AttemptTarget,
+    intent: &Intent,
+    bounds_before: Option<Bounds>,
+) -> String {
     let exact = |number: Option<i32>| number.map(|n| n.to_string()).unwrap_or_default();
     let (format, body) = intent.patch.as_ref().map_or(("", ""), |patch| {
         let format = match patch.format {
@@ -227,25 +233,27 @@ pub fn intent_hash(remediation_uid: &str, target: &AttemptTarget, intent: &Inten
     });
     let revision = intent.revision.as_ref();
     let (pod, bounds) = (intent.pod.as_ref(), intent.bounds.as_ref());
-    hex(
-        &[
-            remediation_uid,
-            &target.uid,
-            &target.generation.to_string(),
-            intent.type_.as_str(),
-            &exact(intent.replicas),
-            intent.restarted_at.as_deref().unwrap_or_default(),
-            format,
-            body,
-            revision.map_or("", |revision| &revision.uid),
-            revision.map_or("", |revision| &revision.template),
-            pod.map_or("", |pod| &pod.uid),
-            bounds.map_or("", |bounds| &bounds.uid),
-            &exact(bounds.map(|bounds| bounds.min_replicas)),
-            &exact(bounds.map(|bounds| bounds.max_replicas)),
-        ],
-        64,
-    )
+    let (generation, replicas) = (target.generation.to_string(), exact(intent.replicas));
+    let pair = |least: i32, most: i32| [least.to_string(), most.to_string()];
+    let wanted = bounds.map(|wanted| pair(wanted.min_replicas, wanted.max_replicas));
+    let wanted = wanted.unwrap_or_default();
+    let before = bounds_before.map(|before| pair(before.min_replicas, before.max_replicas));
+    let mut parts = vec![
+        remediation_uid,
+        &target.uid,
+        &generation,
+        intent.type_.as_str(),
+        &replicas,
+        intent.restarted_at.as_deref().unwrap_or_default(),
+        format,
+        body,
+        revision.map_or("", |revision| &revision.uid),
+        revision.map_or("", |revision| &revision.template),
+        pod.map_or("", |pod| &pod.uid),
+        bounds.map_or("", |bounds| &bounds.uid),
+    ];
+    parts.extend(wanted.iter().chain(before.iter().flatten()).map(String::as_str));
+    hex(&parts, 64)
 }
 
 /// The name of the Remediation of this target, cause and sequence: the same request always means the same object,
@@ -326,17 +334,40 @@ mod tests {
             resource_version: version.into(),
         };
         let scale = Intent::scale;
-        let hash = intent_hash("r", &target("u", 1, "7"), &scale(5));
+        let hash = intent_hash("r", &target("u", 1, "7"), &scale(5), None);
         assert_eq!(hash.len(), 64);
-        assert_eq!(hash, intent_hash("r", &target("u", 1, "8"), &scale(5)));
+        assert_eq!(hash, intent_hash("r", &target("u", 1, "8"), &scale(5), None));
         for other in [
-            intent_hash("r2", &target("u", 1, "7"), &scale(5)),
-            intent_hash("r", &target("u2", 1, "7"), &scale(5)),
-            intent_hash("r", &target("u", 2, "7"), &scale(5)),
-            intent_hash("r", &target("u", 1, "7"), &scale(6)),
+            intent_hash("r2", &target("u", 1, "7"), &scale(5), None),
+            intent_hash("r", &target("u2", 1, "7"), &scale(5), None),
+            intent_hash("r", &target("u", 2, "7"), &scale(5), None),
+            intent_hash("r", &target("u", 1, "7"), &scale(6), None),
         ] {
             assert_ne!(hash, other);
         }
+    }
+
+    #[test]
+    fn an_approval_of_bounds_is_for_the_bounds_there_are_and_not_for_the_autoscalers_version() {
+        let target = AttemptTarget { uid: "u".into(), generation: 1, resource_version: "7".into() };
+        let moved = |version: &str, max| {
+            let bounds = serde_json::json!({
+                "name": "web", "uid": "h", "resourceVersion": version, "minReplicas": 1, "maxReplicas": max,
+            });
+            let intent = serde_json::json!({"type": "hpa-bounds", "bounds": bounds});
+            serde_json::from_value::<Intent>(intent).unwrap()
+        };
+        let of = |intent: &Intent, (min_replicas, max_replicas)| {
+            intent_hash("r", &target, intent, Some(Bounds { min_replicas, max_replicas }))
+        };
+        let hash = of(&moved("1", 7), (1, 5));
+        assert_eq!(hash, of(&moved("2", 7), (1, 5)), "its status moved");
+        for other in
+            [of(&moved("1", 8), (1, 5)), of(&moved("1", 7), (1, 6)), of(&moved("1", 7), (2, 5))]
+        {
+            assert_ne!(hash, other);
+        }
+        assert_ne!(hash, intent_hash("r", &target, &moved("1", 7), None));
     }
 
     #[test]

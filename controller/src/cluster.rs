@@ -134,7 +134,11 @@ impl Cluster {
     ) -> Result<Vec<HorizontalPodAutoscaler>, Failure> {
         let api: Api<HorizontalPodAutoscaler> = Api::namespaced(self.client.clone(), namespace);
         let call = call("list_autoscalers", "list", "horizontalpodautoscalers");
-        Ok(self.make(call, api.list(&ListParams::default())).await?.items)
+        match self.make(call, api.list(&ListParams::default())).await {
+            // Where the API group is not served there are none.
+            Err(Failure::NotFound(_)) => Ok(Vec::new()),
+            listed => Ok(listed?.items),
+        }
     }
 
     /// The pods of a Deployment, at most 500; none where its selector cannot be written as labels.

@@ -10,7 +10,8 @@ use super::{Malformed, Seen, Write};
 use crate::remediation::autoscaler::Autoscaler;
 use crate::remediation::means::Means;
 
-/// The bounds `action` means for the autoscaler of the target. A step keeps the bounds it came to first.
+/// The bounds `action` means for the autoscaler of the target. A step is taken once: a repeat means what it came to first,
+/// unless somebody went further meanwhile. What is not asked for is left as it is.
 pub(super) fn plan(
     action: &Action,
     recorded: Option<&Intent>,
@@ -29,12 +30,7 @@ pub(super) fn plan(
         )));
     }
     let first = recorded.and_then(|intent| intent.bounds.as_ref());
-    let Bounds { min_replicas, max_replicas } = match first {
-        Some(first) => {
-            Bounds { min_replicas: first.min_replicas, max_replicas: first.max_replicas }
-        }
-        None => wanted(asked, bounds(autoscaler)),
-    };
+    let Bounds { min_replicas, max_replicas } = wanted(asked, first, bounds(autoscaler));
     if min_replicas < 1 || min_replicas > max_replicas {
         return Err(Malformed(format!(
             "the bounds would be {min_replicas} to {max_replicas}: the lower one has to be at least 1 and at most the upper one"
@@ -60,13 +56,21 @@ pub fn bounds(autoscaler: &Autoscaler) -> Bounds {
     Bounds { min_replicas: autoscaler.min_replicas, max_replicas: autoscaler.max_replicas }
 }
 
-fn wanted(asked: &HpaBoundsParameters, present: Bounds) -> Bounds {
-    let bound = |wanted: Option<i32>, delta: Option<i32>, present: i32| {
-        wanted.unwrap_or_else(|| present.saturating_add(delta.unwrap_or_default()))
+fn wanted(asked: &HpaBoundsParameters, first: Option<&BoundsIntent>, present: Bounds) -> Bounds {
+    let bound = |wanted: Option<i32>, delta: Option<i32>, first: Option<i32>, present: i32| {
+        match (wanted, delta, first) {
+            (Some(wanted), ..) => wanted,
+            (None, None, _) => present,
+            (None, Some(delta), None) => present.saturating_add(delta),
+            // More never takes away, nor fewer adds.
+            (None, Some(delta), Some(first)) if delta >= 0 => first.max(present),
+            (None, Some(_), Some(first)) => first.min(present),
+        }
     };
+    let (min, max) = (first.map(|first| first.min_replicas), first.map(|first| first.max_replicas));
     Bounds {
-        min_replicas: bound(asked.min_replicas, asked.min_delta, present.min_replicas),
-        max_replicas: bound(asked.max_replicas, asked.max_delta, present.max_replicas),
+        min_replicas: bound(asked.min_replicas, asked.min_delta, min, present.min_replicas),
+        max_replicas: bound(asked.max_replicas, asked.max_delta, max, present.max_replicas),
     }
 }
 
@@ -161,6 +165,27 @@ mod tests {
         assert_eq!(bounds.resource_version, "101");
         assert!(has_moved(&intent, &since) && !has_moved(&again, &since));
         assert!(is_applied(&again, &since) && !is_applied(&again, &first));
+    }
+
+    #[test]
+    fn a_repeat_never_takes_back_what_somebody_went_further_meanwhile_nor_what_was_not_asked_for() {
+        let only = |parameters| serde_json::from_value(parameters).map(asked).unwrap();
+        let (up, down) = (steps(1, 2), steps(-1, -2));
+        let (upper, raise) = (only(json!({"maxReplicas": 9})), only(json!({"maxDelta": 2})));
+        for (action, since, expected) in [
+            (&up, (2, 5), (3, 7)),
+            (&up, (2, 9), (3, 9)),
+            (&up, (4, 6), (4, 7)),
+            (&down, (2, 5), (1, 3)),
+            (&down, (1, 2), (1, 2)),
+            (&upper, (4, 20), (4, 9)),
+            (&raise, (4, 5), (4, 7)),
+        ] {
+            let first =
+                plan(action, None, Seen { live: &deployment(3), means: &means(2, 5) }).unwrap();
+            let again = planned(action, Some(&first), &means(since.0, since.1));
+            assert_eq!(again, Some(expected), "{action:?} {since:?}");
+        }
     }
 
     #[test]

@@ -9,13 +9,13 @@ use smartops_common::names;
 use smartops_common::remediation::{self, Proposal, Remediation, Undo};
 
 use super::record;
-use crate::action::undo;
-use crate::target::Live;
+use crate::action::{Seen, undo};
 
-/// What an approval of this intent, for the object as it is, has to name.
-pub fn hash(remediation: &Remediation, live: &Live, intent: &Intent) -> String {
-    let uid = remediation.metadata.uid.as_deref().unwrap_or_default();
-    remediation::intent_hash(uid, &record::target_of(live), intent)
+/// What an approval of this intent, for what is seen, has to name.
+pub fn hash<'a>(remediation: &Remediation, seen: impl Into<Seen<'a>>, intent: &Intent) -> String {
+    let (seen, uid) = (seen.into(), remediation.metadata.uid.as_deref().unwrap_or_default());
+    let bounds = record::bounds_before(intent, seen);
+    remediation::intent_hash(uid, &record::target_of(seen.live), intent, bounds)
 }
 
 /// The word that counts, if anybody gave one: a rejection before any approval, of several alike the first by name.
@@ -43,7 +43,11 @@ pub fn by_whom(approval: &RemediationApproval) -> String {
 }
 
 /// What is asked, of whom, until when, and how to answer.
-pub fn request(remediation: &Remediation, live: &Live, proposal: &Proposal) -> String {
+pub fn request<'a>(
+    remediation: &Remediation,
+    seen: impl Into<Seen<'a>>,
+    proposal: &Proposal,
+) -> String {
     let spec = &remediation.spec;
     let name = remediation.metadata.name.as_deref().unwrap_or_default();
     let uid = remediation.metadata.uid.as_deref().unwrap_or_default();
@@ -60,7 +64,7 @@ pub fn request(remediation: &Remediation, live: &Live, proposal: &Proposal) -> S
          spec {{remediation: {{name: {name}, uid: {uid}}}, intentHash: {}, decision: Approve or Reject, reason: …}}, as \
          a member of a group in SmartOpsConfig spec.approval.groups and neither {}, who asked for it, nor whoever made it",
         in_seconds(proposal.expires_at.0),
-        would_do(live, &proposal.intent),
+        would_do(seen.into(), &proposal.intent),
         proposal.hash,
         spec.requested_by,
     )
@@ -72,7 +76,8 @@ pub fn in_seconds(moment: Timestamp) -> String {
 }
 
 /// What would be written, in words. A patch is long and stands in the status: here is only where.
-fn would_do(live: &Live, intent: &Intent) -> String {
+fn would_do(seen: Seen<'_>, intent: &Intent) -> String {
+    let live = seen.live;
     let (name, generation) = (live.name(), live.generation());
     let what = match (intent.type_, &intent.patch) {
         (ActionType::Scale, _) => format!(
@@ -111,9 +116,12 @@ fn would_do(live: &Live, intent: &Intent) -> String {
         (ActionType::Resume, _) => format!("resume the rollout of Deployment {name}"),
         (ActionType::HpaBounds, _) => {
             let bounds = intent.bounds.as_ref();
+            let before = record::bounds_before(intent, seen);
             format!(
-                "set the bounds of HorizontalPodAutoscaler {} of Deployment {name} to {} and {}",
+                "set the bounds of HorizontalPodAutoscaler {} of Deployment {name} from {} and {} to {} and {}",
                 bounds.map_or("", |b| b.name.as_str()),
+                before.map_or(0, |b| b.min_replicas),
+                before.map_or(0, |b| b.max_replicas),
                 bounds.map_or(0, |b| b.min_replicas),
                 bounds.map_or(0, |b| b.max_replicas)
             )
@@ -148,6 +156,7 @@ mod tests {
     use super::*;
     use crate::action;
     use crate::fixture::{approval, at, deployment, remediation};
+    use crate::target::Live;
 
     fn proposal(r: &Remediation, live: &Live) -> Proposal {
         let intent = action::plan(&r.spec.action, None, live, at(10)).unwrap();

@@ -50,11 +50,29 @@ pub fn would_revert(action: &Action, live: &Live) -> Option<Keeper> {
         ActionType::Scale => owns(&spec("replicas")),
         ActionType::Rollback => owns(&spec("template")),
         ActionType::Pause | ActionType::Resume => owns(&spec("paused")),
-        ActionType::Patch => patched(action, live).iter().any(|path| !is_stamp(path) && owns(path)),
+        ActionType::Patch => {
+            patched(action, live.stored()).iter().any(|path| !is_stamp(path) && owns(path))
+        }
         // The stamp of a restart is in nobody's source, and a pod is in none either.
         ActionType::Restart | ActionType::EvictPod | ActionType::HpaBounds => false,
     };
     is_owned.then_some(keeper)
+}
+
+/// Whether an action writes the number of replicas, or moves its bounds.
+pub fn writes_replicas(action: &Action) -> bool {
+    let replicas = [Segment::Field("spec".into()), Segment::Field("replicas".into())];
+    match (action.type_, &action.patch) {
+        (ActionType::Scale | ActionType::HpaBounds, _) => true,
+        // What a list of operations writes it writes whole: the spec with all that is in it.
+        (ActionType::Patch, Some(patch)) if patch.format == PatchFormat::Json => {
+            patched(action, &Value::Null).iter().any(|path| replicas.starts_with(path))
+        }
+        (ActionType::Patch, _) => {
+            patched(action, &Value::Null).iter().any(|path| path[..] == replicas)
+        }
+        _ => false,
+    }
 }
 
 fn owner(live: &Live) -> Option<Keeper> {
@@ -140,8 +158,8 @@ fn segment(key: &str) -> Option<Segment> {
     Some(Segment::Item(item["name"].as_str().map(str::to_owned)))
 }
 
-/// The paths a patch writes.
-fn patched(action: &Action, live: &Live) -> Vec<Vec<Segment>> {
+/// The paths a patch of this object writes.
+fn patched(action: &Action, object: &Value) -> Vec<Vec<Segment>> {
     let Some(patch) = &action.patch else { return Vec::new() };
     let Ok(body) = serde_json::from_str::<Value>(&patch.body) else { return Vec::new() };
     match patch.format {
@@ -156,7 +174,7 @@ fn patched(action: &Action, live: &Live) -> Vec<Vec<Segment>> {
                 let from = if op["op"] == "move" { op["from"].as_str() } else { None };
                 [op["path"].as_str(), from].into_iter().flatten()
             });
-            pointers.map(|pointer| pointed(pointer, live.stored())).collect()
+            pointers.map(|pointer| pointed(pointer, object)).collect()
         }
     }
 }

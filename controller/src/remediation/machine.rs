@@ -22,6 +22,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use smartops_common::approval::RemediationApproval;
+use smartops_common::config::Limits;
 use smartops_common::remediation::{AttemptResult, Phase, Remediation, RemediationStatus};
 
 pub use self::beginning::turn_key;
@@ -30,6 +31,7 @@ pub use self::paused::paused;
 pub use self::verifying::answered;
 use crate::action::{self, Seen, Write};
 use crate::failure::Failure;
+use crate::remediation::gitops;
 use crate::remediation::means::Means;
 use crate::remediation::record::{self, MOST_ATTEMPTS};
 use crate::remediation::surroundings::Surroundings;
@@ -162,6 +164,8 @@ pub struct Needs {
     pub approvals: bool,
     /// What goes on around it.
     pub surroundings: bool,
+    /// Who owns its target's number of replicas, as part of that.
+    pub autoscaler: bool,
     /// What its action works with.
     pub means: bool,
 }
@@ -175,7 +179,10 @@ pub fn needs(remediation: &Remediation) -> Needs {
     }
     // An open attempt rests on what was said before it was opened; the write itself is judged by what is said then.
     let approvals = remediation.spec.require_approval && !status.is_some_and(is_trying);
-    Needs { others: true, approvals, means, surroundings: true, ..Needs::default() }
+    // What was begun is gone through with, whoever owns the number since.
+    let is_new = status.is_none_or(|status| status.attempts.is_empty());
+    let autoscaler = is_new && gitops::writes_replicas(&remediation.spec.action);
+    Needs { others: true, approvals, means, surroundings: true, autoscaler, ..Needs::default() }
 }
 
 /// What is to be done next.
@@ -220,8 +227,11 @@ impl Written {
 
 /// The next step of a Remediation. At every end after a write it is stated how the target stands beside before.
 pub fn step(remediation: &Remediation, facts: Facts<'_>) -> Step {
-    let step = next(remediation, facts);
-    match (step, facts.live) {
+    compared(remediation, next(remediation, facts), facts.live)
+}
+
+fn compared(remediation: &Remediation, step: Step, live: Option<&Live>) -> Step {
+    match (step, live) {
         (Step::Record(mut status), Some(live)) if status.phase.is_final() => {
             if live.uid() == remediation.spec.target.uid {
                 record::compare(&mut status, live);
@@ -245,7 +255,7 @@ fn next(remediation: &Remediation, facts: Facts<'_>) -> Step {
         record::finish(&mut status, phase, reason::TARGET_GONE, gone, facts.now);
         return Step::Record(Box::new(status));
     };
-    if let Some(end) = paused::disabled(remediation, live, facts) {
+    if let Some(end) = paused::kept_away(remediation, live, facts) {
         return Step::Record(Box::new(end));
     }
     if is_trying(&status) {
@@ -261,23 +271,55 @@ fn next(remediation: &Remediation, facts: Facts<'_>) -> Step {
     }
 }
 
-/// The end of a Remediation whose target cannot be read, where waiting on is pointless: the right to read it is gone,
-/// or the time for the step it is in has passed.
+/// The end of a Remediation for which something cannot be read, its target or what else decides its next step, where
+/// waiting on is pointless: the right to read it is gone, or the time for the step it is in has passed. `live` is the
+/// target, where that could be read, and `limits` how long one may wait that has not begun.
 pub fn unreadable(
     remediation: &Remediation,
     failure: &Failure,
+    live: Option<&Live>,
+    limits: &Limits,
     now: Timestamp,
 ) -> Option<RemediationStatus> {
+    let step = Step::Record(Box::new(given_up(remediation, failure, limits, now)?));
+    match compared(remediation, step, live) {
+        Step::Record(status) => Some(*status),
+        _ => None,
+    }
+}
+
+fn given_up(
+    remediation: &Remediation,
+    failure: &Failure,
+    limits: &Limits,
+    now: Timestamp,
+) -> Option<RemediationStatus> {
+    if !remediation.is_open() {
+        return None;
+    }
     let mut status = remediation.status.clone().unwrap_or_default();
-    let message = format!("the target cannot be read: {failure}");
+    let message = format!("what its next step rests on cannot be read: {failure}");
     if matches!(failure, Failure::Forbidden { .. }) {
         let phase = give_up_phase(&status);
-        record::settle(&mut status, AttemptResult::Failed, Some(&message));
+        // Of what was sent nobody can say any more what became of it.
+        let is_sent = status.attempts.last().is_some_and(|a| a.sent_at.is_some());
+        let result = if is_sent { AttemptResult::Expired } else { AttemptResult::Failed };
+        record::settle(&mut status, result, Some(&message));
         record::finish(&mut status, phase, reason::FORBIDDEN, message, now);
         return Some(status);
     }
-    if let Some(end) = overdue(remediation, now) {
+    if let Some(end) = awaiting::expired(&status, now) {
         return Some(end);
+    }
+    if status.phase == Phase::Pending {
+        let stale = SignedDuration::from_secs(limits.stale_seconds.into());
+        let made = remediation.metadata.creation_timestamp.as_ref()?.0;
+        if elapsed(made, now) < stale {
+            return None;
+        }
+        let message = format!("{message}; after {} s it is old news", stale.as_secs());
+        record::finish(&mut status, Phase::Skipped, reason::STALE, message, now);
+        return Some(status);
     }
     let attempt = status.attempts.last()?;
     let limit = SignedDuration::from_secs(remediation.spec.verify_timeout_seconds.into());
@@ -314,11 +356,6 @@ pub fn unrecorded(
     record::settle(&mut status, result, Some(&message));
     record::finish(&mut status, Phase::Failed, reason::RECORD_REFUSED, message, now);
     status
-}
-
-/// The end of a Remediation that nobody approved in time.
-pub fn overdue(remediation: &Remediation, now: Timestamp) -> Option<RemediationStatus> {
-    remediation.status.as_ref().and_then(|status| awaiting::expired(status, now))
 }
 
 /// The end where there were enough attempts. Where not, the phase stays: it never goes back, and a further attempt is

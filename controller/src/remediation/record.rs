@@ -6,8 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use smartops_common::action::{ActionType, Intent, PatchParameters};
 use smartops_common::condition::{self, Setting};
 use smartops_common::remediation::{
-    Attempt, AttemptKind, AttemptResult, AttemptTarget, Comparison, FormerState, Observed, Outcome,
-    Phase, RemediationStatus, Standing, Verification, VerificationStatus,
+    Attempt, AttemptKind, AttemptResult, AttemptTarget, Bounds, Comparison, FormerState, Observed,
+    Outcome, Phase, RemediationStatus, Standing, Verification, VerificationStatus,
 };
 
 use crate::action::{Seen, hpa_bounds};
@@ -56,8 +56,7 @@ fn open(
     now: Timestamp,
 ) {
     let live = seen.live;
-    let is_of_autoscaler = intent.type_ == ActionType::HpaBounds;
-    let autoscaler = seen.means.autoscaler.as_ref().filter(|_| is_of_autoscaler);
+    let bounds = bounds_before(&intent, seen);
     let number = u32::try_from(status.attempts.len() + 1).unwrap_or(u32::MAX);
     status.attempts.push(Attempt {
         number,
@@ -68,7 +67,7 @@ fn open(
             replicas: live.replicas(),
             template: Some(live.template_digest()),
             ready_replicas: Some(live.observed().ready_replicas),
-            bounds: autoscaler.map(hpa_bounds::bounds),
+            bounds,
         },
         leader: leader.to_owned(),
         started_at: Time(now),
@@ -83,6 +82,12 @@ fn open(
     });
     status.phase = Phase::Executing;
     status.verification = None;
+}
+
+/// The bounds there are, where they are to move.
+pub fn bounds_before(intent: &Intent, seen: Seen<'_>) -> Option<Bounds> {
+    let autoscaler = seen.means.autoscaler.as_ref();
+    autoscaler.filter(|_| intent.type_ == ActionType::HpaBounds).map(hpa_bounds::bounds)
 }
 
 /// The object as it was read.

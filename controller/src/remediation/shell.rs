@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use kube::runtime::controller::Action;
+use smartops_common::config::ClosedLoop;
 use smartops_common::remediation::Remediation;
 use smartops_process::clock::Clock;
 use smartops_process::lease::Leadership;
@@ -147,22 +148,24 @@ impl Shell {
                 return Ok(Action::await_change());
             }
             let target = &remediation.spec.target;
-            let live = match self.cluster.deployment(namespace, &target.name).await {
-                Ok(live) => live,
+            let (live, next) = match self.cluster.deployment(namespace, &target.name).await {
+                Ok(live) => {
+                    let next = self.next(namespace, &remediation, live.as_ref(), switch).await;
+                    (live, next)
+                }
+                Err(failure) => (None, Err(failure)),
+            };
+            let next = match next {
+                Ok(next) => next,
+                // Whatever cannot be read: nothing waits for it longer than was said.
                 Err(failure) => {
-                    let end = machine::unreadable(&remediation, &failure, self.clock.now());
+                    let (limits, now) = (self.switch.limits(), self.clock.now());
+                    let live = live.as_ref();
+                    let end = machine::unreadable(&remediation, &failure, live, &limits, now);
                     let Some(status) = end else { return Err(failure.into()) };
                     self.record(namespace, remediation, status).await?;
                     return Ok(Action::await_change());
                 }
-            };
-            let next = match self.next(namespace, &remediation, live.as_ref()).await {
-                Ok(next) => next,
-                // Whatever cannot be read: nobody waits for an approval longer than was said.
-                Err(failure) => match machine::overdue(&remediation, self.clock.now()) {
-                    Some(status) => Step::Record(Box::new(status)),
-                    None => return Err(failure.into()),
-                },
             };
             match next {
                 Step::Done => return Ok(Action::await_change()),
@@ -219,12 +222,14 @@ impl Shell {
         namespace: &str,
         remediation: &Remediation,
         live: Option<&Live>,
+        switch: ClosedLoop,
     ) -> Result<Step, Failure> {
         let (mut pods, mut others, mut approvals) = (Ok(Vec::new()), Vec::new(), Vec::new());
         let mut expiry = SignedDuration::ZERO;
         let (mut surroundings, mut means) = (Surroundings::default(), Means::default());
         if let Some(live) = live {
             let needs = machine::needs(remediation);
+            surroundings.switch = switch;
             if needs.pods {
                 pods = self.cluster.pods(namespace, live).await.map_err(|failure| {
                     tracing::warn!(%failure, "the pods cannot be read: the rollout stays unverified");
@@ -240,7 +245,8 @@ impl Shell {
                 approvals = self.cluster.approvals_of(namespace, uid).await?;
             }
             if needs.surroundings {
-                surroundings = self.surroundings(namespace, remediation, live).await?;
+                let read = self.surroundings(namespace, remediation, live, needs.autoscaler);
+                surroundings = Surroundings { switch: surroundings.switch, ..read.await? };
             }
             if needs.means {
                 let type_ = remediation.spec.action.type_;

@@ -5,7 +5,7 @@ mod traffic;
 
 use std::collections::BTreeMap;
 
-use smartops_common::config::Limits;
+use smartops_common::config::{ClosedLoop, Limits};
 
 pub use self::traffic::{DEBOUNCE, HELD, Traffic, is_held};
 use crate::remediation::autoscaler::Autoscaler;
@@ -13,6 +13,8 @@ use crate::remediation::autoscaler::Autoscaler;
 /// What goes on around a Remediation.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Surroundings {
+    /// The kill switch.
+    pub switch: ClosedLoop,
     /// How much the closed loop may do.
     pub limits: Limits,
     /// The annotations of its namespace.

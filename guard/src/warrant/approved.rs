@@ -73,7 +73,7 @@ fn decided(
     let what = described(remediation, attempt);
     let no = |message: String| Approved::No(Refusal { message, ..Refusal::default() });
     let uid = remediation.metadata.uid.as_deref().unwrap_or_default();
-    let hash = intent_hash(uid, &attempt.target, &attempt.intent);
+    let hash = intent_hash(uid, &attempt.target, &attempt.intent, attempt.former.bounds);
     let parties = [remediation.spec.requested_by.as_str(), remediation.spec.created_by.as_str()];
     let expiry = case.facts.approval_expiry;
     let counting = || {

@@ -79,7 +79,7 @@ pub(crate) fn approval(
     let last = remediation.status.as_ref().unwrap().attempts.last().unwrap();
     let uid = remediation.metadata.uid.clone().unwrap();
     let spec = RemediationApprovalSpec {
-        intent_hash: intent_hash(&uid, &last.target, &last.intent),
+        intent_hash: intent_hash(&uid, &last.target, &last.intent, last.former.bounds),
         remediation: Approved { name: "web-1".into(), uid },
         decision,
         reason: String::new(),

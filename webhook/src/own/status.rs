@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use smartops_common::action::{ActionType, BoundsIntent, Intent};
 use smartops_common::config::Approval;
 use smartops_common::remediation::{
-    Attempt, AttemptKind, AttemptResult, AttemptTarget, FormerState, Proposal, Remediation,
+    Attempt, AttemptKind, AttemptResult, AttemptTarget, Bounds, FormerState, Proposal, Remediation,
     intent_hash,
 };
 use smartops_guard::policy::Flaw;
@@ -112,6 +112,12 @@ pub(super) fn meant(
         let reason = "does not agree with the target; read it again and plan anew";
         return moved(vec![flaw("status.proposal.target", reason)]);
     };
+    if put_forward.intent.bounds.is_some()
+        && let Some(flaw) = misnamed(new, put_forward, beside.bounds())
+    {
+        // The bounds it was taken of may have moved since.
+        return moved(vec![flaw]);
+    }
     let first = attempts(new).first().map(|attempt| &attempt.intent);
     let recorded = proposal(old).map(|proposal| &proposal.intent).or(first);
     let (action, intent) = (&new.spec.action, &put_forward.intent);
@@ -333,6 +339,20 @@ fn restores(attempt: &Attempt, intent: &Intent) -> bool {
     has_revision && is_same(&wanted, intent)
 }
 
+/// That a proposal does not name the digest of itself, and of the bounds there are where they are to move.
+fn misnamed(
+    remediation: &Remediation,
+    proposal: &Proposal,
+    bounds: Option<Bounds>,
+) -> Option<Flaw> {
+    let uid = remediation.metadata.uid.as_deref().unwrap_or_default();
+    let expected = intent_hash(uid, &proposal.target, &proposal.intent, bounds);
+    (proposal.hash != expected).then(|| {
+        let reason = format!("is not the digest of this intent and target, {expected}");
+        flaw("status.proposal.hash", reason)
+    })
+}
+
 /// What is wrong with what waits for approval.
 fn proposed(
     remediation: &Remediation,
@@ -341,11 +361,9 @@ fn proposed(
     now: Timestamp,
 ) -> Vec<Flaw> {
     let mut flaws = Vec::new();
-    let uid = remediation.metadata.uid.as_deref().unwrap_or_default();
-    let expected = intent_hash(uid, &proposal.target, &proposal.intent);
-    if proposal.hash != expected {
-        let reason = format!("is not the digest of this intent and target, {expected}");
-        flaws.push(flaw("status.proposal.hash", reason));
+    // Of an autoscaler it is of the bounds there are: see `meant`.
+    if proposal.intent.bounds.is_none() {
+        flaws.extend(misnamed(remediation, proposal, None));
     }
     let target = &remediation.spec.target.uid;
     if proposal.target.uid != *target {

@@ -131,3 +131,33 @@ fn another_controllers_object_is_its_own_with_all_there_is() {
         assert_eq!(would_revert(&action, &owned_by(false)), None);
     }
 }
+
+#[test]
+fn a_patch_writes_the_number_of_replicas_where_its_paths_say_so_and_not_where_the_word_stands() {
+    let strategic = |body| Action::patch(PatchFormat::Strategic, &body);
+    let list = |op: &str, path: &str| {
+        Action::patch(PatchFormat::Json, &json!([{"op": op, "path": path, "value": 2}]))
+    };
+    let env = json!({"name": "web", "env": [{"name": "replicas", "value": "2"}]});
+    let container = json!({"spec": {"template": {"spec": {"containers": [env]}}}});
+    for (action, expected) in [
+        (strategic(json!({"spec": {"replicas": 2}})), true),
+        (
+            strategic(json!({"spec": {"template": {"metadata": {"labels": {"replicas": "2"}}}}})),
+            false,
+        ),
+        (strategic(container), false),
+        (strategic(json!({"spec": {}})), false),
+        (list("replace", "/spec/replicas"), true),
+        (list("replace", "/spec"), true),
+        (list("test", "/spec/replicas"), false),
+        (list("add", "/spec/template/metadata/annotations/replicas"), false),
+        (list("replace", "/spec/template"), false),
+        (Action::scale_by(1), true),
+        (Action::of(ActionType::HpaBounds), true),
+        (Action::restart(), false),
+        (Action::of(ActionType::Rollback), false),
+    ] {
+        assert_eq!(writes_replicas(&action), expected, "{action:?}");
+    }
+}

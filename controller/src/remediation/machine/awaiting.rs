@@ -53,7 +53,7 @@ pub(super) fn awaiting(
                 return Step::Record(Box::new(status));
             }
         };
-    if approval::hash(remediation, live, &intent) != proposal.hash {
+    if approval::hash(remediation, facts.seen(live), &intent) != proposal.hash {
         put_forward(remediation, &mut status, intent, live, facts);
         return Step::Record(Box::new(status));
     }
@@ -75,7 +75,8 @@ pub(super) fn awaiting(
             }
             let message = format!("approved by {}", approval::by_whom(word));
             record::decide(&mut status, Some(true), "Approved", message, now);
-            record::begin(&mut status, proposal.intent, facts.seen(live), facts.leader, now);
+            let intent = of_the_present(proposal.intent, intent);
+            record::begin(&mut status, intent, facts.seen(live), facts.leader, now);
         }
     }
     Step::Record(Box::new(status))
@@ -95,13 +96,22 @@ pub(super) fn repeat(
         stale(&mut status, "the time in which it was to be approved and written is over", now);
         return Step::Record(Box::new(status));
     };
-    if approval::hash(remediation, live, &proposal.intent) != proposal.hash {
+    let seen = facts.seen(live);
+    let intent = match action::replan(&remediation.spec.action, &proposal.intent, seen, now) {
+        Ok(intent) => intent,
+        Err(error) => {
+            malformed(&mut status, &error, now);
+            return Step::Record(Box::new(status));
+        }
+    };
+    if approval::hash(remediation, seen, &intent) != proposal.hash {
         stale(&mut status, "the target moved on after it was approved", now);
         return Step::Record(Box::new(status));
     }
     match approval::decided(remediation, &proposal.hash, facts.approvals, facts.expiry, now) {
         Some(word) if word.spec.decision == Decision::Approve => {
-            record::begin(&mut status, proposal.intent, facts.seen(live), facts.leader, now);
+            let intent = of_the_present(proposal.intent, intent);
+            record::begin(&mut status, intent, seen, facts.leader, now);
         }
         Some(word) => {
             let message = format!("rejected after all by {}", approval::by_whom(word));
@@ -112,6 +122,11 @@ pub(super) fn repeat(
         None => stale(&mut status, "the approval has run out or was taken back", now),
     }
     Step::Record(Box::new(status))
+}
+
+/// What was approved, of the autoscaler's version that is there now: that moves with its status.
+fn of_the_present(approved: Intent, present: Intent) -> Intent {
+    Intent { bounds: present.bounds, ..approved }
 }
 
 /// The end of one that nobody approved in time.
@@ -140,13 +155,13 @@ fn put_forward(
 ) {
     let now = facts.now;
     let proposal = Proposal {
-        hash: approval::hash(remediation, live, &intent),
+        hash: approval::hash(remediation, facts.seen(live), &intent),
         intent,
         target: record::target_of(live),
         proposed_at: Time(now),
         expires_at: Time(now.saturating_add(facts.expiry).unwrap_or(now)),
     };
-    let request = approval::request(remediation, live, &proposal);
+    let request = approval::request(remediation, facts.seen(live), &proposal);
     let message = if status.proposal.is_some() {
         format!("the target moved on, and what was said before does not count any more; {request}")
     } else {

@@ -10,7 +10,7 @@ use smartops_common::signal::SignalKind;
 use super::refusing::{self, Refusal};
 use super::{
     AgeKey, BACKOFF, Facts, Step, TURN_POLL, age_key, awaiting, elapsed, give_up_phase, has_begun,
-    holding, others_of, reason, tries,
+    holding, others_of, reason, tries, undoing,
 };
 use crate::action;
 use crate::remediation::record::{self, MOST_ATTEMPTS};
@@ -77,8 +77,12 @@ pub(super) fn obstacle(
         Refusal::NotYet => Some(Step::Wait(TURN_POLL)),
         Refusal::For(reason, message) => {
             let mut status = status.clone();
-            let phase = give_up_phase(&status);
-            record::finish(&mut status, phase, reason, message, facts.now);
+            if undoing::has_written(&status) {
+                undoing::give_up(remediation, &mut status, live, facts, (reason, &message));
+            } else {
+                let phase = give_up_phase(&status);
+                record::finish(&mut status, phase, reason, message, facts.now);
+            }
             Some(Step::Record(holding::released(Box::new(status), facts)))
         }
     }

@@ -42,6 +42,11 @@ pub(super) fn executing(
         // Whatever its process still sends is refused, because this has ended. Should it have been faster, the next
         // attempt recognises it.
         record::take_over(&mut status);
+    } else if attempt.sent_at.is_some() && has_moved && has_former_bounds(&attempt, seen) {
+        // What was sent depended on the version that is gone: it was not written, nor will be.
+        let words =
+            "it was sent and got no answer, and the autoscaler moved with the bounds it had";
+        record::settle(&mut status, AttemptResult::Conflict, Some(words));
     } else if attempt.sent_at.is_some() && has_moved {
         let words = "it was sent and got no answer, and the object has moved on: whether it was written cannot be told";
         record::settle(&mut status, AttemptResult::Expired, Some(words));
@@ -118,6 +123,15 @@ fn has_moved(attempt: &Attempt, seen: Seen<'_>) -> bool {
         ActionType::HpaBounds => hpa_bounds::has_moved(&attempt.intent, seen.means),
         _ => seen.live.generation() != attempt.target.generation,
     }
+}
+
+/// Whether the autoscaler whose bounds are to move has those that were recorded before.
+fn has_former_bounds(attempt: &Attempt, seen: Seen<'_>) -> bool {
+    let (Some(wanted), Some(former)) = (&attempt.intent.bounds, attempt.former.bounds) else {
+        return false;
+    };
+    let autoscaler = seen.means.autoscaler.as_ref().filter(|live| live.uid == wanted.uid);
+    autoscaler.is_some_and(|live| hpa_bounds::bounds(live) == former)
 }
 
 fn may_be_written(attempt: &Attempt) -> bool {

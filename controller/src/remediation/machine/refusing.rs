@@ -189,7 +189,12 @@ fn cooldown_left(remediation: &Remediation, facts: Facts<'_>) -> Option<SignedDu
     left.is_positive().then_some(left)
 }
 
-/// Whether an attempt was sent, or may be any moment: what was refused or never left starts no cooldown.
+/// Whether an attempt was sent, or may be any moment: what was refused or never left starts no cooldown. What was sent and
+/// not answered may have been written.
 fn is_issued(attempt: &Attempt) -> bool {
-    matches!(attempt.result, None | Some(AttemptResult::Written))
+    match attempt.result {
+        None | Some(AttemptResult::Written) => true,
+        Some(AttemptResult::Expired) => attempt.sent_at.is_some(),
+        Some(_) => false,
+    }
 }

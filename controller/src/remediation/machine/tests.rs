@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
-use smartops_common::action::Action;
+use smartops_common::action::{Action, ActionType, PatchFormat};
 use smartops_common::denial::{Cause, Denial, Rule};
 use smartops_common::remediation::{Attempt, OriginatingSignal, Source, VerificationStatus};
 use smartops_common::signal::SignalKind;
@@ -99,6 +99,26 @@ fn a_target_that_is_gone_or_another_is_skipped_before_and_failed_after_a_try() {
 
 #[test]
 fn a_step_reads_only_what_it_decides_by() {
+    let patch = |path: &str| {
+        let list = json!([{"op": "add", "path": path, "value": 1}]);
+        Action::patch(PatchFormat::Json, &list)
+    };
+    for (action, expected) in [
+        (Action::scale_to(3), true),
+        (Action::of(ActionType::HpaBounds), true),
+        (Action::restart(), false),
+        (patch("/spec/replicas"), true),
+        (patch("/spec/template/metadata/annotations/replicas"), false),
+    ] {
+        let fresh = remediation("a", action);
+        assert_eq!(needs(&fresh).autoscaler, expected, "{:?}", fresh.spec.action);
+        let tried = after(
+            &begun(&remediation("a", Action::scale_to(3)), &deployment(1)),
+            unavailable(),
+            11,
+        );
+        assert!(!needs(&tried).autoscaler, "what was begun is gone through with");
+    }
     let waiting = approvals::awaiting(Action::scale_by(1));
     let mut tried = begun(&remediation("a", Action::scale_by(1)), &deployment(3));
     let mut watching = verifying(Action::scale_by(1), &scaled(4));
@@ -116,7 +136,7 @@ fn a_step_reads_only_what_it_decides_by() {
         (&mut watching, Needs { pods: true, ..Needs::default() }),
         (&mut failed, taking(true)),
         (&mut unhealthy, taking(true)),
-        (&mut waiting.clone(), taking(true)),
+        (&mut waiting.clone(), Needs { autoscaler: true, ..taking(true) }),
     ] {
         r.spec.require_approval = true;
         assert_eq!(needs(r), expected, "{:?}", r.status);
@@ -154,18 +174,43 @@ fn a_target_that_cannot_be_read_ends_the_remediation_and_does_not_hold_it_open()
     let forbidden = Failure::Forbidden { by_authorizer: true, message: "no".into() };
     let silent = Failure::Unavailable("no answer".into());
     let ended =
-        |r: &Remediation, failure: &Failure, now| unreadable(r, failure, at(now)).map(|s| s.phase);
+        |r: &Remediation, failure: &Failure, now| given_up_at(r, failure, now).map(|s| s.phase);
     let fresh = remediation("a", Action::scale_by(1));
     let begun = begun(&fresh, &deployment(3));
     let watching = after(&begun, Written::Committed(Box::new(scaled(4))), 11);
     assert_eq!(ended(&fresh, &forbidden, 12), Some(Phase::Skipped));
     assert_eq!(ended(&begun, &forbidden, 12), Some(Phase::Failed));
     assert_eq!(ended(&watching, &forbidden, 12), Some(Phase::Failed));
-    assert_eq!(ended(&fresh, &silent, 9999), None);
-    for (r, last, over) in [(&begun, 69, 70), (&watching, 70, 71)] {
+    let made = fresh.metadata.creation_timestamp.as_ref().unwrap().0.as_second();
+    let stale = made + i64::from(Limits::default().stale_seconds);
+    for (r, last, over, phase) in [
+        (&fresh, stale - 1, stale, Phase::Skipped),
+        (&begun, 69, 70, Phase::TimedOut),
+        (&watching, 70, 71, Phase::TimedOut),
+    ] {
         assert_eq!(ended(r, &silent, last), None);
-        assert_eq!(ended(r, &silent, over), Some(Phase::TimedOut));
+        assert_eq!(ended(r, &silent, over), Some(phase));
     }
+    assert_eq!(reason_of(&given_up(&fresh, stale)), reason::STALE);
+    // What was sent may have been written: that stays on record, and how the target stands is said where it is known.
+    let sent = executing::sent(&begun);
+    let status = given_up_at(&sent, &forbidden, 12).unwrap();
+    assert_eq!(status.attempts[0].result, Some(AttemptResult::Expired));
+    let seen = unreadable(&watching, &silent, Some(&scaled(4)), &Limits::default(), at(71));
+    assert_eq!(seen.unwrap().comparison.map(|c| c.after.replicas), Some(4));
+    assert_eq!(given_up_at(&watching, &silent, 71).unwrap().comparison, None);
+    let over = Remediation { status: Some(status), ..begun.clone() };
+    assert_eq!(given_up_at(&over, &forbidden, 99), None, "what has ended has");
+}
+
+/// What becomes of it where nothing can be read.
+fn given_up_at(r: &Remediation, failure: &Failure, now: i64) -> Option<RemediationStatus> {
+    unreadable(r, failure, None, &Limits::default(), at(now))
+}
+
+fn given_up(r: &Remediation, now: i64) -> Remediation {
+    let status = given_up_at(r, &Failure::Unavailable("no answer".into()), now);
+    Remediation { status, ..r.clone() }
 }
 
 #[test]

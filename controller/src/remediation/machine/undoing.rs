@@ -25,6 +25,25 @@ pub(super) fn is_undo(status: &RemediationStatus) -> bool {
     status.attempts.last().is_some_and(|attempt| attempt.kind == AttemptKind::Undo)
 }
 
+/// Whether anything was written to apply the remedy.
+pub(super) fn has_written(status: &RemediationStatus) -> bool {
+    status.attempts.iter().any(is_written)
+}
+
+/// The end of one that would be tried again, for this reason: what was written failed its verification, and is taken back
+/// as if it had failed for good.
+pub(super) fn give_up(
+    remediation: &Remediation,
+    status: &mut RemediationStatus,
+    live: &Live,
+    facts: Facts<'_>,
+    (reason, why): (&str, &str),
+) {
+    let found = status.verification.as_ref().map(|v| v.message.clone());
+    let words = found.map_or_else(|| why.to_owned(), |found| format!("{found}; {why}"));
+    take_back_or_fail(remediation, status, live, facts, (reason, &words));
+}
+
 /// The end of a verification that failed for good: what was written is taken back, or the Remediation fails with the
 /// reason, and says why not where it could have been otherwise.
 pub(super) fn take_back_or_fail(
@@ -73,9 +92,11 @@ fn undone(
 
 /// The attempt whose write is to be taken back: the last that was written to apply the remedy.
 fn written(status: &mut RemediationStatus) -> Option<&mut Attempt> {
-    let is_it =
-        |a: &&mut Attempt| a.kind == AttemptKind::Apply && a.result == Some(AttemptResult::Written);
-    status.attempts.iter_mut().rfind(is_it)
+    status.attempts.iter_mut().rfind(|attempt| is_written(attempt))
+}
+
+fn is_written(attempt: &Attempt) -> bool {
+    attempt.kind == AttemptKind::Apply && attempt.result == Some(AttemptResult::Written)
 }
 
 /// After an attempt to take back that was not written: another, or the end.

@@ -6,7 +6,6 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use kube::runtime::reflector::Store;
-use smartops_common::action::ActionType;
 use smartops_common::remediation::{Phase, Remediation, Source};
 
 use super::Shell;
@@ -74,19 +73,15 @@ impl Shell {
         namespace: &str,
         remediation: &Remediation,
         live: &Live,
+        with_autoscaler: bool,
     ) -> Result<Surroundings, Failure> {
-        let status = remediation.status.as_ref();
-        let is_new = status.is_none_or(|status| status.attempts.is_empty());
         let mut found = Surroundings { limits: self.switch.limits(), ..Surroundings::default() };
         if remediation.spec.source == Source::ClosedLoop {
             let of_namespace = self.cluster.namespace(namespace).await?;
             found.annotations =
                 of_namespace.and_then(|metadata| metadata.annotations).unwrap_or_default();
         }
-        let action = &remediation.spec.action;
-        let writes_replicas = matches!(action.type_, ActionType::Scale | ActionType::HpaBounds)
-            || action.patch.as_ref().is_some_and(|patch| patch.body.contains("replicas"));
-        if is_new && writes_replicas {
+        if with_autoscaler {
             let listed = self.cluster.autoscalers(namespace).await?;
             found.autoscaler = Autoscaler::of(live.name(), &listed);
         }

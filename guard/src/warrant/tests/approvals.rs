@@ -50,7 +50,7 @@ fn an_approval_ends_with_the_proposal_it_was_for() {
     let mut asked = remediation(&scale_intent(4));
     asked.spec.require_approval = true;
     let attempt = last(&mut asked).clone();
-    let hash = intent_hash("r1", &attempt.target, &attempt.intent);
+    let hash = intent_hash("r1", &attempt.target, &attempt.intent, None);
     let expires_at = |text| Proposal {
         intent: attempt.intent.clone(),
         target: attempt.target.clone(),

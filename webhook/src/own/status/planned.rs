@@ -106,19 +106,26 @@ fn strayed_bounds(
     recorded: Option<&BoundsIntent>,
     present: Option<Bounds>,
 ) -> Option<String> {
-    if let Some(recorded) = recorded {
-        let pair =
-            |bounds: &BoundsIntent| (bounds.uid.clone(), bounds.min_replicas, bounds.max_replicas);
-        return (pair(recorded) != pair(says)).then(|| "is not what was recorded first".to_owned());
+    if recorded.is_some_and(|recorded| recorded.uid != says.uid) {
+        return Some("is of another autoscaler than what was recorded first".to_owned());
     }
     let Some(present) = present else {
         return Some("moves bounds, and what they were is not on record".to_owned());
     };
-    let wanted = |number: Option<i32>, delta: Option<i32>, present: i32| {
-        number.unwrap_or_else(|| present.saturating_add(delta.unwrap_or_default()))
+    let wanted = |number: Option<i32>, delta: Option<i32>, recorded: Option<i32>, present: i32| {
+        match (number, delta, recorded) {
+            (Some(number), ..) => number,
+            (None, None, _) => present,
+            (None, Some(delta), None) => present.saturating_add(delta),
+            // Somebody may have gone further meanwhile: more never takes away, nor fewer adds.
+            (None, Some(delta), Some(recorded)) if delta >= 0 => recorded.max(present),
+            (None, Some(_), Some(recorded)) => recorded.min(present),
+        }
     };
-    let min = wanted(asked.min_replicas, asked.min_delta, present.min_replicas);
-    let max = wanted(asked.max_replicas, asked.max_delta, present.max_replicas);
+    let (first_min, first_max) =
+        (recorded.map(|first| first.min_replicas), recorded.map(|first| first.max_replicas));
+    let min = wanted(asked.min_replicas, asked.min_delta, first_min, present.min_replicas);
+    let max = wanted(asked.max_replicas, asked.max_delta, first_max, present.max_replicas);
     let (least, most) = (says.min_replicas, says.max_replicas);
     ((least, most) != (min, max))
         .then(|| format!("says {least} to {most}, which is not what was asked for comes to"))
@@ -275,6 +282,13 @@ mod tests {
             (json!({"minDelta": 1, "maxDelta": 1}), (2, 6), None, false),
             (json!({"maxDelta": 1}), (1, 6), Some(moved(1, 6)), false),
             (json!({"maxDelta": 1}), (1, 7), Some(moved(1, 6)), true),
+            // Somebody has gone further, or not as far, since it was recorded.
+            (json!({"maxDelta": 1}), (1, 5), Some(moved(1, 4)), false),
+            (json!({"maxDelta": 1}), (1, 4), Some(moved(1, 4)), true),
+            (json!({"maxDelta": -1}), (1, 5), Some(moved(1, 6)), false),
+            (json!({"maxDelta": -1}), (1, 6), Some(moved(1, 6)), true),
+            (json!({"minReplicas": 2}), (2, 5), Some(moved(2, 9)), false),
+            (json!({"minReplicas": 2}), (2, 9), Some(moved(2, 9)), true),
         ] {
             let action = asks(parameters);
             let strays = strayed(&action, &moved(min, max), recorded.as_ref(), (1, 5));

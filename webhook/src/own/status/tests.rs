@@ -329,7 +329,7 @@ fn a_proposal_names_the_digest_of_itself_and_waits_no_longer_than_is_configured(
     let hash = |uid: &str| {
         let target = serde_json::from_value(target(uid)).unwrap();
         let intent = serde_json::from_value(intent.clone()).unwrap();
-        intent_hash("r-1", &target, &intent)
+        intent_hash("r-1", &target, &intent, None)
     };
     let proposal = |members: Value| {
         let mut proposal = json!({

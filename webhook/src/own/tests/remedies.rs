@@ -122,6 +122,7 @@ async fn a_claim_a_proposal_and_an_attempt_are_each_held_against_the_target() {
         "r-1",
         &read(target),
         &serde_json::from_value(intent.clone()).unwrap(),
+        None,
     );
     let proposal = json!({
         "intent": intent, "target": target, "hash": hash, "proposedAt": now.to_string(), "expiresAt": later,

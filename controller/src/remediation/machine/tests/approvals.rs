@@ -9,8 +9,8 @@ use smartops_common::approval::{Decision, RemediationApproval};
 use smartops_common::remediation::{AttemptKind, Phase, Proposal, Remediation};
 
 use super::{
-    Facts, Step, TURN_POLL, Written, after, begun, broken, facts, last, reason, reason_of,
-    recorded, scaled, step, unavailable, unreadable,
+    Facts, Step, TURN_POLL, Written, after, begun, broken, facts, given_up_at, last, reason,
+    reason_of, recorded, scaled, step, unavailable,
 };
 use crate::failure::Failure;
 use crate::fixture::{approval, at, deployment, edited, remediation};
@@ -123,8 +123,8 @@ fn nobody_waits_for_an_approval_for_ever_not_even_where_the_target_cannot_be_rea
     let ended = recorded(&r, step_with(&r, &live, &late, 910));
     assert_eq!((ended.phase(), reason_of(&ended)), (Phase::Cancelled, "ApprovalExpired"));
     let silent = Failure::Unavailable("no answer".into());
-    assert_eq!(unreadable(&r, &silent, at(909)), None);
-    assert_eq!(unreadable(&r, &silent, at(910)).unwrap().phase, Phase::Cancelled);
+    assert_eq!(given_up_at(&r, &silent, 909), None);
+    assert_eq!(given_up_at(&r, &silent, 910).unwrap().phase, Phase::Cancelled);
 }
 
 #[test]

@@ -67,6 +67,17 @@ fn the_loops_cooldown_binds_signals_only_and_counts_real_attempts_of_signals_onl
         let begun = begun(&by_signal("old", SignalKind::Anomaly), &live);
         after(&begun, Written::Failed(Failure::NotFound("x".into())), 11)
     };
+    // Sent and not answered: it may have been written. The twin never left.
+    let (unknown, unsent) = {
+        let begun = begun(&by_signal("old", SignalKind::Anomaly), &live);
+        let sent = executing::sent(&begun);
+        let moved = scaled(9);
+        let unknown = recorded(&sent, step(&sent, facts(Some(&moved), &[], 12)));
+        assert_eq!((unknown.phase(), reason_of(&unknown)), (Phase::TimedOut, reason::UNKNOWN));
+        let mut unsent = after(&begun, Written::Expired, 11);
+        unsent.status.as_mut().unwrap().phase = Phase::Failed;
+        (unknown, unsent)
+    };
     let trial = {
         let mut trial = earlier.clone();
         trial.spec.dry_run = true;
@@ -85,6 +96,9 @@ fn the_loops_cooldown_binds_signals_only_and_counts_real_attempts_of_signals_onl
         (&signal, &earlier, 309, true),
         (&signal, &earlier, 310, false),
         (&signal, &refused, 309, false),
+        (&signal, &unknown, 309, true),
+        (&signal, &unknown, 310, false),
+        (&signal, &unsent, 309, false),
         (&signal, &trial, 309, false),
         (&signal, &by_caller, 309, false),
         (&dry_signal, &earlier, 309, false),

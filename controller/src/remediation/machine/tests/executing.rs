@@ -332,6 +332,39 @@ fn an_eviction_and_bounds_do_not_depend_on_the_targets_own_version() {
 }
 
 #[test]
+fn bounds_that_were_sent_and_not_answered_are_sent_again_only_where_they_are_what_they_were() {
+    let means = |min, max, version: &str| -> &'static Means {
+        let mut autoscaler = autoscaler(min, max);
+        autoscaler.resource_version = version.into();
+        Box::leak(Box::new(Means { autoscaler: Some(autoscaler), ..Means::default() }))
+    };
+    let live = deployment(3);
+    let seeing = |means, now| Facts { means, ..facts(Some(&live), &[], now) };
+    let asked = serde_json::from_value(json!({"maxDelta": 2})).unwrap();
+    let action = Action { hpa_bounds: Some(asked), ..Action::of(ActionType::HpaBounds) };
+    let bounds = remediation("a", action);
+    let unanswered = sent(&recorded(&bounds, step(&bounds, seeing(means(2, 5, "100"), 10))));
+    let table = [
+        // Its status moved: nothing was written.
+        (means(2, 5, "101"), Phase::Executing, AttemptResult::Conflict),
+        // What was written is there.
+        (means(2, 7, "101"), Phase::Verifying, AttemptResult::Written),
+        // Somebody else's bounds are: whether ours were before, nobody can tell.
+        (means(2, 9, "101"), Phase::TimedOut, AttemptResult::Expired),
+        (Means::NONE, Phase::TimedOut, AttemptResult::Expired),
+    ];
+    for (means, phase, result) in table {
+        let next = recorded(&unanswered, step(&unanswered, seeing(means, 12)));
+        assert_eq!((next.phase(), last(&next).result), (phase, Some(result)), "{means:?}");
+        if phase == Phase::Executing {
+            let again = recorded(&next, step(&next, seeing(means, 12)));
+            assert_eq!(last(&again).number, 2);
+            assert!(matches!(step(&again, seeing(means, 12)), Step::Write(_)));
+        }
+    }
+}
+
+#[test]
 fn a_write_that_nobody_wants_verified_is_compared_with_before_all_the_same() {
     let mut r = remediation("a", Action::scale_by(1));
     r.spec.verify = false;
