@@ -99,8 +99,10 @@ const fn default_rate_window() -> u32 {
     600
 }
 
-/// How long Remediations that have ended are kept. The latest of each target and cause stays for its cooldown in any case;
-/// Events and logs are the longer memory.
+/// How long Remediations that have ended are kept. Each stays in any case while something is decided by it (ten minutes, its
+/// cooldown, an hour for an Idempotency-Key). Beyond its age stays the latest of each cause, among the newest
+/// `maxPerTarget` of its target, and, beside them and as many at most, the last that acted on each alert, which may hold
+/// still; none of a target that is gone. Events and logs are the longer memory.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Retention {
@@ -108,7 +110,7 @@ pub struct Retention {
     #[serde(default = "default_hours")]
     #[schemars(range(min = 1, max = 87_600))]
     pub max_age_hours: u32,
-    /// The most of one target.
+    /// The most of one target, except what something is decided by and the last that acted on each alert.
     #[serde(default = "default_per_target")]
     #[schemars(range(min = 1, max = 10_000))]
     pub max_per_target: u32,

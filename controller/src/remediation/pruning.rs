@@ -1,5 +1,9 @@
 //! Which Remediations that have ended are kept no longer. Pure; what is told of them in Events and logs stays. Who
 //! deletes them is `pruning::turn`'s, and whether one may be deleted at all admission says once more.
+//!
+//! Causes are anybody's words, so what is kept of a target is bounded however many there are. Once all of a cause are gone
+//! its sequence begins anew, and with it the names: nothing is confused by that, for approvals, warrants, Events, the audit
+//! trail and the watch know a Remediation by its uid.
 
 pub mod turn;
 
@@ -8,7 +12,10 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use smartops_common::config::{Limits, Retention};
-use smartops_common::remediation::{AttemptResult, KEPT, Phase, Remediation, Source};
+use smartops_common::remediation::{AttemptResult, KEPT, Remediation, Source};
+use smartops_common::signal::SignalKind;
+
+use crate::intake::place::has_acted;
 
 /// How long an idempotency key is answered by what it first asked for.
 const KEY_KEPT: SignedDuration = SignedDuration::from_hours(1);
@@ -32,15 +39,17 @@ pub fn prunable<'a>(
     now: Timestamp,
 ) -> Vec<&'a Remediation> {
     let mut found: Vec<(SignedDuration, &Remediation)> = Vec::new();
+    let most = usize::try_from(keep.retention.max_per_target).unwrap_or(usize::MAX);
     for (uid, mut group) in by_target(all) {
-        let latest = latest(&group);
         group.sort_by_key(|r| age(r, now));
+        let (latest, answers) = (latest(&group), answers(&group, most));
         for (newer, r) in group.into_iter().enumerate() {
             let Some(age) = age(r, now) else { continue };
             let is_old = age >= hours(keep.retention.max_age_hours);
-            let is_surplus = newer >= usize::try_from(keep.retention.max_per_target).unwrap_or(0);
-            let is_latest = latest.contains(&r.metadata.uid.as_deref());
-            let is_kept = is_latest && !(is_old && gone.contains(uid));
+            let is_surplus = newer >= most;
+            let is = |those: &BTreeSet<Option<&str>>| those.contains(&r.metadata.uid.as_deref());
+            let outlives = is(&answers) || (is(&latest) && !is_surplus);
+            let is_kept = outlives && !(is_old && gone.contains(uid));
             if (is_old || is_surplus) && !is_kept && age >= needed_for(r, keep) {
                 found.push((age, r));
             }
@@ -50,8 +59,8 @@ pub fn prunable<'a>(
     found.into_iter().map(|(_, r)| r).collect()
 }
 
-/// The namespaces in which something is kept, beyond its age, only because it is the latest of its target: whether that
-/// target exists is worth a look.
+/// The namespaces in which something is kept, beyond its age, only because of its target: whether that exists is worth a
+/// look.
 pub fn doubtful<'a>(all: &'a [Arc<Remediation>], keep: &Keep, now: Timestamp) -> BTreeSet<&'a str> {
     all.iter()
         .filter(|r| age(r, now).is_some_and(|age| age >= hours(keep.retention.max_age_hours)))
@@ -67,23 +76,34 @@ fn by_target(all: &[Arc<Remediation>]) -> BTreeMap<&str, Vec<&Remediation>> {
     groups
 }
 
-/// Of each cause the one of the highest sequence, by which the next is named, and the last that acted: an alert that has
-/// held since before it is told again and again, and answered by it.
+/// Of each cause the one of the highest sequence, by which the next is named: it outlives its age, but is one of those that
+/// are counted.
 fn latest<'a>(group: &[&'a Remediation]) -> BTreeSet<Option<&'a str>> {
-    let acted =
-        |r: &Remediation| !matches!(r.phase(), Phase::Skipped | Phase::Denied | Phase::Cancelled);
-    let mut latest: BTreeMap<(&str, bool), &Remediation> = BTreeMap::new();
+    let mut latest: BTreeMap<&str, &Remediation> = BTreeMap::new();
     for r in group {
-        for is_acted in [false, true] {
-            if !is_acted || acted(r) {
-                let known = latest.entry((&r.spec.cause, is_acted)).or_insert(r);
-                if known.spec.sequence < r.spec.sequence {
-                    *known = r;
-                }
-            }
+        let known = latest.entry(&r.spec.cause).or_insert(r);
+        if known.spec.sequence < r.spec.sequence {
+            *known = r;
         }
     }
     latest.into_values().map(|r| r.metadata.uid.as_deref()).collect()
+}
+
+/// Of each alert the last that acted: an alert that has held since before it is told again and again, and answered by it,
+/// so it outlives its age and any number of others. At most so many, the newest; `group` has the newest first.
+fn answers<'a>(group: &[&'a Remediation], most: usize) -> BTreeSet<Option<&'a str>> {
+    let is_alert = |r: &Remediation| {
+        let signal = r.spec.signal.as_ref();
+        signal.is_some_and(|signal| signal.kind == SignalKind::Alert)
+    };
+    let mut causes = BTreeSet::new();
+    let mut answers = BTreeSet::new();
+    for r in group.iter().filter(|r| is_alert(r) && has_acted(r)) {
+        if answers.len() < most && causes.insert(&r.spec.cause) {
+            answers.insert(r.metadata.uid.as_deref());
+        }
+    }
+    answers
 }
 
 /// How long ago it ended; none while it is open. What another clock puts into the future ended just now.
@@ -101,8 +121,8 @@ fn needed_for(r: &Remediation, keep: &Keep) -> SignedDuration {
         needed = needed.max(KEY_KEPT);
     }
     let attempts = r.status.iter().flat_map(|s| &s.attempts);
-    let has_acted = attempts.into_iter().any(|a| a.result != Some(AttemptResult::Conflict));
-    if has_acted && r.spec.source == Source::ClosedLoop {
+    let has_tried = attempts.into_iter().any(|a| a.result != Some(AttemptResult::Conflict));
+    if has_tried && r.spec.source == Source::ClosedLoop {
         let own = r.spec.handling.cooldown_seconds.map(seconds);
         needed = needed
             .max(keep.cooldown)

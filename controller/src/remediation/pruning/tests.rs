@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use smartops_common::action::Action;
+use smartops_common::remediation::{OriginatingSignal, Phase};
 
 use super::*;
 use crate::action;
@@ -51,6 +52,11 @@ fn acted(name: &str, sequence: u32, seconds_ago: i64) -> Remediation {
 
 fn action_of(made: &Remediation, then: Timestamp) -> smartops_common::action::Intent {
     action::plan(&made.spec.action, None, &deployment(3), then).unwrap()
+}
+
+fn of_cause(cause: &str, mut r: Remediation) -> Remediation {
+    r.spec.cause = cause.into();
+    r
 }
 
 /// One that nobody has looked at for a day.
@@ -121,33 +127,74 @@ fn what_something_else_is_decided_by_stays_as_long_as_it_is() {
         ("its cooldown is over", with(cooled(3000)), false),
         ("a call starts no cooldown", with(of_a_call(600)), false),
     ];
-    for (what, mut all, stays) in table {
-        // The last that acted is kept anyway; here another one is.
-        all.push(acted("w", 6, 0));
+    for (what, all, stays) in table {
         assert_eq!(pruned(all, &[]).is_empty(), stays, "{what}");
     }
 }
 
 #[test]
-fn the_latest_of_a_cause_and_the_last_that_acted_outlive_their_age_as_long_as_the_target_does() {
-    let other_cause = || {
-        let mut other = ended("other", 1, 5 * HOUR);
-        other.spec.cause = "another".into();
-        other
-    };
+fn the_latest_of_a_cause_outlives_its_age_as_long_as_the_target_does() {
     let all = || {
         vec![
-            acted("acted-first", 1, 9 * HOUR),
-            acted("acted-last", 2, 8 * HOUR),
-            ended("skipped", 3, 7 * HOUR),
-            ended("skipped-last", 4, 6 * HOUR),
-            other_cause(),
+            ended("first", 1, 7 * HOUR),
+            ended("last", 2, 6 * HOUR),
+            of_cause("another", ended("other", 1, 5 * HOUR)),
         ]
     };
-    assert_eq!(pruned(all(), &[]), ["acted-first", "skipped"]);
-    assert_eq!(pruned(all(), &["another-target"]), ["acted-first", "skipped"]);
-    let everything = ["acted-first", "acted-last", "skipped", "skipped-last", "other"];
-    assert_eq!(pruned(all(), &["u-1"]), everything);
+    assert_eq!(pruned(all(), &[]), ["first"]);
+    assert_eq!(pruned(all(), &["another-target"]), ["first"]);
+    assert_eq!(pruned(all(), &["u-1"]), ["first", "last", "other"]);
+}
+
+#[test]
+fn however_many_causes_there_are_no_more_are_kept_than_may_be_of_one_target() {
+    let name = |n: u32| format!("rca/{n}");
+    let of = |n: u32, seconds| of_cause(&name(n), ended(&name(n), 1, seconds));
+    // Each is the latest of its cause; the three newest stay, and what something is decided by yet.
+    let all: Vec<Remediation> = (0..200_u32).map(|n| of(n, 5 * HOUR - i64::from(n))).collect();
+    let left = pruned(all.clone(), &[]);
+    assert_eq!(left, (0..197).map(name).collect::<Vec<_>>());
+    let mut with_a_recent_one = all;
+    with_a_recent_one.push(of(200, 10));
+    assert_eq!(pruned(with_a_recent_one, &[]).len(), 198);
+}
+
+#[test]
+fn the_last_that_acted_on_an_alert_outlives_any_number_of_others_and_one_that_did_nothing_does_not()
+{
+    let with = |mut r: Remediation| {
+        r.metadata.name = Some("alert".into());
+        r.metadata.uid = Some("alert".into());
+        let others = ["x", "y", "z"].map(|name| ended(name, 9, HOUR));
+        others.into_iter().chain([of_cause("alert/down", r)]).collect::<Vec<_>>()
+    };
+    let alerted = |mut r: Remediation, kind| {
+        let signal = OriginatingSignal { kind, id: "f".into(), began_at: None, score: None };
+        r.spec.signal = Some(signal);
+        r
+    };
+    let (alert, rca) = (SignalKind::Alert, SignalKind::Rca);
+    let table = [
+        ("acted on an alert", alerted(acted("a", 1, 9 * HOUR), alert), true),
+        ("did nothing", alerted(ended("a", 1, 9 * HOUR), alert), false),
+        ("acted on an analysis", alerted(acted("a", 1, 9 * HOUR), rca), false),
+        ("acted for a caller", acted("a", 1, 9 * HOUR), false),
+    ];
+    for (what, r, stays) in table {
+        let expected: &[&str] = if stays { &[] } else { &["alert"] };
+        assert_eq!(pruned(with(r.clone()), &[]), expected, "{what}");
+        assert!(pruned(with(r), &["u-1"]).contains(&"alert".to_owned()), "{what}: target gone");
+    }
+    // Of one alert the last, and of alerts as many as may be kept.
+    let many = |n: u32, cause: &str| {
+        let r = alerted(acted(&format!("{n}"), n, 9 * HOUR - i64::from(n)), alert);
+        of_cause(cause, r)
+    };
+    let mut all = with(ended("w", 9, HOUR));
+    all.extend([many(1, "alert/a"), many(2, "alert/a"), many(3, "alert/b"), many(4, "alert/c")]);
+    assert_eq!(pruned(all.clone(), &[]), ["1", "alert"]);
+    all.push(many(5, "alert/d"));
+    assert_eq!(pruned(all, &[]), ["1", "2", "alert"]);
 }
 
 #[test]
