@@ -154,17 +154,30 @@ fn evicted(ground: &Ground, pod: &Value, options: &Value) -> Result<Outcome> {
     ground.kubectl(CONTROLLER, &["create", "--raw", &path, "-f", &ground.file(&eviction)?])
 }
 
-/// A pod of this ReplicaSet.
+/// A pod of this ReplicaSet that becomes ready.
 fn pod(ground: &Ground, name: &str, set: &Value) -> Result<Value> {
+    pod_with(ground, name, set, &set["spec"]["template"]["metadata"]["labels"])
+}
+
+/// A pod of this ReplicaSet that never becomes ready.
+fn sick_pod(ground: &Ground, name: &str, set: &Value) -> Result<Value> {
+    let mut labels = set["spec"]["template"]["metadata"]["labels"].clone();
+    labels["smartops.dev/crash-loop"] = json!("true");
+    pod_with(ground, name, set, &labels)
+}
+
+fn pod_with(ground: &Ground, name: &str, set: &Value, labels: &Value) -> Result<Value> {
     let mut owner = owner(set);
     owner[0]["kind"] = json!("ReplicaSet");
+    let mut spec = set["spec"]["template"]["spec"].clone();
+    spec["schedulingGates"] = json!([{"name": "smartops.dev/none"}]);
     made(
         ground,
         &json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {"namespace": ground.name(), "name": name, "ownerReferences": owner,
-                         "labels": set["spec"]["template"]["metadata"]["labels"]},
-            "spec": set["spec"]["template"]["spec"],
+                         "labels": labels},
+            "spec": spec,
         }),
     )
 }
@@ -285,13 +298,19 @@ fn an_eviction_is_off_until_it_is_switched_on_and_then_of_that_pod_and_no_other_
 {
     let off = ground(quiet()?, "evict-off")?;
     let set = revision(&off, "web-1", &former(&off)?)?;
-    let sick = pod(&off, "web-1-a", &set)?;
+    let sick = sick_pod(&off, "web-1-a", &set)?;
     at_work(&off, "evict-pod", &eviction_of(&sick), &json!({}))?;
     is_off(&evicted(&off, &sick, &exactly(&sick))?, "podEviction")?;
 
     let on = ground(capable()?, "evict")?;
     let set = revision(&on, "web-1", &former(&on)?)?;
-    let (sick, well) = (pod(&on, "web-1-a", &set)?, pod(&on, "web-1-b", &set)?);
+    let (sick, well) = (sick_pod(&on, "web-1-a", &set)?, pod(&on, "web-1-b", &set)?);
+    on.allowed("admin", &["wait", "--for=condition=Ready", "pod/web-1-b", "--timeout=30s"])?;
+    let action = json!({"spec": {"action": {"type": "evict-pod", "scale": null}}});
+    let unwell = on.made(CONTROLLER, "unwell", &action)?;
+    let claim =
+        json!({"phase": "Executing", "attempts": [on.attempt("web", &eviction_of(&well))?]});
+    on.lies(&unwell, &claim, &["which is ready"])?;
     at_work(&on, "evict-pod", &eviction_of(&sick), &json!({}))?;
     on.unwarranted(&evicted(&on, &well, &exactly(&well))?, "nothing announced this write")?;
     on.unwarranted(&evicted(&on, &sick, &json!({}))?, "deleteOptions.preconditions.uid")?;
