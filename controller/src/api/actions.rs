@@ -87,13 +87,14 @@ async fn reply(api: &Api, made: Remediation) -> Result<Response, Problem> {
         return Ok(Json(answer::ended(&made, begun.elapsed())?).into_response());
     }
     let key = ObjectRef::from_obj(&made);
+    // One of the same name that was deleted is another, and the watch may be behind.
+    let look_up = || api.remediations.get(&key).filter(|s| s.metadata.uid == made.metadata.uid);
     let find_end = async {
         let mut look = tokio::time::interval(LOOK_EVERY);
         loop {
             look.tick().await;
-            let seen = api.remediations.get(&key);
             let is_told = |s: &Remediation| !s.is_open() || s.phase() == Phase::AwaitingApproval;
-            if let Some(seen) = seen.filter(|s| s.metadata.uid == made.metadata.uid && is_told(s)) {
+            if let Some(seen) = look_up().filter(|s| is_told(s)) {
                 return seen;
             }
         }
@@ -102,8 +103,8 @@ async fn reply(api: &Api, made: Remediation) -> Result<Response, Problem> {
     if let Some(end) = seen.as_ref().ok().filter(|seen| !seen.is_open()) {
         return Ok(Json(answer::ended(end, begun.elapsed())?).into_response());
     }
-    let seen = seen.ok().or_else(|| api.remediations.get(&key));
-    let latest = seen.map_or(made, |seen| (*seen).clone());
+    let seen = seen.ok().or_else(look_up);
+    let latest = seen.map_or_else(|| made.clone(), |seen| (*seen).clone());
     let mut response =
         (StatusCode::ACCEPTED, Json(answer::going_on(&latest, begun.elapsed()))).into_response();
     if let Ok(location) = HeaderValue::from_str(&remediations::location(&latest)) {

@@ -16,7 +16,7 @@ pub(crate) fn documented(
     body: &Value,
 ) -> Result<(), String> {
     let path = path.split('?').next().unwrap_or_default();
-    let of_path = &PARSED["paths"][path];
+    let of_path = of(path);
     let operation = &of_path[method.as_str().to_lowercase()];
     if operation.is_null() {
         let expected = if of_path.is_null() { 404 } else { 405 };
@@ -32,6 +32,19 @@ pub(crate) fn documented(
         schema if kind.ends_with("json") => valid(schema, body, "body"),
         _ => Ok(()),
     }
+}
+
+/// What the document says of a path: by itself where it is listed, else by the one whose parameters it fills.
+fn of(path: &str) -> &'static Value {
+    let fills = |known: &str| {
+        known.split('/').count() == path.split('/').count()
+            && known.split('/').zip(path.split('/')).all(|(known, given)| {
+                known == given || (known.starts_with('{') && !given.is_empty())
+            })
+    };
+    let paths = PARSED["paths"].as_object().unwrap();
+    let filled = || paths.iter().find(|(known, _)| fills(known)).map(|(_, of)| of);
+    paths.get(path).or_else(filled).unwrap_or(&Value::Null)
 }
 
 /// Whether a value is what a schema says. A keyword that is not known here fails, lest it be passed over.

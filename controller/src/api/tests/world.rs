@@ -343,8 +343,13 @@ impl World {
     }
 
     fn store(&mut self, ended: Remediation) {
-        let last = self.remediations.last_mut().unwrap();
-        *last = serde_json::to_value(&ended).unwrap();
+        self.remediations.pop();
+        self.keep(ended);
+    }
+
+    /// Has it stand in etcd, and seen.
+    pub(super) fn keep(&mut self, ended: Remediation) {
+        self.remediations.push(serde_json::to_value(&ended).unwrap());
         self.writer.apply_watcher_event(&watcher::Event::Apply(ended));
     }
 }
