@@ -210,7 +210,7 @@ fn no_more_than_that(prefix: &str, object: &Value, edits: &[Value]) -> Result<()
         ground.allowed("controller", &arguments.each_ref().map(String::as_str)).map(drop)
     };
     refused("create")?;
-    ground.allowed("admin", &["create", "-f", &ground.file(object)?])?;
+    ground.allowed("admin", &["create", "-n", SYSTEM, "-f", &ground.file(object)?])?;
     refused("replace")?;
     let kind = object["kind"].as_str().unwrap_or_default();
     let name = object["metadata"]["name"].as_str().unwrap_or_default();

@@ -185,11 +185,14 @@ fn an_eviction_of_a_pod_that_is_ready() -> Result<()> {
         "spec": {"replicas": 1, "selector": web["spec"]["selector"], "template": template},
     });
     let set = ground.allowed_object("admin", &set)?;
+    // No node takes it, so that nobody but the test says whether it is ready.
+    let mut spec = template["spec"].clone();
+    spec["schedulingGates"] = json!([{"name": "attack.example/none"}]);
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"namespace": ground.name(), "name": "web-1-a", "labels": template["metadata"]["labels"],
                      "ownerReferences": owned("apps/v1", "ReplicaSet", &set)},
-        "spec": template["spec"],
+        "spec": spec,
     });
     let pod = ground.allowed_object("admin", &pod)?;
     let is_ready = |is: &str| -> Result<()> {
