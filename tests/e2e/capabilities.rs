@@ -169,15 +169,13 @@ fn sick_pod(ground: &Ground, name: &str, set: &Value) -> Result<Value> {
 fn pod_with(ground: &Ground, name: &str, set: &Value, labels: &Value) -> Result<Value> {
     let mut owner = owner(set);
     owner[0]["kind"] = json!("ReplicaSet");
-    let mut spec = set["spec"]["template"]["spec"].clone();
-    spec["schedulingGates"] = json!([{"name": "smartops.dev/none"}]);
     made(
         ground,
         &json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {"namespace": ground.name(), "name": name, "ownerReferences": owner,
                          "labels": labels},
-            "spec": spec,
+            "spec": set["spec"]["template"]["spec"],
         }),
     )
 }
