@@ -253,7 +253,7 @@ impl Cluster {
         let call = call("list_replica_sets", "list", "replicasets");
         let found = self.make(call, api.list(&list)).await?.items;
         let values: Result<Vec<Value>, _> = found.iter().map(serde_json::to_value).collect();
-        values.map_err(|e| Failure::Unavailable(format!("a ReplicaSet cannot be read: {e}")))
+        values.map_err(|e| Failure::Unavailable(format!("a ReplicaSet cannot be read: {e}").into()))
     }
 
     /// The Remediations of one target, from etcd.
@@ -454,7 +454,7 @@ impl Cluster {
         result.map_err(|error| {
             let failure = match error {
                 client::Error::Call { source, .. } => Failure::from(*source),
-                other => Failure::Unavailable(other.to_string()),
+                other => Failure::Unavailable(other.to_string().into()),
             };
             let code = failure.code();
             span.failed(&code, &failure.to_string());

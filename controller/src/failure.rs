@@ -46,7 +46,29 @@ pub enum Failure {
     },
     /// No answer, or none that decides: worth another try later.
     #[error("{0}")]
-    Unavailable(String),
+    Unavailable(Silence),
+}
+
+/// What is known where there is no answer that decides.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Silence {
+    /// In words.
+    pub message: String,
+    /// How long the API server asks to wait, where it does.
+    pub retry_after: Option<Duration>,
+}
+
+impl From<String> for Silence {
+    fn from(message: String) -> Self {
+        Self { message, retry_after: None }
+    }
+}
+
+impl From<&str> for Silence {
+    fn from(message: &str) -> Self {
+        message.to_owned().into()
+    }
 }
 
 /// How long one waits where the API server says "not now" and not until when.
@@ -66,13 +88,24 @@ impl Failure {
             Self::Unavailable(_) => "unavailable".into(),
         }
     }
+
+    /// How long the API server asks to wait before the same is asked again, where it does.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::NotNow { retry_after, .. } => Some(*retry_after),
+            Self::Unavailable(silence) => silence.retry_after,
+            _ => None,
+        }
+    }
 }
 
 impl From<kube::Error> for Failure {
     fn from(error: kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => from_status(&status),
-            other => Self::Unavailable(format!("no usable answer from the API server: {other}")),
+            other => {
+                Self::Unavailable(format!("no usable answer from the API server: {other}").into())
+            }
         }
     }
 }
@@ -94,16 +127,19 @@ fn from_status(status: &Status) -> Failure {
         }
         429 => Failure::NotNow {
             message: with_causes(message, status),
-            retry_after: retry_after(status),
+            retry_after: retry_after(status).unwrap_or(A_MOMENT),
         },
-        code => Failure::Unavailable(format!("the API server answered {code}: {message}")),
+        code => Failure::Unavailable(Silence {
+            message: format!("the API server answered {code}: {message}"),
+            retry_after: retry_after(status),
+        }),
     }
 }
 
-/// How long the API server asks to wait: what it says, within bounds.
-fn retry_after(status: &Status) -> Duration {
+/// How long the API server asks to wait, where it does: what it says, within bounds.
+fn retry_after(status: &Status) -> Option<Duration> {
     let said = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
-    if said == 0 { A_MOMENT } else { Duration::from_secs(said.into()).min(LONGEST_WAIT) }
+    (said != 0).then(|| Duration::from_secs(said.into()).min(LONGEST_WAIT))
 }
 
 /// The words of the causes too, where the sentence leaves them out: that of a JSON Patch says nothing else.
@@ -192,7 +228,22 @@ mod tests {
         ] {
             let failed = failure(json!({"code": 429, "message": "budget", "details": details}));
             let retry_after = Duration::from_secs(expected);
+            assert_eq!(failed.retry_after(), Some(retry_after));
             assert_eq!(failed, Failure::NotNow { message: "budget".into(), retry_after });
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_busy_is_left_alone_as_long_as_it_asks_for_and_others_are_asked_again_at_once()
+     {
+        for (code, details, expected) in [
+            (503, json!({"retryAfterSeconds": 7}), Some(7)),
+            (500, json!({"retryAfterSeconds": 600}), Some(30)),
+            (504, json!({}), None),
+            (404, json!({"retryAfterSeconds": 7}), None),
+        ] {
+            let failed = failure(json!({"code": code, "message": "busy", "details": details}));
+            assert_eq!(failed.retry_after(), expected.map(Duration::from_secs), "{code}");
         }
     }
 

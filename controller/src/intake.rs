@@ -127,7 +127,8 @@ async fn store(cluster: &Cluster, order: &Order, now: Timestamp) -> Result<Submi
             other => return other,
         }
     }
-    Err(Failure::Unavailable(format!("{RACES} other writers were faster; ask again in a moment")))
+    let message = format!("{RACES} other writers were faster; ask again in a moment");
+    Err(Failure::Unavailable(message.into()))
 }
 
 /// What became of a signal that was taken back.

@@ -416,7 +416,7 @@ mod tests {
             (Failure::Rejected { code: 400, message: words.clone() }, 400),
             (Failure::NotFound(words.clone()), 404),
             (Failure::Conflict(words.clone()), 409),
-            (Failure::Unavailable(words.clone()), 503),
+            (Failure::Unavailable(words.clone().into()), 503),
         ];
         for (failure, code) in table {
             let problem = Problem::from(failure);

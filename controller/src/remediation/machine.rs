@@ -217,9 +217,9 @@ pub enum Written {
 
 impl Written {
     /// How long to wait before the same is sent again, where the API server asks for that.
-    pub fn pause(&self) -> Option<Duration> {
+    pub const fn pause(&self) -> Option<Duration> {
         match self {
-            Self::Failed(Failure::NotNow { retry_after, .. }) => Some(*retry_after),
+            Self::Failed(failure) => failure.retry_after(),
             _ => None,
         }
     }

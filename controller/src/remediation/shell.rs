@@ -100,7 +100,7 @@ pub fn retry_later(remediation: Arc<Remediation>, why: &Interrupted, shell: Arc<
         }
         _ => {
             tracing::warn!(uid, error = %failure, "a step failed and will be repeated");
-            Action::requeue(AFTER_FAILURE)
+            Action::requeue(failure.retry_after().unwrap_or(AFTER_FAILURE))
         }
     }
 }

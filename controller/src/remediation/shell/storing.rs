@@ -93,7 +93,7 @@ fn is_refusal(failure: &Failure) -> bool {
 fn of_a_status(failure: Failure) -> Failure {
     match failure {
         Failure::Denied(denial) if denial.leading_rule() == Some(Rule::Undecided) => {
-            Failure::Unavailable(denial.message)
+            Failure::Unavailable(denial.message.into())
         }
         Failure::Denied(denial) if machine::is_transient(&denial) => {
             Failure::Conflict(denial.message)

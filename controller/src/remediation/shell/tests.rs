@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::http::{Method, Response};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Client;
 use serde_json::{Value, json};
 use smartops_common::action::Action as Asked;
@@ -14,23 +15,46 @@ use tokio::sync::watch;
 use tower::service_fn;
 
 use super::*;
+use crate::failure::Silence;
 use crate::fixture::{deployment, remediation};
 use crate::metrics::ControllerMetrics;
 use crate::remediation::refusals::PATIENCE;
 
+const AUTOSCALERS: &str = "/apis/autoscaling/v2/namespaces/ns/horizontalpodautoscalers";
 const REMEDIATION: &str = "/apis/smartops.dev/v1alpha1/namespaces/ns/remediations/a";
 
 /// A shell whose statuses are refused with this answer wherever they add an attempt, and what was offered.
 fn refused(refusal: &Value) -> (Arc<Shell>, Arc<Mutex<Vec<Value>>>) {
+    scripted(&remediation("a", Asked::restart()), refusal, None)
+}
+
+/// A shell of this one, and what was offered; whoever reads there is told this, and no attempt is believed.
+fn answering(
+    remediation: &Remediation,
+    path: &'static str,
+    answer: &Value,
+) -> (Arc<Shell>, Arc<Mutex<Vec<Value>>>) {
+    scripted(remediation, &denial("undecided", Some(1)), Some((path, answer.clone())))
+}
+
+fn scripted(
+    remediation: &Remediation,
+    refusal: &Value,
+    read: Option<(&'static str, Value)>,
+) -> (Arc<Shell>, Arc<Mutex<Vec<Value>>>) {
     let offered = Arc::new(Mutex::new(Vec::new()));
     let (log, refusal) = (Arc::clone(&offered), refusal.clone());
-    let stored = serde_json::to_value(remediation("a", Asked::restart())).unwrap();
+    let stored = serde_json::to_value(remediation).unwrap();
     let server = service_fn(move |request: axum::http::Request<kube::client::Body>| {
         let (log, refusal, stored) = (Arc::clone(&log), refusal.clone(), stored.clone());
+        let read = read.clone();
         async move {
             let (parts, body) = request.into_parts();
             let sent = body.collect_bytes().await.unwrap_or_default();
             let answer = match (parts.method, parts.uri.path()) {
+                (Method::GET, path) if read.as_ref().is_some_and(|(of, _)| *of == path) => {
+                    read.map_or(Value::Null, |(_, answer)| answer)
+                }
                 (Method::GET, REMEDIATION) => stored,
                 (Method::GET, "/apis/apps/v1/namespaces/ns/deployments/web") => {
                     deployment(3).stored().clone()
@@ -127,6 +151,49 @@ async fn one_refused_for_less_or_not_judged_at_all_is_offered_again() {
         refused_since(&shell, seconds);
         let failure = reconciled(&shell).await.unwrap_err();
         assert_eq!(offered.lock().unwrap().len(), 1, "{failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_failed_is_repeated_when_the_api_server_asks_for_it_and_after_a_second_else() {
+    let (shell, _) = refused(&denial("undecided", Some(1)));
+    let busy = |retry_after| Silence { message: "busy".into(), retry_after };
+    let seven = Duration::from_secs(7);
+    for (failure, expected) in [
+        (Failure::Unavailable(busy(Some(seven))), seven),
+        (Failure::Unavailable(busy(None)), AFTER_FAILURE),
+        (Failure::NotNow { message: "budget".into(), retry_after: seven }, seven),
+        (Failure::NotFound("gone".into()), AFTER_FAILURE),
+    ] {
+        let r = Arc::new(remediation("a", Asked::restart()));
+        let again = retry_later(r, &Interrupted::Failed(failure), Arc::clone(&shell));
+        assert_eq!(again, Action::requeue(expected));
+    }
+}
+
+#[tokio::test]
+async fn whatever_a_step_needs_and_may_not_be_read_ends_it_at_once_and_silence_once_it_is_old_news()
+{
+    let forbidden = json!({"kind": "Status", "code": 403, "message": "no",
+        "details": {"kind": "horizontalpodautoscalers", "group": "autoscaling"}});
+    let silent = json!({"kind": "Status", "code": 503, "message": "busy"});
+    let absent = json!({"kind": "Status", "code": 404, "message": "not here"});
+    let old = remediation("a", Asked::scale_to(5));
+    let mut new = old.clone();
+    new.metadata.creation_timestamp = Some(Time(Clock.now()));
+    for (r, answer, phase, reason) in [
+        (&new, &forbidden, Some("Skipped"), Some("Forbidden")),
+        (&new, &silent, None, None),
+        (&old, &silent, Some("Skipped"), Some("Stale")),
+        // Where none are served there are none.
+        (&new, &absent, Some("Executing"), None),
+    ] {
+        let (shell, offered) = answering(r, AUTOSCALERS, answer);
+        let stepped = reconciled(&shell).await;
+        let offered = offered.lock().unwrap();
+        let text = |pointer| offered.first().and_then(|status| status.pointer(pointer)?.as_str());
+        assert_eq!((text("/phase"), text("/outcome/reason")), (phase, reason), "{answer}");
+        assert_eq!(stepped.is_ok(), reason.is_some(), "what has not ended is looked at again");
     }
 }
 

@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
 
+use super::super::beside::tests::{autoscaler, move_bounds};
 use super::super::remediation::tests::remediation;
 use super::*;
 
@@ -570,5 +571,39 @@ fn a_restart_a_patch_and_the_template_they_made_are_held_against_the_target_too(
             let another = field("another");
             assert_eq!(another.as_deref(), Some("status.attempts[0].writtenTemplate"), "{intent}");
         }
+    }
+}
+
+#[test]
+fn a_proposal_to_move_bounds_names_the_digest_of_the_bounds_there_are() {
+    let old = remediation(&json!({"action": {"type": "hpa-bounds", "hpaBounds": {"maxDelta": 2}}}));
+    let target_of = json!({"uid": "u-1", "generation": 3, "resourceVersion": "7"});
+    let intent = move_bounds(1, 7);
+    let put = |former: Option<(i32, i32)>| {
+        let former =
+            former.map(|(min_replicas, max_replicas)| Bounds { min_replicas, max_replicas });
+        let target = serde_json::from_value(target_of.clone()).unwrap();
+        let hash = intent_hash("r-1", &target, &intent, former);
+        let mut new = old.clone();
+        let status = json!({"phase": "AwaitingApproval", "proposal": {
+            "intent": intent, "hash": hash, "target": target_of,
+            "proposedAt": "2026-11-21T10:00:00Z", "expiresAt": "2026-11-21T10:15:00Z",
+        }});
+        new.status = Some(serde_json::from_value(status).unwrap());
+        new
+    };
+    let beside = Beside::Autoscaler(Some(autoscaler(1, 5)));
+    let live = target(&json!({}), &json!({}));
+    for (former, expected) in [
+        (Some((1, 5)), None),
+        (Some((1, 4)), Some("status.proposal.hash")),
+        (None, Some("status.proposal.hash")),
+    ] {
+        let new = put(former);
+        assert_eq!(told(&old, &new), [] as [&str; 0], "what there is beside it says that");
+        let checked = meant(&old, &new, put_forward(&old, &new).unwrap(), Some(&live), &beside);
+        let field = checked.flaws.first().map(|flaw| flaw.field.as_str());
+        assert_eq!(field, expected, "{former:?}");
+        assert_eq!(checked.retry_after, expected.map(|_| 1), "they may have moved meanwhile");
     }
 }

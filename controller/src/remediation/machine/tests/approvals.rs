@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
-use smartops_common::action::Action;
+use smartops_common::action::{Action, ActionType};
 use smartops_common::approval::{Decision, RemediationApproval};
-use smartops_common::remediation::{AttemptKind, Phase, Proposal, Remediation};
+use smartops_common::remediation::{AttemptKind, AttemptResult, Phase, Proposal, Remediation};
 
 use super::{
     Facts, Step, TURN_POLL, Written, after, begun, broken, facts, given_up_at, last, reason,
     reason_of, recorded, scaled, step, unavailable,
 };
 use crate::failure::Failure;
-use crate::fixture::{approval, at, deployment, edited, remediation};
+use crate::fixture::{approval, at, autoscaler, deployment, edited, remediation};
+use crate::remediation::means::Means;
 use crate::remediation::record;
 use crate::target::Live;
 
@@ -205,4 +206,44 @@ fn what_was_approved_and_written_is_never_written_again() {
         .collect();
     // An approval covers taking back what it approved, and nothing is asked again.
     assert_eq!(kinds, [(AttemptKind::Apply, Some(4)), (AttemptKind::Undo, Some(3))]);
+}
+
+/// What the target's autoscaler is at, in this version.
+fn scaled_by(min: i32, max: i32, version: &str) -> &'static Means {
+    let mut autoscaler = autoscaler(min, max);
+    autoscaler.resource_version = version.into();
+    Box::leak(Box::new(Means { autoscaler: Some(autoscaler), ..Means::default() }))
+}
+
+#[test]
+fn bounds_that_were_approved_are_written_to_the_version_there_is_and_asked_for_anew_once_they_moved()
+ {
+    let live = deployment(3);
+    let asked = serde_json::from_value(json!({"maxDelta": 2})).unwrap();
+    let r = guarded(Action { hpa_bounds: Some(asked), ..Action::of(ActionType::HpaBounds) });
+    let seeing = |means, now| Facts { means, ..facts(Some(&live), &[], now) };
+    let r = recorded(&r, step(&r, seeing(scaled_by(2, 5, "100"), 10)));
+    assert!(question(&r).2.contains("from 2 and 5 to 2 and 7"), "{:?}", question(&r));
+    let word = [said(&r, Decision::Approve, 20)];
+    let heard = |means, now| Facts { approvals: &word, ..seeing(means, now) };
+    let of = |r: &Remediation| last(r).intent.bounds.clone().unwrap();
+    // Only its status moved, before the attempt and before its repeat.
+    let begun = recorded(&r, step(&r, heard(scaled_by(2, 5, "101"), 25)));
+    assert_eq!((of(&begun).resource_version.as_str(), of(&begun).max_replicas), ("101", 7));
+    let met = recorded(&begun, step(&begun, heard(scaled_by(2, 5, "102"), 25)));
+    assert_eq!(last(&met).result, Some(AttemptResult::Conflict));
+    let again = recorded(&met, step(&met, heard(scaled_by(2, 5, "102"), 25)));
+    assert_eq!((last(&again).number, of(&again).resource_version.as_str()), (2, "102"));
+    assert!(matches!(step(&again, heard(scaled_by(2, 5, "102"), 25)), Step::Write(_)));
+    // Somebody moved the bounds: less far than was asked, further, or the other one.
+    for (min, max, becomes) in [(2, 6, 7), (2, 9, 9), (1, 5, 7)] {
+        let since = scaled_by(min, max, "101");
+        let anew = recorded(&r, step(&r, heard(since, 25)));
+        assert_eq!(anew.phase(), Phase::AwaitingApproval, "{min} {max}");
+        assert_ne!(proposal(&anew).hash, proposal(&r).hash);
+        let bounds = proposal(&anew).intent.bounds.clone().unwrap();
+        assert_eq!((bounds.min_replicas, bounds.max_replicas), (min, becomes));
+        let stale = recorded(&met, step(&met, heard(since, 25)));
+        assert_eq!((stale.phase(), reason_of(&stale)), (Phase::Failed, reason::APPROVAL_STALE));
+    }
 }
