@@ -1,6 +1,7 @@
-//! The API's own description: OpenAPI 3.1, made of the routes as they are served and of the types in `shapes`, and a page
-//! that shows it and tries it out. Both are served from the binary; nothing is fetched from elsewhere.
+//! The API's own description: OpenAPI 3.1, made of the routes as they are served and of the types in `shapes` and
+//! `answers`, and a page that shows it and tries it out. Both are served from the binary; nothing is fetched from elsewhere.
 
+mod answers;
 mod operations;
 mod shapes;
 
@@ -164,7 +165,7 @@ fn answers(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
         }
         answers.insert(code.to_string(), answer);
     }
-    let problem = generator.subschema_for::<shapes::Problem>();
+    let problem = generator.subschema_for::<answers::Problem>();
     for code in operation.access.refusals() {
         let mut answer = json!({
             "description": operations::meaning(*code),

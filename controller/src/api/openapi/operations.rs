@@ -7,7 +7,7 @@ use smartops_common::config::ClosedLoop;
 use smartops_common::signal::anomaly::AnomalySignal;
 use smartops_common::signal::rca::RcaSignal;
 
-use super::shapes;
+use super::{answers, shapes};
 use crate::api::alerts;
 use crate::api::remediations::filter::Filter;
 use crate::api::remediations::{LIST, WATCH};
@@ -111,17 +111,17 @@ pub(super) fn of(method: &Method, path: &str) -> Option<Operation> {
             (
                 200,
                 "Done, or tried out; `success` says how it ended.",
-                Shape::Json(schema::<shapes::Envelope>),
+                Shape::Json(schema::<answers::Envelope>),
             ),
             (
                 202,
                 "Still going on, or waiting for approval: Location says where.",
-                Shape::Json(schema::<shapes::Envelope>),
+                Shape::Json(schema::<answers::Envelope>),
             ),
         ]
     };
     let accepted = || {
-        vec![(202, "On record, or nothing to do.", Shape::Json(schema::<shapes::SignalAccepted>))]
+        vec![(202, "On record, or nothing to do.", Shape::Json(schema::<answers::SignalAccepted>))]
     };
     let switched = || vec![(200, "How the switch stands.", Shape::Json(schema::<ClosedLoop>))];
     let text = |description, kind| vec![(200, description, Shape::Text(kind))];
@@ -190,7 +190,7 @@ pub(super) fn of(method: &Method, path: &str) -> Option<Operation> {
             vec![(
                 202,
                 "Every alert is on record, led to nothing, or was refused for good.",
-                Shape::Json(schema::<shapes::DeliveryAccepted>),
+                Shape::Json(schema::<answers::DeliveryAccepted>),
             )],
         ),
         ("POST", "/v1/verify/deployment") => (
@@ -200,7 +200,7 @@ pub(super) fn of(method: &Method, path: &str) -> Option<Operation> {
                 json!({"namespace": "smartops-dev", "deployment": "erp-simulator", "timeout_seconds": 60,
                 "poll_interval_seconds": 5}),
             )),
-            vec![(200, "How the rollout stands.", Shape::Json(schema::<shapes::Verified>))],
+            vec![(200, "How the rollout stands.", Shape::Json(schema::<answers::Verified>))],
         ),
         ("GET", "/v1/closed-loop") => {
             ("How the kill switch stands", Access::Switch, None, switched())
@@ -225,7 +225,7 @@ pub(super) fn of(method: &Method, path: &str) -> Option<Operation> {
             "List Remediations, the newest first",
             Access::Look,
             None,
-            vec![(200, "A page of them.", Shape::Json(schema::<shapes::Listed>))],
+            vec![(200, "A page of them.", Shape::Json(schema::<answers::Listed>))],
         ),
         ("GET", WATCH) => (
             "What there is, then every change as it happens, as Server-Sent Events: `remediation` with what one has become, \
@@ -238,7 +238,7 @@ pub(super) fn of(method: &Method, path: &str) -> Option<Operation> {
             "One Remediation as it stands this moment",
             Access::Look,
             None,
-            vec![(200, "It.", Shape::Json(schema::<shapes::Shown>))],
+            vec![(200, "It.", Shape::Json(schema::<answers::Shown>))],
         ),
         ("GET", "/openapi.json") => (
             "This document",
@@ -253,7 +253,7 @@ pub(super) fn of(method: &Method, path: &str) -> Option<Operation> {
             "Whether the process lives",
             Access::Open,
             None,
-            vec![(200, "It does.", Shape::Json(schema::<shapes::Health>))],
+            vec![(200, "It does.", Shape::Json(schema::<answers::Health>))],
         ),
         ("GET", "/readyz") => (
             "Whether it is ready: everything it watches was seen",
