@@ -324,6 +324,8 @@ fn a_rollback_that_brings_back_other_images_is_approved_by_somebody() {
 fn an_undo_that_brings_back_other_images_is_approved_or_is_of_what_was() {
     use smartops_common::approval::{Decision, RemediationApproval};
 
+    /// To which template, whether an approval was asked for, what was approved, and a word of the refusal.
+    type Row<'a> = (&'a Value, bool, &'a [RemediationApproval], Option<&'a str>);
     let (on, from) = (json!({"rollback": true}), template("shop:1"));
     let policies = policies(&on);
     // A rollback to shop:1 that is written, and its undo, to this.
@@ -347,7 +349,6 @@ fn an_undo_that_brings_back_other_images_is_approved_or_is_of_what_was() {
     let mut applied = undoing(&other, true);
     applied.status.as_mut().unwrap().attempts.pop();
     let of_undone = approve(&applied);
-    type Row<'a> = (&'a Value, bool, &'a [RemediationApproval], Option<&'a str>);
     let table: [Row<'_>; 6] = [
         (&other, false, &[], Some("ask for it with requireApproval")),
         // Nobody could approve what nobody asked to have approved.
