@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 use smartops_common::action::{Action, ActionType, PatchFormat};
+use smartops_common::config::Limits;
 use smartops_common::denial::{Cause, Denial, Rule};
 use smartops_common::remediation::{Attempt, OriginatingSignal, Source, VerificationStatus};
 use smartops_common::signal::SignalKind;
