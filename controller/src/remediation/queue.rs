@@ -70,18 +70,16 @@ impl Queue {
             .default_backoff()
             .try_filter_map(|event| std::future::ready(Ok(readable(event))))
             .reflect(self.writer)
-            .inspect_ok(move |event| {
-                match event {
-                    Event::Apply(r) | Event::InitApply(r) => {
-                        tidings.tell(|| Tiding::Changed(Arc::new(r.clone())));
-                    }
-                    Event::Delete(r) => tidings.tell(|| Tiding::Gone(Arc::new(r.clone()))),
-                    Event::InitDone => {
-                        tidings.tell_listed();
-                        ready.ready();
-                    }
-                    Event::Init => {}
+            .inspect_ok(move |event| match event {
+                Event::Apply(r) | Event::InitApply(r) => {
+                    tidings.tell(|| Tiding::Changed(Arc::new(r.clone())));
                 }
+                Event::Delete(r) => tidings.tell(|| Tiding::Gone(Arc::new(r.clone()))),
+                Event::InitDone => {
+                    tidings.tell_listed();
+                    ready.ready();
+                }
+                Event::Init => {}
             })
             .inspect_err(|error| tracing::warn!(%error, "the watch of Remediations"))
             .applied_objects()

@@ -7,7 +7,9 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use smartops_common::names;
-use smartops_common::remediation::{AttemptResult, Phase, Remediation, RemediationStatus};
+use smartops_common::remediation::{
+    AttemptKind, AttemptResult, Phase, Remediation, RemediationStatus,
+};
 
 use crate::cluster::Cluster;
 use crate::metrics::ControllerMetrics;
@@ -55,8 +57,10 @@ impl Teller {
             // A plan made anew because the target moved was never tried.
             a.result != Some(AttemptResult::Conflict)
         });
+        let applies = status.attempts.last().is_some_and(|a| a.kind == AttemptKind::Apply);
         if status.attempts.len() > former_attempts
             && repeats
+            && applies
             && remediation.spec.source == smartops_common::remediation::Source::ClosedLoop
         {
             self.metrics.closed_loop.retries.inc();

@@ -29,6 +29,7 @@ pub struct Filter {
     /// The Deployment they are for, by its own name.
     pub deployment: Option<String>,
     /// Their phases, separated by commas.
+    #[schemars(regex(pattern = r"^[A-Z][A-Za-z]+(,[A-Z][A-Za-z]+)*$"))]
     pub phase: Option<String>,
     /// Whether they are still open.
     pub open: Option<bool>,
@@ -45,6 +46,7 @@ pub struct Filter {
     pub limit: Option<usize>,
     /// Where the page before ended: its `continue`.
     #[serde(rename = "continue")]
+    #[schemars(regex(pattern = r"^[0-9]{1,11}_"))]
     pub after: Option<String>,
 }
 
