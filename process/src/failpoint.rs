@@ -48,9 +48,13 @@ mod armed {
         }
     }
 
-    /// Somebody else has to send the signal: std has no safe call for it. Every thread stops, this one as it waits.
+    /// Somebody else has to send the signal: std has no safe call for it. It is waited for until every thread has stopped,
+    /// or this one might go on for a moment.
     fn freeze() {
-        let kill = format!("kill -s STOP {}", std::process::id());
+        let id = std::process::id();
+        let kill = format!(
+            "kill -s STOP {id} && until grep -q '^State:[[:space:]]*T' /proc/{id}/status; do sleep 0.01; done"
+        );
         let shell = Command::new("/bin/sh").args(["-c", &kill]).stdin(Stdio::null()).status();
         if !shell.is_ok_and(|status| status.success()) {
             // Whoever armed it must not take what follows for what follows a freeze.

@@ -83,14 +83,10 @@ impl Program {
         mut self,
         args: &Args,
         names: Names,
-        metrics: Metrics,
+        registry: Metrics,
         listener: serve::Listener,
         health_listener: serve::Listener,
     ) -> Result<(), BoxError> {
-        let router = health::router("webhook", self.readiness.clone(), metrics);
-        let options = Options { tls: None, max_connections: MAX_HEALTH_CONNECTIONS };
-        self.tasks.spawn("health", health_listener.serve(router, options, self.shutdown.clone()));
-
         let resolver = Resolver::new();
         let authority = self.certificate(args, names, &resolver);
         let (done, written) = oneshot::channel();
@@ -126,6 +122,11 @@ impl Program {
         };
         let router = http::router(Arc::new(reviewer)).merge(own::router(Arc::new(checker)));
         self.tasks.spawn("webhook", listener.serve(router, options, self.shutdown.clone()));
+
+        // Last: whoever asks is not to be told "ready" before all that it takes is known.
+        let router = health::router("webhook", self.readiness.clone(), registry);
+        let options = Options { tls: None, max_connections: MAX_HEALTH_CONNECTIONS };
+        self.tasks.spawn("health", health_listener.serve(router, options, self.shutdown.clone()));
 
         let (drain, grace) = (args.common.drain(), args.common.grace());
         Ok(self.tasks.run(self.shutdown, drain, grace).await?)
