@@ -69,6 +69,20 @@ pub struct Grant {
     pub reason: &'static str,
 }
 
+impl Grant {
+    /// In the whole cluster, for objects of any name, held without a role of its own.
+    const fn everywhere(
+        program: Program,
+        group: &'static str,
+        resources: &'static [&'static str],
+        verbs: &'static [&'static str],
+        reason: &'static str,
+    ) -> Self {
+        let scope = Scope::Cluster;
+        Self { program, scope, role: None, group, resources, names: &[], verbs, reason }
+    }
+}
+
 const READ: &[&str] = &["get", "list", "watch"];
 
 /// Every grant of both programs.

@@ -13,7 +13,7 @@ use smartops_tests::wait::{Seen, eventually};
 use crate::support::own;
 
 /// Every failpoint of the controller, in the order of a remedy.
-const FAILPOINTS: [&str; 10] = [
+pub(crate) const FAILPOINTS: [&str; 10] = [
     "before-202",
     "after-202",
     "before-intent",
@@ -27,7 +27,7 @@ const FAILPOINTS: [&str; 10] = [
 ];
 
 /// Of these, how many come before a signal is answered: a call of the API goes by none of them.
-const OF_SIGNALS_ONLY: usize = 2;
+pub(crate) const OF_SIGNALS_ONLY: usize = 2;
 
 /// What is signalled in each round: two that scale and one that restarts.
 const ROUNDS: [(&str, &str); 3] =

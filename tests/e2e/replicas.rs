@@ -13,19 +13,8 @@ use smartops_tests::replicas::Replica;
 use smartops_tests::sample;
 use smartops_tests::wait::{Seen, eventually};
 
+use crate::crash::{FAILPOINTS, OF_SIGNALS_ONLY};
 use crate::support::own;
-
-/// The steps of a remedy that others can see, each before and after.
-const FAILPOINTS: [&str; 8] = [
-    "before-intent",
-    "after-intent",
-    "before-dry-run",
-    "after-dry-run",
-    "before-write",
-    "after-write",
-    "before-status",
-    "after-status",
-];
 
 /// A short lease, so that sixteen of them can run out.
 const SHORT_LEASE: &str = "--lease-seconds=3";
@@ -52,9 +41,11 @@ fn whoever_follows_a_leader_that_was_killed_or_frozen_at_any_step_writes_what_wa
     let leader = Replica::first(&cluster)?;
     let follower = Replica::further(&cluster, 2)?;
     leader.kill()?;
+    // Of a remedy every step that others can see, each before and after.
+    let of_remedies = &FAILPOINTS[OF_SIGNALS_ONLY..];
     let cases: Vec<(&str, Fate)> = [Fate::Killed, Fate::Frozen]
         .into_iter()
-        .flat_map(|fate| FAILPOINTS.map(|failpoint| (failpoint, fate)))
+        .flat_map(|fate| of_remedies.iter().map(move |failpoint| (*failpoint, fate)))
         .collect();
     let targets: Vec<String> = cases.iter().map(|(at, fate)| target(at, *fate)).collect();
     let admin = cluster.kubectl("admin");

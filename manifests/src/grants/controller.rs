@@ -77,15 +77,8 @@ pub(super) fn on_targets() -> Vec<Grant> {
 
 /// What it reads and asks everywhere.
 pub(super) fn everywhere() -> Vec<Grant> {
-    let grant = |group, resources, verbs, reason| Grant {
-        program: Program::Controller,
-        scope: Scope::Cluster,
-        role: None,
-        group,
-        resources,
-        names: &[],
-        verbs,
-        reason,
+    let grant = |group, resources, verbs, reason| {
+        Grant::everywhere(Program::Controller, group, resources, verbs, reason)
     };
     vec![
         grant(
@@ -161,15 +154,8 @@ pub(super) fn capabilities() -> [Grant; 2] {
 
 /// What approvals and warrants ask of it.
 pub(super) fn approvals() -> Vec<Grant> {
-    let grant = |group, resources, verbs, reason| Grant {
-        program: Program::Controller,
-        scope: Scope::Cluster,
-        role: None,
-        group,
-        resources,
-        names: &[],
-        verbs,
-        reason,
+    let grant = |group, resources, verbs, reason| {
+        Grant::everywhere(Program::Controller, group, resources, verbs, reason)
     };
     vec![
         grant(

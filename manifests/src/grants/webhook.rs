@@ -107,15 +107,8 @@ pub(super) fn judging() -> Vec<Grant> {
 
 /// What approvals and warrants ask of it.
 pub(super) fn approvals() -> Vec<Grant> {
-    let grant = |group, resources, verbs, reason| Grant {
-        program: Program::Webhook,
-        scope: Scope::Cluster,
-        role: None,
-        group,
-        resources,
-        names: &[],
-        verbs,
-        reason,
+    let grant = |group, resources, verbs, reason| {
+        Grant::everywhere(Program::Webhook, group, resources, verbs, reason)
     };
     vec![
         grant(
