@@ -11,10 +11,24 @@ use rcgen::{
 
 use crate::bundle::{Bundle, Names};
 
-/// How long a CA is valid.
-pub const AUTHORITY_LIFE: SignedDuration = SignedDuration::from_hours(24 * 3650);
-/// How long a serving certificate is valid.
-pub const CERTIFICATE_LIFE: SignedDuration = SignedDuration::from_hours(24 * 90);
+/// For how long certificates are issued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// A CA.
+    pub authority: SignedDuration,
+    /// A serving certificate.
+    pub certificate: SignedDuration,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        Self {
+            authority: SignedDuration::from_hours(24 * 3650),
+            certificate: SignedDuration::from_hours(24 * 90),
+        }
+    }
+}
+
 /// Validity begins this much before now: clocks of callers may be behind.
 const BACKDATE: SignedDuration = SignedDuration::from_mins(5);
 
@@ -30,29 +44,35 @@ pub enum Error {
 }
 
 /// A new CA and a serving certificate under it.
-pub fn all(names: &Names, now: Timestamp) -> Result<Bundle, Error> {
+pub fn all(names: &Names, lifetimes: Lifetimes, now: Timestamp) -> Result<Bundle, Error> {
     let key = KeyPair::generate()?;
-    let mut params = params("SmartOps webhook CA", now, AUTHORITY_LIFE)?;
+    let mut params = params("SmartOps webhook CA", now, lifetimes.authority)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let authority = params.self_signed(&key)?.pem();
-    leaf(&authority, &key.serialize_pem(), names, now)
+    leaf(&authority, &key.serialize_pem(), names, lifetimes, now)
 }
 
 /// A new serving certificate under the CA of `former`.
-pub fn certificate(former: &Bundle, names: &Names, now: Timestamp) -> Result<Bundle, Error> {
-    leaf(&former.authority, &former.authority_key, names, now)
+pub fn certificate(
+    former: &Bundle,
+    names: &Names,
+    lifetimes: Lifetimes,
+    now: Timestamp,
+) -> Result<Bundle, Error> {
+    leaf(&former.authority, &former.authority_key, names, lifetimes, now)
 }
 
 fn leaf(
     authority: &str,
     authority_key: &str,
     names: &Names,
+    lifetimes: Lifetimes,
     now: Timestamp,
 ) -> Result<Bundle, Error> {
     let issuer = Issuer::from_ca_cert_pem(authority, KeyPair::from_pem(authority_key)?)?;
     let key = KeyPair::generate()?;
-    let mut params = params("SmartOps webhook", now, CERTIFICATE_LIFE)?;
+    let mut params = params("SmartOps webhook", now, lifetimes.certificate)?;
     for name in names.iter() {
         params.subject_alt_names.push(match name.parse::<IpAddr>() {
             Ok(address) => rcgen::SanType::IpAddress(address),
@@ -103,27 +123,27 @@ mod tests {
 
     #[test]
     fn what_is_issued_reads_back_and_verifies_under_each_of_its_names() {
-        let bundle = all(&names(), now()).unwrap();
+        let bundle = all(&names(), Lifetimes::default(), now()).unwrap();
         let read = inspect(&bundle);
-        assert_eq!(read.authority.unwrap().until, now() + AUTHORITY_LIFE);
+        assert_eq!(read.authority.unwrap().until, now() + Lifetimes::default().authority);
         let (validity, for_names) = read.certificate.unwrap();
-        assert_eq!(validity.until, now() + CERTIFICATE_LIFE);
+        assert_eq!(validity.until, now() + Lifetimes::default().certificate);
         assert_eq!(for_names, names());
         verify(&bundle, &names(), now()).unwrap();
     }
 
     #[test]
     fn it_does_not_verify_for_another_name_or_after_its_time() {
-        let bundle = all(&names(), now()).unwrap();
+        let bundle = all(&names(), Lifetimes::default(), now()).unwrap();
         assert!(verify(&bundle, &Names::new(["else.svc"]).unwrap(), now()).is_err());
-        let late = now() + CERTIFICATE_LIFE + SignedDuration::from_secs(1);
+        let late = now() + Lifetimes::default().certificate + SignedDuration::from_secs(1);
         assert!(verify(&bundle, &names(), late).is_err());
     }
 
     #[test]
     fn a_renewed_certificate_keeps_the_authority_and_changes_the_key() {
-        let first = all(&names(), now()).unwrap();
-        let second = certificate(&first, &names(), now()).unwrap();
+        let first = all(&names(), Lifetimes::default(), now()).unwrap();
+        let second = certificate(&first, &names(), Lifetimes::default(), now()).unwrap();
         assert_eq!(first.authority, second.authority);
         assert_ne!(first.key, second.key);
         verify(&second, &names(), now()).unwrap();
@@ -131,7 +151,10 @@ mod tests {
 
     #[test]
     fn a_certificate_of_another_authority_is_damage() {
-        let (mine, other) = (all(&names(), now()).unwrap(), all(&names(), now()).unwrap());
+        let (mine, other) = (
+            all(&names(), Lifetimes::default(), now()).unwrap(),
+            all(&names(), Lifetimes::default(), now()).unwrap(),
+        );
         let mixed = Bundle { certificate: other.certificate, key: other.key, ..mine };
         let read = inspect(&mixed);
         assert!(read.authority.is_ok());
@@ -140,7 +163,10 @@ mod tests {
 
     #[test]
     fn a_key_of_another_certificate_is_damage() {
-        let (mine, other) = (all(&names(), now()).unwrap(), all(&names(), now()).unwrap());
+        let (mine, other) = (
+            all(&names(), Lifetimes::default(), now()).unwrap(),
+            all(&names(), Lifetimes::default(), now()).unwrap(),
+        );
         let mixed = Bundle { key: other.key, ..mine };
         assert!(inspect(&mixed).certificate.unwrap_err().contains("key does not belong"));
     }

@@ -12,7 +12,9 @@ use smartops_process::shutdown::Shutdown;
 use tokio::sync::watch;
 
 use crate::bundle::{Bundle, Inspection, Names, inspect, verify};
-use crate::issue;
+use crate::callers::Callers;
+use crate::issue::{self, Lifetimes};
+use crate::metrics::CertificateMetrics;
 use crate::resolver::{self, Resolver};
 use crate::rotate::{Decision, decide};
 use crate::store::{Store, Written};
@@ -46,19 +48,37 @@ pub enum Error {
     Raced(String),
 }
 
+/// Whence the certificate comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// It is issued here, by the replica that leads, for this long.
+    SelfManaged(Lifetimes),
+    /// Somebody else keeps it in the Secret, which is only read.
+    Secret,
+}
+
 /// What a keeper works with.
 #[derive(Debug)]
 pub struct Keeper {
     /// The Secret.
     pub store: Store,
+    /// Who fills it.
+    pub source: Source,
     /// The names wanted.
     pub names: Names,
     /// Where the certificate is presented.
     pub resolver: Arc<Resolver>,
     /// Told ready while a certificate is presented that verifies.
     pub ready: Handle,
-    /// Told the CA's certificate, PEM, whenever it changes.
+    /// Told what callers must trust, PEM, whenever it changes: the current CA first, then former ones still needed.
+    /// Whatever is told here vouches for what is presented at that moment.
     pub authority: watch::Sender<Option<Arc<str>>>,
+    /// Whether this replica leads: only the leader writes.
+    pub leading: watch::Receiver<bool>,
+    /// Those who must trust the certificate before it is presented. None: they look the CA up by themselves.
+    pub callers: Option<Callers>,
+    /// What is counted.
+    pub metrics: CertificateMetrics,
 }
 
 impl Keeper {
@@ -89,6 +109,10 @@ impl Keeper {
 
     /// Reads, decides, issues where due, and presents.
     async fn ensure(&self) -> Result<(), Error> {
+        let lifetimes = match self.source {
+            Source::SelfManaged(lifetimes) => lifetimes,
+            Source::Secret => Lifetimes::default(),
+        };
         for _ in 0..RACES {
             let now = Clock.now();
             let stored = self.store.load().await?;
@@ -101,10 +125,10 @@ impl Keeper {
             let (fresh, reason) = match (decision, bundle) {
                 (Decision::Keep, Some(bundle)) => return self.present(bundle),
                 (Decision::Certificate(reason), Some(former)) => {
-                    (issue::certificate(former, &self.names, now)?, reason)
+                    (issue::certificate(former, &self.names, lifetimes, now)?, reason)
                 }
                 (Decision::All(reason) | Decision::Certificate(reason), _) => {
-                    (issue::all(&self.names, now)?, reason)
+                    (issue::all(&self.names, lifetimes, now)?, reason)
                 }
                 // `Keep` is only ever decided about a bundle.
                 (Decision::Keep, None) => continue,

@@ -4,8 +4,10 @@
 //! certificates under a running server. Does not live here: who the certificate is for.
 
 pub mod bundle;
+pub mod callers;
 pub mod issue;
 pub mod keeper;
+pub mod metrics;
 pub mod resolver;
 pub mod rotate;
 pub mod store;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use smartops_certs::metrics::CertificateMetrics;
 use smartops_process::clock::Clock;
 use smartops_process::health::{self, Readiness};
 use smartops_process::metrics::Metrics;
@@ -113,7 +114,9 @@ async fn serve(args: &Args, tls: Tls, telemetry: &Telemetry) -> anyhow::Result<(
     let keeps = (api.cluster.clone(), watched.clone());
     let follows = (client.clone(), (watched, ours.clone()));
     let mut tasks = Supervisor::new();
-    let tls = tls::serve(tls, (&client, namespace), (&readiness, &shutdown), &mut tasks)?;
+    let keeps_tls = (leadership.changes(), CertificateMetrics::new(&metrics)?);
+    let tls =
+        tls::serve(tls, (&client, namespace), (&readiness, &shutdown), keeps_tls, &mut tasks)?;
     let health = health::router("orchestrator", readiness, metrics);
     let router = api::with_fallbacks(api::router(api).merge(health));
 

@@ -9,7 +9,10 @@ use kube::core::DeserializeGuard;
 use kube::runtime::watcher;
 use kube::{Api, Client};
 use smartops_certs::bundle::Names;
-use smartops_certs::keeper::Keeper;
+use smartops_certs::callers::Callers;
+use smartops_certs::issue::Lifetimes;
+use smartops_certs::keeper::{Keeper, Source};
+use smartops_certs::metrics::CertificateMetrics;
 use smartops_certs::resolver::Resolver;
 use smartops_certs::store::Store;
 use smartops_common::names;
@@ -88,9 +91,11 @@ impl Program {
         health_listener: serve::Listener,
     ) -> Result<(), BoxError> {
         let resolver = Resolver::new();
-        let authority = self.certificate(args, names, &resolver);
         let (done, written) = oneshot::channel();
         let leading = self.election(args, listener.address(), written);
+        let metrics = CertificateMetrics::new(&registry)?;
+        let presented = (Arc::clone(&resolver), metrics);
+        let authority = self.certificate(args, names, presented, leading.clone(), None);
 
         let board = Board::new(self.webhook_metrics.clone());
         let histories = Arc::new(Histories::new(self.webhook_metrics.clone()));
@@ -132,21 +137,27 @@ impl Program {
         Ok(self.tasks.run(self.shutdown, drain, grace).await?)
     }
 
-    /// The certificate; told is its CA.
+    /// The certificate; told is what callers must trust.
     fn certificate(
         &mut self,
         args: &Args,
         names: Names,
-        resolver: &Arc<Resolver>,
+        (resolver, metrics): (Arc<Resolver>, CertificateMetrics),
+        leading: watch::Receiver<bool>,
+        callers: Option<Callers>,
     ) -> watch::Receiver<Option<Arc<str>>> {
         let (authority, told) = watch::channel(None);
         let secrets = Api::namespaced(self.client.clone(), &args.common.namespace);
         let keeper = Keeper {
             store: Store::new(secrets, &args.certificate_secret, names::WEBHOOK_FIELD_MANAGER),
+            source: Source::SelfManaged(Lifetimes::default()),
             names,
-            resolver: Arc::clone(resolver),
+            resolver,
             ready: self.readiness.handle("certificate"),
             authority,
+            leading,
+            callers,
+            metrics,
         };
         self.tasks.spawn("certificate", keeper.run(self.shutdown.clone()));
         told

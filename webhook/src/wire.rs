@@ -17,7 +17,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
 use smartops_certs::bundle::{Bundle, Names};
-use smartops_certs::issue;
+use smartops_certs::issue::{self, Lifetimes};
 use smartops_certs::resolver::Resolver;
 use smartops_common::config::{Outage, People, SmartOpsConfig, SmartOpsConfigSpec};
 use smartops_common::names::path;
@@ -118,7 +118,7 @@ async fn start_with(
     let (alarm, _events) = told::alarm(&metrics);
     let reviewer = Reviewer::new(fill(&metrics), histories, live, alarm, metrics);
     let names = Names::new(["127.0.0.1"]).unwrap();
-    let bundle = issue::all(&names, Clock.now()).unwrap();
+    let bundle = issue::all(&names, Lifetimes::default(), Clock.now()).unwrap();
     let resolver = Resolver::new();
     resolver.present(&bundle).unwrap();
     let listener = serve::bind("webhook", SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
@@ -476,7 +476,8 @@ async fn sixteen_clients_are_all_answered_through_the_drain_and_asked_to_close()
 #[tokio::test]
 async fn the_certificate_presented_is_the_one_the_authority_vouches_for() {
     let server = start(full_board).await;
-    let other = issue::all(&Names::new(["127.0.0.1"]).unwrap(), Clock.now()).unwrap();
+    let names = Names::new(["127.0.0.1"]).unwrap();
+    let other = issue::all(&names, Lifetimes::default(), Clock.now()).unwrap();
     let stream = TcpStream::connect(server.address).await.unwrap();
     let name = ServerName::try_from("127.0.0.1").unwrap();
     assert!(trusting(&other).connect(name, stream).await.is_err());

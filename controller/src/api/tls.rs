@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::Context;
 use kube::{Api, Client};
 use rustls::ServerConfig;
-use smartops_certs::keeper::Keeper;
+use smartops_certs::issue::Lifetimes;
+use smartops_certs::keeper::{Keeper, Source};
+use smartops_certs::metrics::CertificateMetrics;
 use smartops_certs::resolver::Resolver;
 use smartops_certs::store::Store;
 use smartops_common::names;
@@ -28,6 +30,7 @@ pub fn serve(
     tls: Tls,
     (client, namespace): (&Client, &str),
     (readiness, shutdown): (&Readiness, &Shutdown),
+    (leading, metrics): (watch::Receiver<bool>, CertificateMetrics),
     tasks: &mut Supervisor,
 ) -> anyhow::Result<Option<Arc<ServerConfig>>> {
     let resolver = Resolver::new();
@@ -44,10 +47,15 @@ pub fn serve(
                     names::CONTROLLER_CERTIFICATE_SECRET,
                     names::CONTROLLER_FIELD_MANAGER,
                 ),
+                source: Source::SelfManaged(Lifetimes::default()),
                 names: certificate_names,
                 resolver: Arc::clone(&resolver),
                 ready: readiness.handle("certificate"),
                 authority: watch::Sender::new(None),
+                leading,
+                // Whoever calls the API looks its CA up.
+                callers: None,
+                metrics,
             };
             tasks.spawn("certificate", keeper.run(shutdown.clone()));
         }
