@@ -1,5 +1,5 @@
-//! The executables the harness starts: the control plane's, which every cluster needs, and the monitoring's, which are
-//! built only for whoever asks. Built once from the pinned Go modules in `tests/cluster/`, kept outside the clone, or
+//! The executables the harness starts: the control plane's, which every cluster needs, and the monitoring's and helm,
+//! which are built only for whoever asks. Built once from the pinned Go modules in `tests/cluster/`, kept outside the clone, or
 //! taken from `KUBEBUILDER_ASSETS`.
 
 mod build;
@@ -45,6 +45,8 @@ const MONITORING: [Part; 2] = [
     },
     Part { name: "alertmanager", tools: &["alertmanager"], tags: "", seconds: 50 },
 ];
+
+const HELM: [Part; 1] = [Part { name: "helm", tools: &["helm"], tags: "", seconds: 70 }];
 
 /// Folder with KWOK's stages, beside its executable.
 const STAGES: &str = "stages";
@@ -92,6 +94,23 @@ impl Monitors {
     /// The path of an executable.
     pub fn tool(&self, name: &str) -> Result<&Path> {
         self.0.path(name)
+    }
+}
+
+/// The helm program, found. [`crate::helm`] runs it.
+#[derive(Debug, Clone)]
+pub struct Helm(PathBuf);
+
+impl Helm {
+    /// Finds it, building it when it is missing. `tell` is called with lines of progress.
+    pub fn ensure(tell: &dyn Fn(&str)) -> Result<Self> {
+        let tools = Tools::ensure(&HELM, tell)?;
+        tools.path("helm").map(|path| Self(path.to_path_buf()))
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.0
     }
 }
 

@@ -17,7 +17,7 @@ pub struct Kubectl {
     discovery: PathBuf,
 }
 
-/// What came back.
+/// What came back, from `kubectl` or another program.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// Whether the exit status was zero.
@@ -29,10 +29,10 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The output, or an error with what kubectl said.
+    /// The output, or an error with what the program said.
     pub fn ok(self) -> Result<String> {
         if !self.succeeded {
-            bail!("kubectl: {}{}", self.errors, self.output);
+            bail!("it failed: {}{}", self.errors, self.output);
         }
         Ok(self.output)
     }

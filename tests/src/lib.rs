@@ -10,6 +10,7 @@ pub mod authority;
 pub mod cluster;
 pub mod collector;
 pub mod components;
+pub mod helm;
 mod hex;
 pub mod http;
 pub mod identities;

@@ -79,7 +79,7 @@ fn main() -> Result<()> {
         }
         Command::Test { filter } => {
             run::build()?;
-            run::program("smartops-cluster", ["build", "--monitoring"])?;
+            run::program("smartops-cluster", ["build", "--monitoring", "--helm"])?;
             tests_command::run(&filter)
         }
         Command::Cluster { arguments } => {

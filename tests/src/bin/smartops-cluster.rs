@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
 use smartops_tests::cluster::{self, Cluster, Lifetime};
-use smartops_tests::components::{Components, Monitors};
+use smartops_tests::components::{Components, Helm, Monitors};
 use smartops_tests::state::State;
 use smartops_tests::{install, places, process, reaper};
 
@@ -27,6 +27,9 @@ enum Command {
         /// Prometheus and Alertmanager too, which the tests start.
         #[arg(long)]
         monitoring: bool,
+        /// Helm too, which installs the chart in the tests.
+        #[arg(long)]
+        helm: bool,
     },
     /// Start a cluster, install SmartOps, run both programs, and print what a person needs to try it.
     Up(Up),
@@ -63,10 +66,13 @@ struct Up {
 
 fn main() -> Result<()> {
     match Arguments::parse().command {
-        Command::Build { monitoring } => {
+        Command::Build { monitoring, helm } => {
             let components = Components::ensure(&tell)?;
             if monitoring {
                 Monitors::ensure(&tell)?;
+            }
+            if helm {
+                Helm::ensure(&tell)?;
             }
             say(&components.bin()?.display().to_string());
             Ok(())

@@ -13,8 +13,9 @@ use crate::hex::hex;
 use crate::places;
 use crate::wait::{Seen, eventually};
 
-/// The version the executables say they are.
+/// The versions the executables say they are.
 const KUBERNETES: &str = "v1.36.4";
+const HELM: &str = "v3.20.2";
 /// The Go that builds them. Go 1.27 breaks the API server's OpenAPI v2, and with it `kubectl apply`.
 const GO: &str = "1.26";
 /// Nobody's machine needs longer for one part.
@@ -150,16 +151,26 @@ fn copy_stages(sources: &Path, target: &Path) -> Result<()> {
 }
 
 fn flags(part: &Part) -> String {
+    let stamps: &[(&str, &str)] = match part.name {
+        "kubernetes" => &[
+            ("k8s.io/component-base/version.gitVersion", KUBERNETES),
+            ("k8s.io/component-base/version.gitMajor", "1"),
+            ("k8s.io/component-base/version.gitMinor", "36"),
+            ("k8s.io/component-base/version.gitTreeState", "clean"),
+        ],
+        // Without these it would render and lint for Kubernetes 1.20. Its releases say the version of its client.
+        "helm" => &[
+            ("helm.sh/helm/v3/internal/version.version", HELM),
+            ("helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor", "1"),
+            ("helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor", "35"),
+            ("helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor", "1"),
+            ("helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor", "35"),
+        ],
+        _ => &[],
+    };
     let mut flags = "-s -w".to_owned();
-    if part.name == "kubernetes" {
-        for (name, value) in [
-            ("gitVersion", KUBERNETES),
-            ("gitMajor", "1"),
-            ("gitMinor", "36"),
-            ("gitTreeState", "clean"),
-        ] {
-            flags.extend([" -X k8s.io/component-base/version.", name, "=", value]);
-        }
+    for (name, value) in stamps {
+        flags.extend([" -X ", name, "=", value]);
     }
     flags
 }
