@@ -5,6 +5,7 @@
 //! `docs/rbac_matrix.yaml` are its output, and a test fails when they are stale. Does not live here: what a policy
 //! means (`guard`), who fills in the CA bundle (`webhook`).
 
+pub mod chart;
 pub mod grants;
 pub mod output;
 pub mod rbac;

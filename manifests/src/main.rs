@@ -6,7 +6,6 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use smartops_common::config::{SmartOpsConfig, SmartOpsConfigSpec};
 use smartops_manifests::output;
-use smartops_manifests::registration::Reach;
 use smartops_manifests::render::{self, Part};
 
 /// Generates the CRDs, RBAC, registrations and default policies of SmartOps.
@@ -32,9 +31,6 @@ enum Command {
         /// A SmartOpsConfig; the default one when absent.
         #[arg(long)]
         config: Option<PathBuf>,
-        /// Where the API server reaches the webhook; by its Service when absent.
-        #[arg(long)]
-        webhook_url: Option<String>,
         /// Only these parts, in the order in which they must be applied.
         #[arg(long, value_enum, value_delimiter = ',')]
         only: Vec<PartArg>,
@@ -56,9 +52,7 @@ fn main() -> Result<()> {
     match command {
         Command::Generate { root, check: true } => check(&root),
         Command::Generate { root, check: false } => output::write(&root),
-        Command::Render { config, webhook_url, only } => {
-            print(config.as_deref(), webhook_url, &only)
-        }
+        Command::Render { config, only } => print(config.as_deref(), &only),
     }
 }
 
@@ -71,13 +65,12 @@ fn check(root: &Path) -> Result<()> {
 }
 
 #[expect(clippy::print_stdout, reason = "the stream is this command's product")]
-fn print(config: Option<&Path>, webhook_url: Option<String>, only: &[PartArg]) -> Result<()> {
+fn print(config: Option<&Path>, only: &[PartArg]) -> Result<()> {
     let config = config.map_or_else(|| Ok(SmartOpsConfigSpec::default()), read_config)?;
-    let reach = webhook_url.map_or(Reach::Service, Reach::Url);
     let wanted = |part: &Part| only.is_empty() || only.iter().any(|arg| Part::from(*arg) == *part);
     let mut objects = Vec::new();
     for part in Part::ALL.into_iter().filter(wanted) {
-        objects.extend(render::objects(part, &config, &reach)?);
+        objects.extend(render::objects(part, &config)?);
     }
     print!("{}", output::stream(&objects)?);
     Ok(())

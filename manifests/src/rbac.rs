@@ -72,12 +72,13 @@ pub fn matrix() -> BTreeMap<String, Vec<Grant>> {
 }
 
 /// The roles that hold one right each, and that nobody is bound to.
-fn optional_roles() -> impl Iterator<Item = ClusterRole> {
+pub fn optional_roles() -> impl Iterator<Item = ClusterRole> {
     let grants = grants().into_iter();
     grants.filter_map(|grant| Some(cluster_role(grant.role?, vec![rule(&grant)])))
 }
 
-fn rules(program: Program, scope: Scope) -> Vec<PolicyRule> {
+/// What a program holds there, as the rules of a role.
+pub fn rules(program: Program, scope: Scope) -> Vec<PolicyRule> {
     grants().iter().filter(|g| g.program == program && g.scope == scope).map(rule).collect()
 }
 

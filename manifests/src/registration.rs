@@ -1,47 +1,60 @@
-//! The registrations an installation starts with: those of the shipped policies. From then on the webhook keeps them,
-//! and the CA bundle, which stays empty here. What they hold is worked out in `guard`.
+//! The registrations an installation starts with: their names, and no entries. They fail closed, so they are filled by
+//! whoever serves them and at no time before; what they hold then is worked out in `guard`.
 
-use anyhow::{Context, Result};
-use smartops_common::config::SmartOpsConfigSpec;
-use smartops_guard::policy::{compile, shipped};
-use smartops_guard::registration::{Demand, Registrations, registrations};
-
-pub use smartops_guard::registration::Reach;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use smartops_common::names;
+use smartops_guard::registration::Registrations;
 
 use crate::rbac;
 
-/// The registrations for a configuration and the shipped policies.
-pub fn of_shipped(config: &SmartOpsConfigSpec, reach: &Reach) -> Result<Registrations> {
-    let mut demands = Vec::new();
-    for policy in shipped() {
-        let name = policy.metadata.name.as_deref().unwrap_or_default();
-        let compiled = compile(name, &policy.spec).context("a shipped policy does not compile")?;
-        demands.push(Demand::of(&policy.spec, &compiled));
+const NAMES: [&str; 3] =
+    [names::AUTOMATION_REGISTRATION, names::PEOPLE_REGISTRATION, names::OWN_REGISTRATION];
+
+/// The registrations, each without an entry.
+pub fn unfilled() -> Registrations {
+    let named = |name: &str| ObjectMeta {
+        name: Some(name.to_owned()),
+        labels: Some(rbac::labels()),
+        ..ObjectMeta::default()
+    };
+    Registrations {
+        validating: NAMES
+            .map(|name| ValidatingWebhookConfiguration {
+                metadata: named(name),
+                webhooks: Some(Vec::new()),
+            })
+            .into(),
+        mutating: NAMES
+            .map(|name| MutatingWebhookConfiguration {
+                metadata: named(name),
+                webhooks: Some(Vec::new()),
+            })
+            .into(),
     }
-    let demands: Vec<&Demand> = demands.iter().collect();
-    let mut all = registrations(config, &demands, reach, None)
-        .map_err(|flaw| anyhow::anyhow!("{}: {}", flaw.field, flaw.reason))?;
-    let metadata = all.validating.iter_mut().map(|c| &mut c.metadata);
-    for metadata in metadata.chain(all.mutating.iter_mut().map(|c| &mut c.metadata)) {
-        metadata.labels = Some(rbac::labels());
-    }
-    Ok(all)
 }
 
 #[cfg(test)]
 mod tests {
+    use smartops_common::config::SmartOpsConfigSpec;
+    use smartops_guard::registration::{Reach, registrations};
+
     use super::*;
 
     #[test]
-    fn people_in_kube_system_and_our_namespace_never_wait_for_the_webhook() {
-        let all = of_shipped(&SmartOpsConfigSpec::default(), &Reach::Service).unwrap();
-        for webhook in all.validating[1].webhooks.as_ref().unwrap() {
-            let expressions =
-                webhook.namespace_selector.clone().unwrap().match_expressions.unwrap();
-            let values = expressions[0].values.clone().unwrap();
-            for namespace in ["kube-system", "smartops-system"] {
-                assert!(values.contains(&namespace.to_owned()), "{}", webhook.name);
-            }
-        }
+    fn every_registration_is_shipped_by_name_and_asks_about_nothing_before_somebody_serves_it() {
+        let kept =
+            registrations(&SmartOpsConfigSpec::default(), &[], &Reach::Service, None).unwrap();
+        let shipped = unfilled();
+        let names = |all: &Registrations| {
+            let validating = all.validating.iter().map(|c| (0, c.metadata.name.clone()));
+            let mutating = all.mutating.iter().map(|c| (1, c.metadata.name.clone()));
+            validating.chain(mutating).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&shipped), names(&kept));
+        assert!(shipped.validating.iter().all(|c| c.webhooks == Some(Vec::new())));
+        assert!(shipped.mutating.iter().all(|c| c.webhooks == Some(Vec::new())));
     }
 }

@@ -7,17 +7,16 @@ use smartops_common::config::{self, SmartOpsConfig, SmartOpsConfigSpec};
 use smartops_common::{approval, names, remediation, remediation_policy};
 use smartops_guard::{exception, ledger, policy, vap};
 
-use crate::registration::{self, Reach};
-use crate::{output, rbac};
+use crate::{output, rbac, registration};
 
-/// A part of the installation. Registrations come last: they fail closed, so their server must listen first.
+/// A part of the installation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// Namespace, CRDs, RBAC.
     Base,
     /// SmartOpsConfig and the shipped policies: custom resources, so the CRDs must be established.
     Policies,
-    /// The webhook registrations.
+    /// The webhook registrations, which ask about nothing until the webhook fills them; in any order with the rest.
     Registrations,
 }
 
@@ -27,7 +26,7 @@ impl Part {
 }
 
 /// The objects of one part.
-pub fn objects(part: Part, config: &SmartOpsConfigSpec, reach: &Reach) -> Result<Vec<Value>> {
+pub fn objects(part: Part, config: &SmartOpsConfigSpec) -> Result<Vec<Value>> {
     let objects = match part {
         Part::Base => {
             let mut objects = crds()?;
@@ -41,23 +40,14 @@ pub fn objects(part: Part, config: &SmartOpsConfigSpec, reach: &Reach) -> Result
             objects.extend(policies()?);
             objects
         }
-        Part::Registrations => registrations(config, reach)?,
+        Part::Registrations => registrations(config)?,
     };
     Ok(objects)
 }
 
 /// The CRDs, by name.
 pub fn crds() -> Result<Vec<Value>> {
-    let crds = [
-        ledger::crd(),
-        exception::crd(),
-        policy::crd(),
-        approval::crd(),
-        remediation::crd(),
-        remediation_policy::crd(),
-        config::crd(),
-    ];
-    crds.iter().map(to_value).collect()
+    kinds::crds().iter().map(to_value).collect()
 }
 
 /// The shipped policies.
@@ -78,9 +68,9 @@ pub fn config_object(config: &SmartOpsConfigSpec) -> Result<Value> {
     to_value(&object)
 }
 
-/// The registrations.
-pub fn registrations(config: &SmartOpsConfigSpec, reach: &Reach) -> Result<Vec<Value>> {
-    let all = registration::of_shipped(config, reach)?;
+/// The registrations, unfilled, and what the API server keeps of SmartOps' own objects by itself.
+pub fn registrations(config: &SmartOpsConfigSpec) -> Result<Vec<Value>> {
+    let all = registration::unfilled();
     let mut objects: Vec<Value> = all.validating.iter().map(to_value).collect::<Result<_>>()?;
     objects.extend(all.mutating.iter().map(to_value).collect::<Result<Vec<_>>>()?);
     objects.extend(own_objects(config)?);

@@ -1,0 +1,149 @@
+{{- /* Labels, images and the halves of a pod that both programs share. */}}
+
+{{- define "smartops.chart" -}}
+{{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- /* Labels of an object: (dict "root" $ "component" "webhook"). */}}
+{{- define "smartops.labels" -}}
+{{ include "smartops.selector" . }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/part-of: smartops
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+helm.sh/chart: {{ include "smartops.chart" .root }}
+{{- with .root.Values.global.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- /* The labels pods are selected by; they never change. */}}
+{{- define "smartops.selector" -}}
+app.kubernetes.io/name: smartops
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- /* Annotations, where there are any: a list of maps, of which a later one wins. */}}
+{{- define "smartops.annotations" -}}
+{{- $all := dict }}
+{{- range . }}{{ $all = mergeOverwrite $all (deepCopy (. | default dict)) }}{{ end }}
+{{- with $all -}}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- /* An image's name: (dict "root" $ "image" .Values.webhook.image). */}}
+{{- define "smartops.image" -}}
+{{- $name := .image.repository }}
+{{- with .root.Values.image.registry }}{{ $name = printf "%s/%s" . $name }}{{ end }}
+{{- if .image.digest -}}
+{{ $name }}@{{ .image.digest }}
+{{- else -}}
+{{ $name }}:{{ .image.tag | default .root.Chart.AppVersion }}
+{{- end }}
+{{- end }}
+
+{{- define "smartops.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "smartops.securityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{- /* Where pods go: (dict "root" $ "component" "webhook" "values" .Values.webhook). */}}
+{{- define "smartops.scheduling" -}}
+{{- $selector := include "smartops.selector" . | fromYaml -}}
+{{- with .values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if .values.affinity }}
+affinity:
+  {{- toYaml .values.affinity | nindent 2 }}
+{{- else if ne .values.antiAffinity "off" }}
+{{- $term := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" $selector) }}
+affinity:
+  podAntiAffinity:
+    {{- if eq .values.antiAffinity "hard" }}
+    requiredDuringSchedulingIgnoredDuringExecution:
+      {{- toYaml (list $term) | nindent 6 }}
+    {{- else }}
+    preferredDuringSchedulingIgnoredDuringExecution:
+      {{- toYaml (list (dict "weight" 100 "podAffinityTerm" $term)) | nindent 6 }}
+    {{- end }}
+{{- end }}
+{{- $spread := list }}
+{{- range .values.topologySpreadConstraints }}
+{{- $spread = append $spread (mergeOverwrite (dict "labelSelector" (dict "matchLabels" $selector)) (deepCopy .)) }}
+{{- end }}
+{{- with $spread }}
+topologySpreadConstraints:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- /* Flags both programs take. */}}
+{{- define "smartops.commonArgs" -}}
+- {{ printf "--log-format=%s" .Values.log.format | quote }}
+- {{ printf "--log-level=%s" .Values.log.level | quote }}
+- --drain-seconds={{ .Values.stopping.drainSeconds }}
+- --grace-seconds={{ .Values.stopping.graceSeconds }}
+{{- with .Values.tracing.endpoint }}
+- {{ printf "--otlp-endpoint=%s" . | quote }}
+- --trace-sample-ratio={{ $.Values.tracing.sampleRatio }}
+{{- end }}
+{{- end }}
+
+{{- /* Environment both programs run in: (dict "values" .Values.webhook). */}}
+{{- define "smartops.env" -}}
+# One arena: a program of few threads gives memory back instead of keeping it for each of them.
+- name: MALLOC_ARENA_MAX
+  value: "1"
+{{- with .values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "smartops.stopping" -}}
+{{- if .Values.stopping.preStopSeconds }}
+lifecycle:
+  preStop:
+    sleep:
+      seconds: {{ .Values.stopping.preStopSeconds }}
+{{- end }}
+{{- end }}
+
+{{- /* Probes: (dict "port" "health" "scheme" "HTTP"). */}}
+{{- define "smartops.probes" -}}
+startupProbe:
+  httpGet: {path: /healthz, port: {{ .port }}, scheme: {{ .scheme }}}
+  periodSeconds: 1
+  failureThreshold: 60
+readinessProbe:
+  httpGet: {path: /readyz, port: {{ .port }}, scheme: {{ .scheme }}}
+  periodSeconds: 1
+  timeoutSeconds: 2
+  failureThreshold: 3
+livenessProbe:
+  httpGet: {path: /healthz, port: {{ .port }}, scheme: {{ .scheme }}}
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 3
+{{- end }}

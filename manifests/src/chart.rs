@@ -1,0 +1,55 @@
+//! What of the chart is generated: CRDs, the rules of its roles, the shipped policies. Its templates put names, labels
+//! and switches around them, and are written by hand under `charts/`.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::grants::{Program, Scope};
+use crate::output::{File, file, stream, yaml};
+use crate::{rbac, render, roles};
+
+/// The chart, below the repository's root.
+pub const CHART: &str = "charts/smartops";
+/// The chart inside it that holds the controller's rights.
+pub const RIGHTS: &str = "charts/smartops/charts/orchestrator-rbac";
+
+/// The generated files of the chart and of the chart inside it.
+pub fn files() -> Result<Vec<File>> {
+    let mut files = Vec::new();
+    for crd in render::crds()? {
+        let plural = crd.pointer("/spec/names/plural").and_then(Value::as_str);
+        let plural = plural.context("a CRD has no plural name")?;
+        files.push(file(&format!("{CHART}/crds/{plural}.yaml"), &stream([&crd])?));
+    }
+    for policy in render::policies()? {
+        files.push(of_policy(&policy)?);
+    }
+    for (program, folder) in [(Program::Controller, RIGHTS), (Program::Webhook, CHART)] {
+        for (scope, name) in [
+            (Scope::Cluster, "cluster"),
+            (Scope::SystemNamespace, "system-namespace"),
+            (Scope::TargetNamespaces, "target-namespaces"),
+        ] {
+            let rules = rbac::rules(program, scope);
+            if !rules.is_empty() {
+                files.push(file(&format!("{folder}/files/rules/{name}.yaml"), &yaml(&rules)?));
+            }
+        }
+    }
+    for role in rbac::optional_roles() {
+        let name = role.metadata.name.context("a role has no name")?;
+        files.push(file(&format!("{RIGHTS}/files/capabilities/{name}.yaml"), &yaml(&role.rules)?));
+    }
+    for role in roles::for_people() {
+        let name = role.metadata.name.context("a role has no name")?;
+        files.push(file(&format!("{CHART}/files/roles/{name}.yaml"), &yaml(&role.rules)?));
+    }
+    Ok(files)
+}
+
+/// A policy's spec, in a folder named by its kind.
+fn of_policy(policy: &Value) -> Result<File> {
+    let kind = policy["kind"].as_str().context("a policy has no kind")?;
+    let name = policy["metadata"]["name"].as_str().context("a policy has no name")?;
+    Ok(file(&format!("{CHART}/files/policies/{kind}/{name}.yaml"), &yaml(&policy["spec"])?))
+}
