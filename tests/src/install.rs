@@ -11,12 +11,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cluster::{Cluster, free_ports};
 use crate::hex::hex;
-use crate::programs::{Program, endpoints};
+use crate::programs::Program;
 use crate::state::Endpoints;
 use crate::wait::{Seen, eventually};
 use crate::{identities, pki, places, sample};
 
 const LIMIT: Duration = Duration::from_mins(1);
+/// Both kinds of registration.
+const REGISTRATIONS: &str = "validatingwebhookconfigurations,mutatingwebhookconfigurations";
 
 /// Who automation is in a cluster of ours, who may break the glass, and who approves.
 const CONFIG: &str = "\
@@ -84,10 +86,10 @@ pub fn start_programs(cluster: &Cluster, tell: &dyn Fn(&str)) -> Result<()> {
 /// Starts the webhook, registers it, and returns when the API server asks it.
 pub fn start_webhook(cluster: &Cluster, tell: &dyn Fn(&str)) -> Result<()> {
     let admin = cluster.kubectl("admin");
+    // As an installation has them: by name alone. The webhook fills them once it serves.
+    admin.apply(&render(cluster, "registrations")?)?;
     tell("starting the webhook");
     Program::Webhook.start(cluster, &[])?;
-    // They fail closed, so nothing may be registered before its server listens.
-    admin.apply(&render(cluster, "registrations")?)?;
     wait_registered(cluster)
 }
 
@@ -122,7 +124,7 @@ fn prepare(cluster: &mut Cluster) -> Result<()> {
 /// One part of the installation as the manifests crate renders it for this cluster.
 pub fn render(cluster: &Cluster, part: &str) -> Result<String> {
     let output = Command::new(places::program("smartops-manifests")?)
-        .args(["render", "--only", part, "--webhook-url", &endpoints(cluster)?.webhook_url()])
+        .args(["render", "--only", part])
         .arg("--config")
         .arg(cluster.dir().join("smartopsconfig.yaml"))
         .output()
@@ -133,14 +135,12 @@ pub fn render(cluster: &Cluster, part: &str) -> Result<String> {
     String::from_utf8(output.stdout).context("the manifests are no text")
 }
 
-/// Waits until the webhook has filled the CA bundle into every registration, and answers through one.
+/// Waits until the webhook has filled every registration, CA bundles included, and answers through one.
 fn wait_registered(cluster: &Cluster) -> Result<()> {
     let admin = cluster.kubectl("admin");
-    eventually(LIMIT, "the webhook's CA bundle is in every registration", || {
-        let kinds = "validatingwebhookconfigurations,mutatingwebhookconfigurations";
-        let list = admin.get(&[kinds])?;
-        let missing = without_bundle(&list);
-        Ok(Seen::when(missing.is_empty(), format!("not in {missing:?}")))
+    eventually(LIMIT, "the webhook has filled its registrations", || {
+        let missing = unfilled(&admin.get(&[REGISTRATIONS])?);
+        Ok(Seen::when(missing.is_empty(), format!("without entries or CA: {missing:?}")))
     })
     .with_context(|| Program::Webhook.last_words(cluster))?;
     // The API server learns a registration a moment after it is stored; a write judged by it shows that it has.
@@ -167,17 +167,35 @@ fn hint(cluster: &Cluster) -> String {
     )
 }
 
-/// Names of our webhooks in a list of registrations that have no CA bundle.
-fn without_bundle(list: &Value) -> Vec<String> {
-    let registrations = list["items"].as_array().into_iter().flatten();
-    let ours = registrations.filter(|registration| {
+/// Every registration that asks about something whatever policies say, as kind/name, that a list shows without entries
+/// or not at all; and every entry of ours in it without a CA bundle.
+pub fn unfilled(list: &Value) -> Vec<String> {
+    const ASKING: [(&str, &str); 4] = [
+        ("ValidatingWebhookConfiguration", "smartops-automation"),
+        ("ValidatingWebhookConfiguration", "smartops-people"),
+        ("ValidatingWebhookConfiguration", "smartops-own"),
+        ("MutatingWebhookConfiguration", "smartops-own"),
+    ];
+    let all: Vec<&Value> = list["items"].as_array().into_iter().flatten().collect();
+    let entries =
+        |registration: &Value| registration["webhooks"].as_array().cloned().unwrap_or_default();
+    let is = |registration: &Value, kind: &str, name: &str| {
+        registration["kind"] == kind && registration["metadata"]["name"] == name
+    };
+    let asks = |(kind, name): (&str, &str)| {
+        all.iter()
+            .any(|registration| is(registration, kind, name) && !entries(registration).is_empty())
+    };
+    let silent = ASKING.into_iter().filter(|asking| !asks(*asking));
+    let mut missing: Vec<String> = silent.map(|(kind, name)| format!("{kind}/{name}")).collect();
+    let ours = all.iter().filter(|registration| {
         registration["metadata"]["name"].as_str().is_some_and(|name| name.starts_with("smartops-"))
     });
-    let webhooks = ours.filter_map(|registration| registration["webhooks"].as_array()).flatten();
-    webhooks
-        .filter(|webhook| webhook["clientConfig"]["caBundle"].as_str().is_none_or(str::is_empty))
-        .map(|webhook| webhook["name"].as_str().unwrap_or("?").to_owned())
-        .collect()
+    let without_bundle = ours
+        .flat_map(|registration| entries(registration))
+        .filter(|entry| entry["clientConfig"]["caBundle"].as_str().is_none_or(str::is_empty));
+    missing.extend(without_bundle.map(|entry| entry["name"].as_str().unwrap_or("?").to_owned()));
+    missing
 }
 
 fn random_hex() -> Result<String> {
@@ -193,15 +211,32 @@ mod tests {
 
     use super::*;
 
+    fn filled(kind: &str, name: &str) -> Value {
+        let entry = json!({"name": format!("{name}.{kind}"), "clientConfig": {"caBundle": "x"}});
+        json!({"kind": kind, "metadata": {"name": name}, "webhooks": [entry]})
+    }
+
     #[test]
-    fn only_our_own_registrations_without_a_bundle_are_missed() {
-        let list = json!({"items": [
-            {"metadata": {"name": "smartops-people"}, "webhooks": [
-                {"name": "a", "clientConfig": {"caBundle": "x"}},
-                {"name": "b", "clientConfig": {}},
-            ]},
-            {"metadata": {"name": "somebody-else"}, "webhooks": [{"name": "c", "clientConfig": {}}]},
-        ]});
-        assert_eq!(without_bundle(&list), ["b"]);
+    fn a_registration_of_ours_without_entries_or_a_bundle_is_missed_and_nobody_elses() {
+        let (v, m) = ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration");
+        let mut all = vec![
+            filled(v, "smartops-automation"),
+            filled(v, "smartops-people"),
+            filled(v, "smartops-own"),
+            filled(m, "smartops-own"),
+            json!({"kind": m, "metadata": {"name": "smartops-people"}}),
+            json!({"kind": v, "metadata": {"name": "foreign"}, "webhooks": [{"name": "c"}]}),
+        ];
+        let missed = |all: &[Value]| unfilled(&json!({"items": all}));
+        assert_eq!(missed(&all), [""; 0]);
+        all[0]["webhooks"] = json!([]);
+        all[1]["webhooks"][0]["clientConfig"] = json!({});
+        all.remove(2);
+        let expected = [
+            "ValidatingWebhookConfiguration/smartops-automation",
+            "ValidatingWebhookConfiguration/smartops-own",
+            "smartops-people.ValidatingWebhookConfiguration",
+        ];
+        assert_eq!(missed(&all), expected);
     }
 }

@@ -323,6 +323,21 @@ fn the_condition_of_relabelling_holds_where_labels_differ_and_nowhere_else() {
 }
 
 #[test]
+fn people_in_kube_system_and_our_namespace_never_wait_for_the_webhook() {
+    let demands: Vec<Demand> = shipped().iter().map(|policy| demand(&policy.spec)).collect();
+    let all = work_out(&demands);
+    let entries = all.validating[1].webhooks.as_ref().unwrap();
+    assert!(!entries.is_empty());
+    for entry in entries {
+        let expressions = entry.namespace_selector.clone().unwrap().match_expressions.unwrap();
+        let values = expressions[0].values.clone().unwrap();
+        for namespace in ["kube-system", names::SYSTEM_NAMESPACE] {
+            assert!(values.contains(&namespace.to_owned()), "{}", entry.name);
+        }
+    }
+}
+
+#[test]
 fn nodes_never_wait_where_pods_are_asked_about() {
     for (resource, left_out) in [("pods", true), ("pods/eviction", true), ("configmaps", false)] {
         let spec = naming(&[("", resource)], &[OperationName::Create]);
