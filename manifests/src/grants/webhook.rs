@@ -168,6 +168,16 @@ pub(super) fn upkeep() -> Vec<Grant> {
             "keep automation from SmartOps' own objects and, as a backstop, write what policies say of numbers and \
              images, and remove it with them (their names follow the policies', so no names can be given here)",
         ),
+        Grant {
+            scope: Scope::SystemNamespace,
+            ..grant(
+                "discovery.k8s.io",
+                &["endpointslices"],
+                &[],
+                &["list"],
+                "fill the registrations once the API server reaches a webhook, and see which certificate each replica serves",
+            )
+        },
     ]
 }
 
