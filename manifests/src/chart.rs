@@ -15,12 +15,14 @@ pub const RIGHTS: &str = "charts/smartops/charts/orchestrator-rbac";
 
 /// The generated files of the chart and of the chart inside it.
 pub fn files() -> Result<Vec<File>> {
-    let mut files = Vec::new();
+    let (mut files, mut crds) = (Vec::new(), Vec::new());
     for crd in render::crds()? {
         let plural = crd.pointer("/spec/names/plural").and_then(Value::as_str);
         let plural = plural.context("a CRD has no plural name")?;
         files.push(file(&format!("{CHART}/crds/{plural}.yaml"), &stream([&crd])?));
+        crds.push(crd["metadata"]["name"].clone());
     }
+    files.push(file(&format!("{CHART}/files/crd-names.yaml"), &yaml(&crds)?));
     for policy in render::policies()? {
         files.push(of_policy(&policy)?);
     }

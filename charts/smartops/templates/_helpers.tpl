@@ -147,3 +147,54 @@ livenessProbe:
   timeoutSeconds: 5
   failureThreshold: 3
 {{- end }}
+
+{{- /* The namespace that is meant where none is named. */}}
+{{- define "smartops.target" -}}
+{{ .Values.controller.defaultNamespace | default (first (index .Values "orchestrator-rbac" "targetNamespaces")) }}
+{{- end }}
+
+{{- /* The Secret with the certificate of the API, and the one that is mounted where it is not the controller's own. */}}
+{{- define "smartops.controllerCertificate" -}}
+{{- $tls := .Values.controller.tls }}
+{{- if eq $tls.source "secret" }}{{ $tls.secretName }}
+{{- else if eq $tls.source "cert-manager" }}smartops-orchestrator-tls
+{{- else }}smartops-orchestrator-certificate
+{{- end }}
+{{- end }}
+
+{{- /* How long what a program issues itself is good for. */}}
+{{- define "smartops.lifetimes" -}}
+{{- with .Values.certificates }}
+{{- if ne .lifetime "90d" }}
+- --certificate-lifetime={{ .lifetime }}
+{{- end }}
+{{- if ne .caLifetime "3650d" }}
+- --ca-lifetime={{ .caLifetime }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* The Secret with the webhook's certificate, where somebody else keeps it. */}}
+{{- define "smartops.webhookCertificate" -}}
+{{ ternary "smartops-webhook-tls" .Values.certificates.secretName (eq .Values.certificates.source "cert-manager") }}
+{{- end }}
+
+{{- /* How metrics are read: over TLS from the controller, whose certificate is in a Secret. */}}
+{{- define "smartops.controllerScrape" -}}
+{{- if eq .Values.controller.tls.source "off" -}}
+scheme: http
+{{- else -}}
+scheme: https
+tlsConfig:
+  ca:
+    secret:
+      name: {{ include "smartops.controllerCertificate" . }}
+      key: ca.crt
+  serverName: smartops-orchestrator.{{ .Release.Namespace }}.svc
+{{- end }}
+{{- end }}
+
+{{- /* A span as cert-manager writes it, without days. */}}
+{{- define "smartops.hours" -}}
+{{- if hasSuffix "d" . }}{{ mul 24 (trimSuffix "d" . | int) }}h{{ else }}{{ . }}{{ end }}
+{{- end }}
