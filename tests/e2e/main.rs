@@ -18,6 +18,7 @@ mod drain;
 mod exceptions;
 mod ledger;
 mod memory;
+mod node;
 mod outage;
 mod outage_table;
 mod policies;

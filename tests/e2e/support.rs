@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anyhow::{Context as _, Result, anyhow};
 use smartops_tests::cluster::{Cluster, Lifetime};
@@ -59,13 +59,19 @@ type Start = fn(&Path, Lifetime, &dyn Fn(&str)) -> Result<Cluster>;
 
 fn start(name: &str, start: Start) -> Result<Cluster> {
     // One at a time: two starting together take longer than one after the other.
+    let _turn = swept()?;
+    start(&folder(name), Lifetime::Harness, &|_| {})
+}
+
+/// The turn to start a cluster, once what earlier runs left behind is gone.
+pub(crate) fn swept() -> Result<MutexGuard<'static, bool>> {
     static SWEPT: Mutex<bool> = Mutex::new(false);
     let mut swept = SWEPT.lock().unwrap_or_else(PoisonError::into_inner);
     if !*swept {
         sweep()?;
         *swept = true;
     }
-    start(&folder(name), Lifetime::Harness, &|_| {})
+    Ok(swept)
 }
 
 /// The folder of a cluster of this run.

@@ -14,8 +14,9 @@ use crate::components::Components;
 use crate::kubectl::Kubectl;
 use crate::reaper::Reaper;
 use crate::state::State;
-use crate::{audit, places, process};
+use crate::{audit, node, places, process};
 
+pub(crate) use self::control_plane::{Nodes, ready_nodes};
 pub use self::ports::free as free_ports;
 
 /// How a cluster lives.
@@ -40,18 +41,29 @@ impl Cluster {
     /// `SMARTOPS_KUBECONFIG` names. `tell` is called with progress.
     pub fn start(dir: &Path, lifetime: Lifetime, tell: &dyn Fn(&str)) -> Result<Self> {
         let named = places::variable("SMARTOPS_KUBECONFIG").map(PathBuf::from);
-        Self::start_on(named.as_deref(), dir, lifetime, tell)
+        Self::start_on(named.as_deref(), dir, lifetime, Nodes::Played, tell)
     }
 
     /// The same, always with a control plane of our own: for whoever breaks it.
     pub fn start_own(dir: &Path, lifetime: Lifetime, tell: &dyn Fn(&str)) -> Result<Self> {
-        Self::start_on(None, dir, lifetime, tell)
+        Self::start_on(None, dir, lifetime, Nodes::Played, tell)
+    }
+
+    /// The same without nodes, for real ones to join. Only in a network namespace of its own: the API server listens at
+    /// every address there.
+    pub(crate) fn start_for_real_nodes(
+        dir: &Path,
+        lifetime: Lifetime,
+        tell: &dyn Fn(&str),
+    ) -> Result<Self> {
+        Self::start_on(None, dir, lifetime, Nodes::Real, tell)
     }
 
     fn start_on(
         named: Option<&Path>,
         dir: &Path,
         lifetime: Lifetime,
+        nodes: Nodes,
         tell: &dyn Fn(&str),
     ) -> Result<Self> {
         fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
@@ -66,7 +78,7 @@ impl Cluster {
         };
         let state = match named {
             Some(kubeconfig) => existing::adopt(&dir, kubeconfig)?,
-            None => control_plane::start(&dir, &Components::ensure(tell)?)?,
+            None => control_plane::start(&dir, &Components::ensure(tell)?, nodes)?,
         };
         state.write()?;
         Ok(Self { state, reaper })
@@ -118,6 +130,7 @@ pub fn down(dir: &Path) -> Result<bool> {
         Some(state) => existing::unregister(&state),
         None => Ok(()),
     };
+    node::down(&dir)?;
     process::end_all(&dir)?;
     unregistered?;
     Ok(ran)
@@ -126,7 +139,8 @@ pub fn down(dir: &Path) -> Result<bool> {
 /// Removes what an earlier cluster left in `dir`. Only what a cluster writes there, in case somebody named a folder
 /// with other things in it.
 fn clean(dir: &Path) -> Result<()> {
-    for name in ["etcd", "pki", "logs", "kubeconfigs", "kubectl-cache", "kubernetes", "monitoring"]
+    for name in
+        ["etcd", "pki", "logs", "kubeconfigs", "kubectl-cache", "kubernetes", "monitoring", "nodes"]
     {
         let path = dir.join(name);
         if path.exists() {

@@ -1,6 +1,6 @@
-//! The executables the harness starts: the control plane's, which every cluster needs, and the monitoring's and helm,
-//! which are built only for whoever asks. Built once from the pinned Go modules in `tests/cluster/`, kept outside the clone, or
-//! taken from `KUBEBUILDER_ASSETS`.
+//! The executables the harness starts: the control plane's, which every cluster needs, and the monitoring's, helm and
+//! the kubelet, which are built only for whoever asks. Built once from the pinned Go modules in `tests/cluster/`, kept
+//! outside the clone, or taken from `KUBEBUILDER_ASSETS`.
 
 mod build;
 
@@ -47,6 +47,8 @@ const MONITORING: [Part; 2] = [
 ];
 
 const HELM: [Part; 1] = [Part { name: "helm", tools: &["helm"], tags: "", seconds: 70 }];
+
+const KUBELET: [Part; 1] = [Part { name: "kubelet", tools: &["kubelet"], tags: "", seconds: 100 }];
 
 /// Folder with KWOK's stages, beside its executable.
 const STAGES: &str = "stages";
@@ -106,6 +108,23 @@ impl Helm {
     pub fn ensure(tell: &dyn Fn(&str)) -> Result<Self> {
         let tools = Tools::ensure(&HELM, tell)?;
         tools.path("helm").map(|path| Self(path.to_path_buf()))
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+/// The kubelet, found. [`crate::node`] runs it.
+#[derive(Debug, Clone)]
+pub struct Kubelet(PathBuf);
+
+impl Kubelet {
+    /// Finds it, building it when it is missing. `tell` is called with lines of progress.
+    pub fn ensure(tell: &dyn Fn(&str)) -> Result<Self> {
+        let tools = Tools::ensure(&KUBELET, tell)?;
+        tools.path("kubelet").map(|path| Self(path.to_path_buf()))
     }
 
     /// Its path.

@@ -18,6 +18,7 @@ pub mod install;
 pub mod kubectl;
 pub mod metrics;
 pub mod monitoring;
+pub mod node;
 pub mod pki;
 pub mod places;
 pub mod process;

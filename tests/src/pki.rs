@@ -39,6 +39,17 @@ impl Authority {
         Ok(Self { folder: folder.to_path_buf(), issuer: Issuer::new(params, key) })
     }
 
+    /// The authority that was made in this folder.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let read = |name: &str| {
+            let path = folder.join(name);
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+        };
+        let key = KeyPair::from_pem(&read("ca.key")?).context("ca.key holds no key")?;
+        let issuer = Issuer::from_ca_cert_pem(&read("ca.crt")?, key).context("ca.crt is no CA")?;
+        Ok(Self { folder: folder.to_path_buf(), issuer })
+    }
+
     /// Issues `NAME.crt` and `NAME.key` for a user or server.
     pub fn issue(&self, name: &str, user: &str, groups: &[&str], hosts: &[&str]) -> Result<()> {
         let mut params = params(user, groups, hosts)?;

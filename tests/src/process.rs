@@ -116,6 +116,11 @@ pub fn start(dir: &Path, launch: &Launch<'_>) -> Result<u32> {
     Ok(pid)
 }
 
+/// Takes the mark from a command: what it starts ends with somebody else.
+pub(crate) fn unmark(command: &mut Command) {
+    command.env_remove(MARK_CLUSTER).env_remove(MARK_NAME);
+}
+
 /// The processes of the cluster in `dir`, in the order in which they end.
 pub fn running(dir: &Path) -> Result<Vec<Running>> {
     let mut found = Vec::new();

@@ -19,10 +19,22 @@ use crate::wait::{Seen, eventually};
 /// How often other ports are tried when one was taken meanwhile.
 const TRIES: u32 = 5;
 const LIMIT: Duration = Duration::from_mins(2);
+/// Where pods reach the API server, at the address of its Service.
+const SERVICE_PORT: u16 = 443;
 const NODES: [&str; 2] = ["node-0", "node-1"];
 
-/// Starts everything and waits until the nodes are ready.
-pub(super) fn start(dir: &Path, components: &Components) -> Result<State> {
+/// Who plays the nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nodes {
+    /// KWOK: pods are objects only.
+    Played,
+    /// Real ones, which join later. The API server reaches Services at their pods' addresses, and pods reach it at its
+    /// Service's.
+    Real,
+}
+
+/// Starts everything and waits until the nodes are ready that KWOK plays.
+pub(super) fn start(dir: &Path, components: &Components, nodes: Nodes) -> Result<State> {
     let pki = dir.join("pki");
     let authority = Authority::create(&pki)?;
     authority.issue(
@@ -44,7 +56,7 @@ pub(super) fn start(dir: &Path, components: &Components) -> Result<State> {
     }
     let mut attempt = 1;
     let state = loop {
-        match start_processes(dir, components) {
+        match start_processes(dir, components, nodes) {
             Ok(state) => break state,
             Err(error) if attempt < TRIES && port_taken(dir)? => {
                 process::end_all(dir)?;
@@ -64,8 +76,9 @@ fn port_taken(dir: &Path) -> Result<bool> {
     Ok(taken.into_iter().any(|text| text.contains("address already in use")))
 }
 
-fn start_processes(dir: &Path, components: &Components) -> Result<State> {
-    let [etcd, peer, api, manager, scheduler, kwok] = ports::free()?;
+fn start_processes(dir: &Path, components: &Components, nodes: Nodes) -> Result<State> {
+    let [etcd, peer, free, manager, scheduler, kwok] = ports::free()?;
+    let api = if nodes == Nodes::Real { SERVICE_PORT } else { free };
     let cluster = json!({
         "server": format!("https://127.0.0.1:{api}"),
         "certificate-authority-data": base64(&fs::read(dir.join("pki/ca.crt")).context("no CA")?),
@@ -85,7 +98,7 @@ fn start_processes(dir: &Path, components: &Components) -> Result<State> {
         process::start(dir, &Launch { name, program, arguments, environment: Vec::new() })
     };
     run("etcd", etcd_flags(dir, etcd, peer))?;
-    run("kube-apiserver", apiserver_flags(dir, etcd, api))?;
+    run("kube-apiserver", apiserver_flags(dir, etcd, api, nodes))?;
     let admin = Kubectl::new(components.tool("kubectl")?, &state.kubeconfig("admin"), dir);
     eventually(LIMIT, "the API server is ready", || {
         check_runs(dir, "etcd")?;
@@ -93,8 +106,11 @@ fn start_processes(dir: &Path, components: &Components) -> Result<State> {
         let outcome = admin.run(&["get", "--raw", "/readyz"])?;
         Ok(Seen::when(outcome.succeeded, outcome.text()))
     })?;
-    run("kube-controller-manager", manager_flags(&state, manager))?;
+    run("kube-controller-manager", manager_flags(&state, manager, nodes))?;
     run("kube-scheduler", scheduler_flags(&state, scheduler))?;
+    if nodes == Nodes::Real {
+        return Ok(state);
+    }
     admin.apply_all(&node_objects())?;
     run("kwok", kwok_flags(&state, kwok, components))?;
     eventually(LIMIT, "both nodes are ready", || {
@@ -109,7 +125,7 @@ fn start_processes(dir: &Path, components: &Components) -> Result<State> {
 }
 
 /// How many nodes of a list say Ready and are free of the taint that keeps pods away.
-fn ready_nodes(list: &Value) -> usize {
+pub(crate) fn ready_nodes(list: &Value) -> usize {
     let nodes = list.get("items").and_then(Value::as_array);
     let ready = |node: &&Value| {
         let conditions = node.pointer("/status/conditions").and_then(Value::as_array);
@@ -157,12 +173,11 @@ fn etcd_flags(dir: &Path, client: u16, peer: u16) -> Vec<String> {
     flags
 }
 
-fn apiserver_flags(dir: &Path, etcd: u16, port: u16) -> Vec<String> {
+fn apiserver_flags(dir: &Path, etcd: u16, port: u16, nodes: Nodes) -> Vec<String> {
     let pki = |name: &str| dir.join("pki").join(name).display().to_string();
     let policy = places::cluster_sources().join("audit-policy.yaml").display().to_string();
-    flags(&[
+    let mut all = flags(&[
         ("etcd-servers", &format!("http://127.0.0.1:{etcd}")),
-        ("bind-address", "127.0.0.1"),
         ("advertise-address", "127.0.0.1"),
         ("endpoint-reconciler-type", "none"),
         ("secure-port", &port.to_string()),
@@ -181,7 +196,20 @@ fn apiserver_flags(dir: &Path, etcd: u16, port: u16) -> Vec<String> {
         ("audit-log-mode", "blocking"),
         ("audit-log-path", &audit_log(dir).display().to_string()),
         ("audit-policy-file", &policy),
-    ])
+    ]);
+    all.extend(match nodes {
+        Nodes::Played => flags(&[("bind-address", "127.0.0.1")]),
+        Nodes::Real => flags(&[
+            ("bind-address", "0.0.0.0"),
+            // Nothing here carries Service addresses: it picks a ready pod of the Service itself.
+            ("enable-aggregator-routing", "true"),
+            ("kubelet-preferred-address-types", "InternalIP"),
+            ("kubelet-certificate-authority", &pki("ca.crt")),
+            ("kubelet-client-certificate", &pki("admin.crt")),
+            ("kubelet-client-key", &pki("admin.key")),
+        ]),
+    });
+    all
 }
 
 /// The flags of a component that is both a client and a server of its own health.
@@ -199,7 +227,7 @@ fn component_flags(state: &State, user: &str, port: u16) -> Vec<String> {
     ])
 }
 
-fn manager_flags(state: &State, port: u16) -> Vec<String> {
+fn manager_flags(state: &State, port: u16, nodes: Nodes) -> Vec<String> {
     let pki = |name: &str| state.dir.join("pki").join(name).display().to_string();
     let mut all = component_flags(state, "kube-controller-manager", port);
     all.extend(flags(&[
@@ -208,8 +236,15 @@ fn manager_flags(state: &State, port: u16) -> Vec<String> {
         ("cluster-signing-cert-file", &pki("ca.crt")),
         ("cluster-signing-key-file", &pki("ca.key")),
         ("use-service-account-credentials", "true"),
-        // A busy machine must not make healthy fake nodes look lost.
-        ("node-monitor-grace-period", "300s"),
+        (
+            "node-monitor-grace-period",
+            match nodes {
+                // A busy machine must not make healthy fake nodes look lost.
+                Nodes::Played => "300s",
+                // Half of what it is by default, so that nobody waits long for a node that was lost.
+                Nodes::Real => "25s",
+            },
+        ),
     ]));
     all
 }

@@ -152,7 +152,7 @@ fn copy_stages(sources: &Path, target: &Path) -> Result<()> {
 
 fn flags(part: &Part) -> String {
     let stamps: &[(&str, &str)] = match part.name {
-        "kubernetes" => &[
+        "kubernetes" | "kubelet" => &[
             ("k8s.io/component-base/version.gitVersion", KUBERNETES),
             ("k8s.io/component-base/version.gitMajor", "1"),
             ("k8s.io/component-base/version.gitMinor", "36"),
