@@ -2,7 +2,10 @@
 //! that it compiles in seconds on a fresh clone.
 
 mod bench;
+mod image;
+mod metadata;
 mod run;
+mod sbom;
 mod tests_command;
 
 #[cfg(test)]
@@ -63,6 +66,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Build container images, without a container tool: static programs, one archive for each, and lists of their parts.
+    Image(image::Order),
     /// Generate CRDs, RBAC, registrations and default policies.
     Codegen {
         /// Write nothing; fail when a file is stale.
@@ -95,6 +100,7 @@ fn main() -> Result<()> {
             run::build()?;
             run::program("smartops-record", arguments)
         }
+        Command::Image(order) => image::make(&order),
         Command::Codegen { check } => {
             run::build()?;
             run::program(
