@@ -15,6 +15,7 @@ mod facts;
 mod findings;
 pub mod history;
 mod judge;
+pub mod kinds;
 pub mod ledger;
 pub mod policy;
 pub mod registration;

@@ -3,9 +3,9 @@
 use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::Value;
-use smartops_common::config::{self, SmartOpsConfig, SmartOpsConfigSpec};
-use smartops_common::{approval, names, remediation, remediation_policy};
-use smartops_guard::{exception, ledger, policy, vap};
+use smartops_common::config::{SmartOpsConfig, SmartOpsConfigSpec};
+use smartops_common::{names, remediation_policy};
+use smartops_guard::{kinds, policy, vap};
 
 use crate::{output, rbac, registration};
 

@@ -16,6 +16,7 @@ mod crash;
 mod deciding;
 mod drain;
 mod exceptions;
+mod install_commands;
 mod ledger;
 mod memory;
 mod node;

@@ -96,6 +96,47 @@ pub fn controller_in_pod(cluster: &Cluster, pod: &str) -> Result<String> {
     Ok(actor)
 }
 
+/// What somebody may do: in one namespace, or in the whole cluster; the rules as a Role has them.
+#[derive(Debug, Clone)]
+pub struct Right {
+    /// Where; nowhere in particular means everywhere.
+    pub namespace: Option<String>,
+    /// What.
+    pub rules: Value,
+}
+
+/// A ServiceAccount in SmartOps' namespace that may do exactly this, and a kubeconfig of its name.
+pub fn account(cluster: &Cluster, name: &str, rights: &[Right]) -> Result<()> {
+    let admin = cluster.kubectl("admin");
+    let (namespace, _) = CONTROLLER;
+    let subject = json!({"kind": "ServiceAccount", "namespace": namespace, "name": name});
+    let mut objects = vec![json!({
+        "apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {"namespace": namespace, "name": name},
+    })];
+    for Right { namespace, rules } in rights {
+        let (role_kind, binding_kind, place) = match namespace {
+            Some(namespace) => {
+                ("Role", "RoleBinding", json!({"name": name, "namespace": namespace}))
+            }
+            None => ("ClusterRole", "ClusterRoleBinding", json!({"name": name})),
+        };
+        let api_version = format!("{ROLES}/v1");
+        objects.push(json!({
+            "apiVersion": api_version, "kind": role_kind, "metadata": place, "rules": rules,
+        }));
+        objects.push(json!({
+            "apiVersion": api_version, "kind": binding_kind, "metadata": place,
+            "roleRef": {"apiGroup": ROLES, "kind": role_kind, "name": name},
+            "subjects": [&subject],
+        }));
+    }
+    admin.apply_all(&objects)?;
+    let token =
+        admin.run(&["create", "token", name, "--namespace", namespace, "--duration", "24h"])?;
+    write_actor(cluster, name, &Proof::Token(token.ok()?.trim().to_owned()))
+}
+
 /// Makes a namespace in which the controller may remedy, agent, developer and approvers may work, and its owner may do
 /// anything.
 pub fn grant_namespace(cluster: &Cluster, namespace: &str) -> Result<()> {

@@ -7,6 +7,7 @@ use smartops_certs::bundle::Names;
 use smartops_common::names;
 use smartops_process::args::{CommonArgs, InvalidArguments, verdict};
 
+use crate::install::{InstallArgs, SelfTestArgs};
 use crate::judge_command::JudgeArgs;
 
 /// Judges changes to workloads for the Kubernetes API server.
@@ -28,6 +29,15 @@ pub enum Command {
     Serve(Box<Args>),
     /// Judge recorded reviews by policies in files, without a cluster.
     Judge(JudgeArgs),
+    /// Bring the CustomResourceDefinitions in a cluster to what this release knows; refused where that would take away a
+    /// version that is served or stored. Exit code 1 where it did not come to that.
+    ApplyCrds(InstallArgs),
+    /// Take away everything by which SmartOps judges a write, the webhook's rights to put it back first. Exit code 1 where
+    /// something is left.
+    RemoveRegistrations(InstallArgs),
+    /// See, through the API server, whether an installation does what it is there for. Nothing is stored. Exit code 1 where
+    /// a check failed.
+    SelfTest(SelfTestArgs),
 }
 
 /// The flags of serving.

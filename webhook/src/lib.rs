@@ -11,6 +11,7 @@ pub mod decisions;
 pub mod exceptions;
 pub mod gathered;
 pub mod history;
+pub mod install;
 pub mod judge_command;
 pub mod ledger;
 pub mod live;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use smartops_process::telemetry;
 use smartops_webhook::args::{Args, Cli, Command};
+use smartops_webhook::install::{self, Task};
 use smartops_webhook::{app, judge_command};
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -16,7 +17,15 @@ fn main() -> anyhow::Result<ExitCode> {
         Some(Command::Judge(judge)) => {
             Ok(judge_command::run(&judge, &mut stdout().lock(), &mut stderr().lock())?)
         }
+        Some(Command::ApplyCrds(args)) => once(Task::ApplyCrds(&args)),
+        Some(Command::RemoveRegistrations(args)) => once(Task::RemoveRegistrations(&args)),
+        Some(Command::SelfTest(args)) => once(Task::SelfTest(&args)),
     }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn once(task: Task<'_>) -> anyhow::Result<ExitCode> {
+    Ok(install::run(task, &mut stdout().lock(), &mut stderr().lock()).await?)
 }
 
 #[tokio::main]
