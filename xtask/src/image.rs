@@ -7,6 +7,8 @@ mod archive;
 mod compile;
 mod elf;
 mod name;
+#[cfg(test)]
+mod recipe;
 
 use std::collections::BTreeMap;
 use std::fs;
