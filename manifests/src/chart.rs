@@ -1,5 +1,12 @@
-//! What of the chart is generated: CRDs, the rules of its roles, the shipped policies. Its templates put names, labels
-//! and switches around them, and are written by hand under `charts/`.
+//! What of the chart is generated: CRDs, the rules of its roles, the shipped policies; and, from its values and their
+//! comments, the values' schema and reference. Its templates put names, labels and switches around them, and are written
+//! by hand under `charts/`.
+
+mod reference;
+mod schema;
+mod values;
+
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -47,6 +54,30 @@ pub fn files() -> Result<Vec<File>> {
         files.push(file(&format!("{CHART}/files/roles/{name}.yaml"), &yaml(&role.rules)?));
     }
     Ok(files)
+}
+
+/// What is made of the values below `root`: the schemas of both charts, and the page about them.
+pub fn of_values(root: &Path) -> Result<[File; 3]> {
+    let read = |chart: &str| {
+        let path = root.join(chart).join("values.yaml");
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        values::read(&text).with_context(|| path.display().to_string())
+    };
+    let (own, rights) = (read(CHART)?, read(RIGHTS)?);
+    let json = |chart: &str, schema: &Value| {
+        let path = format!("{chart}/values.schema.json").into();
+        Ok::<_, anyhow::Error>(File { path, text: format!("{schema:#}\n") })
+    };
+    let inside: [(&str, &[_]); 1] = [("orchestrator-rbac", &rights)];
+    Ok([
+        json(CHART, &schema::of(&own, &inside)?)?,
+        json(RIGHTS, &schema::of(&rights, &[])?)?,
+        File {
+            path: "docs/values.md".into(),
+            text: reference::page(&[("", &own), ("orchestrator-rbac.", &rights)]),
+        },
+    ])
 }
 
 /// A policy's spec, in a folder named by its kind.

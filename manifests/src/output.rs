@@ -21,7 +21,7 @@ pub struct File {
     pub text: String,
 }
 
-/// Every generated file.
+/// Every generated file that is made of the code alone.
 pub fn files() -> Result<Vec<File>> {
     let config = SmartOpsConfigSpec::default();
     let mut files = Vec::new();
@@ -42,6 +42,13 @@ pub fn files() -> Result<Vec<File>> {
     Ok(files)
 }
 
+/// Every generated file, those too that are made of files below `root`.
+fn all(root: &Path) -> Result<Vec<File>> {
+    let mut files = files()?;
+    files.extend(chart::of_values(root)?);
+    Ok(files)
+}
+
 /// A generated YAML file, with the sentence that says so.
 pub(crate) fn file(path: &str, body: &str) -> File {
     File { path: path.into(), text: format!("{HEAD}{body}") }
@@ -52,12 +59,12 @@ pub fn stale(root: &Path) -> Result<Vec<PathBuf>> {
     let differs = |file: &File| {
         std::fs::read_to_string(root.join(&file.path)).map_or(true, |text| text != file.text)
     };
-    Ok(files()?.into_iter().filter(differs).map(|file| file.path).collect())
+    Ok(all(root)?.into_iter().filter(differs).map(|file| file.path).collect())
 }
 
 /// Writes every generated file below `root`.
 pub fn write(root: &Path) -> Result<()> {
-    for file in files()? {
+    for file in all(root)? {
         let path = root.join(&file.path);
         let folder = path.parent().context("a generated file lies in no folder")?;
         std::fs::create_dir_all(folder)
