@@ -1,34 +1,48 @@
-//! Keeps one certificate good for as long as the process runs: reads the shared Secret, issues where that is due,
-//! presents what is good, and tells the CA to whoever hands it out.
+//! Keeps one certificate good for as long as the process runs: reads the shared Secret, issues where that is due and this
+//! replica leads, presents what is good, and tells what to trust to whoever hands that out. What to do is decided by
+//! `look` and `overlap`; here it is done.
+
+mod memory;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use smartops_process::BoxError;
-use smartops_process::client;
+use jiff::Timestamp;
 use smartops_process::clock::Clock;
 use smartops_process::health::Handle;
 use smartops_process::shutdown::Shutdown;
+use smartops_process::{BoxError, client, failpoint};
 use tokio::sync::watch;
 
-use crate::bundle::{Bundle, Inspection, Names, inspect, verify};
+use self::memory::Memory;
+use crate::bundle::{Bundle, Names};
 use crate::callers::Callers;
+use crate::content::Content;
+use crate::inspect::inspect;
 use crate::issue::{self, Lifetimes};
+use crate::look::{self, Ahead, Anew, Storing};
 use crate::metrics::CertificateMetrics;
+use crate::overlap::Turn;
 use crate::resolver::{self, Resolver};
-use crate::rotate::{Decision, decide};
-use crate::store::{Store, Written};
+use crate::rotate::{self, Reason, Wanted};
+use crate::served::Served;
+use crate::store::{Store, Stored, Written};
 
-/// How often the Secret is read and decided about. Reading one object costs less than the right to watch Secrets.
-/// For this long after another replica renewed, both certificates are presented; they have the same CA, unless that
-/// was issued anew as well.
-const INTERVAL: Duration = Duration::from_secs(10);
 /// The pause after a failure.
 const RETRY: Duration = Duration::from_secs(2);
 /// How often a write that somebody else raced is tried again before that counts as a failure.
 const RACES: usize = 8;
 
-/// Why no good certificate is presented.
+/// Whence the certificate comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// It is issued here, by the replica that leads, for this long.
+    SelfManaged(Lifetimes),
+    /// Somebody else keeps it in the Secret, which is only read.
+    Secret,
+}
+
+/// Why no certificate, or not the one stored, is presented.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The API server.
@@ -40,21 +54,36 @@ pub enum Error {
     /// TLS.
     #[error(transparent)]
     Resolver(#[from] resolver::Error),
-    /// A caller would not accept it.
-    #[error("the certificate does not verify against its CA: {0}")]
-    Verify(String),
+    /// What is stored is somebody else's.
+    #[error("{0}")]
+    Foreign(String),
+    /// What is stored cannot be served by.
+    #[error("the Secret {name:?} holds nothing that can be served by: {why}")]
+    Unusable {
+        /// The Secret.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Others kept writing in between.
     #[error("the Secret {0:?} was written by others each time: trying again")]
     Raced(String),
 }
 
-/// Whence the certificate comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// It is issued here, by the replica that leads, for this long.
-    SelfManaged(Lifetimes),
-    /// Somebody else keeps it in the Secret, which is only read.
-    Secret,
+impl Error {
+    /// The kinds, as a metric's label.
+    pub(crate) const KINDS: [&'static str; 5] = ["store", "issue", "foreign", "verify", "raced"];
+
+    const fn kind(&self) -> &'static str {
+        let [store, issue, foreign, verify, raced] = Self::KINDS;
+        match self {
+            Self::Client(_) => store,
+            Self::Issue(_) => issue,
+            Self::Foreign(_) => foreign,
+            Self::Resolver(_) | Self::Unusable { .. } => verify,
+            Self::Raced(_) => raced,
+        }
+    }
 }
 
 /// What a keeper works with.
@@ -68,10 +97,10 @@ pub struct Keeper {
     pub names: Names,
     /// Where the certificate is presented.
     pub resolver: Arc<Resolver>,
-    /// Told ready while a certificate is presented that verifies.
+    /// Told ready while a certificate is presented that is valid.
     pub ready: Handle,
     /// Told what callers must trust, PEM, whenever it changes: the current CA first, then former ones still needed.
-    /// Whatever is told here vouches for what is presented at that moment.
+    /// Whatever is told here vouches for what is presented at that moment, unless nothing knows any more what does.
     pub authority: watch::Sender<Option<Arc<str>>>,
     /// Whether this replica leads: only the leader writes.
     pub leading: watch::Receiver<bool>,
@@ -83,74 +112,223 @@ pub struct Keeper {
 
 impl Keeper {
     /// Runs until the stop.
-    pub async fn run(self, shutdown: Shutdown) -> Result<(), BoxError> {
+    pub async fn run(mut self, shutdown: Shutdown) -> Result<(), BoxError> {
+        let mut memory = Memory::new(Clock.now());
         loop {
-            let pause = match self.ensure().await {
-                Ok(()) => {
-                    self.ready.ready();
-                    INTERVAL
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "no good certificate: trying again");
-                    // What is presented stays good until it is replaced: an API server that is away for a moment must
-                    // not take every replica out of service.
-                    if self.authority.borrow().is_none() {
-                        self.ready.not_ready(error.to_string());
-                    }
-                    RETRY
-                }
-            };
+            let looked = self.look(&mut memory).await;
+            let pause = self.tell(&mut memory, looked);
+            let (leading, callers) = (&mut self.leading, &mut self.callers);
             tokio::select! {
                 () = shutdown.stopping() => return Ok(()),
                 () = tokio::time::sleep(pause) => {}
+                () = changes(Some(leading)) => {}
+                () = changes(callers.as_mut().map(|callers| &mut callers.trusted)) => {}
             }
         }
     }
 
-    /// Reads, decides, issues where due, and presents.
-    async fn ensure(&self) -> Result<(), Error> {
-        let lifetimes = match self.source {
-            Source::SelfManaged(lifetimes) => lifetimes,
-            Source::Secret => Lifetimes::default(),
-        };
+    /// Tells what came of a look, and how long to pause.
+    fn tell(&self, memory: &mut Memory, looked: Result<Duration, Error>) -> Duration {
+        let failure = looked.as_ref().err().map(ToString::to_string);
+        if let Err(error) = &looked {
+            self.metrics.errors.with_label_values(&[error.kind()]).inc();
+            if memory.failure != failure {
+                tracing::warn!(%error, "the certificate could not be looked after: trying again");
+            }
+        } else if memory.failure.is_some() {
+            tracing::info!("the certificate is looked after again");
+        }
+        // What is presented stays good until it ends: an API server that is away for a moment, or a Secret that somebody
+        // broke, must not take a replica out of service.
+        if memory.presented.as_ref().is_some_and(|p| p.validity.holds(Clock.now())) {
+            self.ready.ready();
+        } else {
+            self.ready.not_ready(
+                failure.clone().unwrap_or_else(|| "the leader has not stored one yet".to_owned()),
+            );
+        }
+        memory.failure = failure;
+        looked.unwrap_or(RETRY)
+    }
+
+    /// Reads, decides, issues where that is due, and presents. How long to pause.
+    async fn look(&mut self, memory: &mut Memory) -> Result<Duration, Error> {
+        if let Some(callers) = &mut self.callers {
+            let trusted = callers.trusted.borrow_and_update().clone();
+            memory.trust.note(trusted, Clock.now());
+        }
+        match self.source {
+            Source::SelfManaged(lifetimes) => {
+                let wanted = Wanted { names: self.names.clone(), lifetimes };
+                self.look_after_own(memory, &wanted).await
+            }
+            Source::Secret => self.look_at_foreign(memory).await,
+        }
+    }
+
+    async fn look_after_own(
+        &mut self,
+        memory: &mut Memory,
+        wanted: &Wanted,
+    ) -> Result<Duration, Error> {
+        // One write a look: what is stored is read back before anything is made of it, and never written in circles.
+        let mut may_write = *self.leading.borrow_and_update();
         for _ in 0..RACES {
             let now = Clock.now();
             let stored = self.store.load().await?;
-            let bundle = stored.as_ref().and_then(|s| s.bundle.as_ref().ok());
-            let inspection = stored.as_ref().map(|s| match &s.bundle {
-                Ok(bundle) => inspect(bundle),
-                Err(damage) => Inspection::unreadable(damage),
-            });
-            let decision = decide(inspection.as_ref(), &self.names, now);
-            let (fresh, reason) = match (decision, bundle) {
-                (Decision::Keep, Some(bundle)) => return self.present(bundle),
-                (Decision::Certificate(reason), Some(former)) => {
-                    (issue::certificate(former, &self.names, lifetimes, now)?, reason)
+            let content = stored.content();
+            let (presented, seen) = (memory.presented.as_ref(), &memory.sightings);
+            let storing = look::storing(&content, presented, seen, wanted, now);
+            match storing
+                .map_err(|why| Error::Foreign(format!("{:?}: {why}", self.store.name())))?
+            {
+                Some(storing) if may_write => {
+                    if self.save(stored, storing, wanted, now).await? == Written::Stored {
+                        may_write = false;
+                    }
                 }
-                (Decision::All(reason) | Decision::Certificate(reason), _) => {
-                    (issue::all(&self.names, lifetimes, now)?, reason)
-                }
-                // `Keep` is only ever decided about a bundle.
-                (Decision::Keep, None) => continue,
-            };
-            if self.store.save(stored.as_ref(), &fresh).await? == Written::Stored {
-                tracing::info!(secret = self.store.name(), %reason, "certificate issued");
-                return self.present(&fresh);
+                _ => return self.present_own(memory, &content, wanted).await,
             }
         }
         Err(Error::Raced(self.store.name().to_owned()))
     }
 
-    fn present(&self, bundle: &Bundle) -> Result<(), Error> {
-        verify(bundle, &self.names, Clock.now()).map_err(Error::Verify)?;
-        self.resolver.present(bundle)?;
-        self.authority.send_if_modified(|former| {
-            let changed = former.as_deref() != Some(bundle.authority.as_str());
+    async fn present_own(
+        &self,
+        memory: &mut Memory,
+        content: &Content,
+        wanted: &Wanted,
+    ) -> Result<Duration, Error> {
+        let (now, lifetime) = (Clock.now(), wanted.lifetimes.certificate);
+        let leads = *self.leading.borrow();
+        let calm = Ahead { turn: Turn::Stands, due: None, is_sighting: false, lifetime };
+        let kept = match content {
+            Content::Ours(kept) => kept,
+            // The leader makes it.
+            Content::Empty if !leads => return Ok(look::pause(&calm, now)),
+            Content::Empty => return Err(self.unusable("it is empty")),
+            Content::Damaged(why) | Content::Foreign(why) => return Err(self.unusable(why)),
+        };
+        let served = Served::own(&kept.bundle, now).map_err(|why| self.unusable(&why))?;
+        let turn = self.present(memory, &served, kept.bundle.trusted(), now)?;
+        let is_sighting = leads
+            && !kept.bundle.former.is_empty()
+            && self.sight(memory, &served.authority, &kept.bundle.authority).await;
+        let due = leads.then(|| rotate::due(&inspect(&kept.bundle), wanted)).flatten();
+        Ok(look::pause(&Ahead { turn, due, is_sighting, lifetime }, now))
+    }
+
+    async fn look_at_foreign(&mut self, memory: &mut Memory) -> Result<Duration, Error> {
+        let now = Clock.now();
+        let leads = *self.leading.borrow_and_update();
+        let kept = self.store.load().await?.foreign().map_err(|why| self.unusable(&why))?;
+        let (served, others) =
+            Served::foreign(&kept, &self.names, now).map_err(|why| self.unusable(&why))?;
+        let lifetime = memory::FOREIGN_INTERVAL * 5;
+        let former = memory.remember(&served, now);
+        let mut beside = others;
+        beside.extend(former.authorities.iter().cloned());
+        let is_followed = !former.authorities.is_empty();
+        let bundle = crate::bundle::trusted(&served.authority, &beside);
+        let turn = self.present(memory, &served, bundle, now)?;
+        let authority = served.authority.as_str();
+        let is_sighting = leads && is_followed && self.sight(memory, authority, authority).await;
+        Ok(look::pause(&Ahead { turn, due: None, is_sighting, lifetime }, now))
+    }
+
+    /// Looks whether every place serves under the current CA; false where nobody can tell.
+    async fn sight(&self, memory: &mut Memory, presented: &str, current: &str) -> bool {
+        let Some(callers) = &self.callers else { return false };
+        if memory.presented.as_ref().is_none_or(|p| p.authority != presented) {
+            return false;
+        }
+        let serving = callers.places.serve(presented).await;
+        tracing::debug!(?serving, "looked whether every place serves under the current CA");
+        memory.sightings.note(current, &serving, Clock.now());
+        true
+    }
+
+    /// Issues and stores.
+    async fn save(
+        &self,
+        before: Stored,
+        storing: Storing,
+        wanted: &Wanted,
+        now: Timestamp,
+    ) -> Result<Written, Error> {
+        let (names, lifetimes) = (&wanted.names, wanted.lifetimes);
+        let (bundle, issued): (Bundle, Vec<(&str, Reason)>) = match storing.anew {
+            Anew::All(reason) => {
+                let issued = vec![("ca", reason.clone()), ("serving", reason)];
+                (issue::all(names, lifetimes, now)?, issued)
+            }
+            Anew::Certificate(reason, kept) => {
+                let (authority, key) = (&kept.bundle.authority, &kept.bundle.authority_key);
+                let bundle = issue::certificate(authority, key, names, lifetimes, now)?;
+                (bundle, vec![("serving", reason)])
+            }
+            Anew::Nothing(kept) => (kept.bundle, Vec::new()),
+        };
+        let bundle = Bundle { former: storing.former.authorities, ..bundle };
+        failpoint::hit("certificate-before-store");
+        let written = self.store.save(before, &bundle, storing.former.until).await?;
+        if written == Written::Stored {
+            failpoint::hit("certificate-stored");
+            let secret = self.store.name();
+            for (certificate, reason) in &issued {
+                self.metrics.rotations.with_label_values(&[*certificate, reason.label()]).inc();
+                tracing::info!(secret, certificate, %reason, "certificate issued");
+            }
+            if issued.is_empty() {
+                let former = bundle.former.len();
+                tracing::info!(secret, former, "former CAs, or the mark, stored anew");
+            }
+        }
+        Ok(written)
+    }
+
+    /// Presents what is stored when its turn has come, and tells what to trust.
+    fn present(
+        &self,
+        memory: &mut Memory,
+        stored: &Served,
+        bundle: String,
+        now: Timestamp,
+    ) -> Result<Turn, Error> {
+        let turn = memory.turn(stored, self.callers.is_some(), now);
+        if turn == Turn::Now {
+            self.resolver.present_chain(stored.chain.as_bytes(), stored.key.as_bytes())?;
+            let until = stored.validity.until;
+            tracing::info!(secret = self.store.name(), %until, "certificate presented");
+            let expiry = |certificate: &str, until: Timestamp| {
+                self.metrics.expiry.with_label_values(&[certificate]).set(until.as_second());
+            };
+            expiry("ca", stored.authority_until);
+            expiry("serving", until);
+            memory.presented = Some(stored.clone());
+        }
+        // Told last: what is handed out is to vouch for what is presented by then.
+        self.authority.send_if_modified(|told| {
+            let changed = told.as_deref() != Some(bundle.as_str());
             if changed {
-                *former = Some(Arc::from(bundle.authority.as_str()));
+                *told = Some(Arc::from(bundle));
             }
             changed
         });
-        Ok(())
+        Ok(turn)
     }
+
+    fn unusable(&self, why: &str) -> Error {
+        Error::Unusable { name: self.store.name().to_owned(), why: why.to_owned() }
+    }
+}
+
+/// Waits until something else is told; for ever where nothing is or can be.
+async fn changes<T>(told: Option<&mut watch::Receiver<T>>) {
+    if let Some(told) = told
+        && told.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
 }

@@ -3,6 +3,8 @@
 use prometheus::{IntCounterVec, IntGaugeVec};
 use smartops_process::metrics::{Error, Metrics};
 
+use crate::keeper;
+
 /// Handles to the metrics about certificates. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct CertificateMetrics {
@@ -17,7 +19,7 @@ pub struct CertificateMetrics {
 impl CertificateMetrics {
     /// Registers them all.
     pub fn new(metrics: &Metrics) -> Result<Self, Error> {
-        Ok(Self {
+        let kept = Self {
             expiry: metrics.gauges(
                 "smartops_certificate_expiry_timestamp_seconds",
                 "When the certificate ends, in seconds since 1970.",
@@ -33,6 +35,11 @@ impl CertificateMetrics {
                 "Looks at the certificate that failed.",
                 &["kind"],
             )?,
-        })
+        };
+        // There from the start: what never failed is told from what is not counted.
+        for kind in keeper::Error::KINDS {
+            kept.errors.with_label_values(&[kind]);
+        }
+        Ok(kept)
     }
 }

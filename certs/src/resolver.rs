@@ -10,8 +10,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use crate::bundle::Bundle;
-
 /// Why a bundle cannot be served or TLS not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -28,14 +26,9 @@ pub enum Error {
 pub struct Resolver(ArcSwapOption<CertifiedKey>);
 
 impl Resolver {
-    /// Presents nothing yet: handshakes fail until [`Resolver::present`].
+    /// Presents nothing yet: handshakes fail until [`Resolver::present_chain`].
     pub fn new() -> Arc<Self> {
         Arc::default()
-    }
-
-    /// Presents this bundle's serving certificate from the next handshake on.
-    pub fn present(&self, bundle: &Bundle) -> Result<(), Error> {
-        self.present_chain(bundle.certificate.as_bytes(), bundle.key.as_bytes())
     }
 
     /// Presents a certificate, with whatever leads to its CA behind it, from the next handshake on. Both are PEM.

@@ -1,16 +1,16 @@
-//! The Secret all replicas share: `ca.crt`, `ca.key`, `tls.crt`, `tls.key`. Whoever writes first wins; the others
-//! read what he wrote.
+//! The Secret all replicas share: `ca.crt` (the current CA first, then former ones), `ca.key`, `tls.crt`, `tls.key`. Only
+//! the leader writes it; what is in it, and whose it is, is `content`'s.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use k8s_openapi::ByteString;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
 use smartops_process::client::{self, deadline};
 
 use crate::bundle::Bundle;
+use crate::content::{self, Content};
 
 /// How long one call may take.
 const CALL: Duration = Duration::from_secs(5);
@@ -23,12 +23,20 @@ pub struct Store {
     manager: String,
 }
 
-/// What is stored: the Secret as read, and the bundle in it, where it holds all four parts as text.
+/// The Secret as it was read; none where it does not exist.
 #[derive(Debug)]
-pub struct Stored {
-    secret: Secret,
-    /// The bundle, or what is missing from it.
-    pub bundle: Result<Bundle, String>,
+pub struct Stored(Option<Secret>);
+
+impl Stored {
+    /// What is in it, for whoever issues certificates himself.
+    pub fn content(&self) -> Content {
+        self.0.as_ref().map_or(Content::Empty, content::read)
+    }
+
+    /// What somebody else keeps in it.
+    pub fn foreign(&self) -> Result<content::Foreign, String> {
+        self.0.as_ref().map_or_else(|| Err("it does not exist".to_owned()), content::read_foreign)
+    }
 }
 
 /// What became of a write.
@@ -51,35 +59,34 @@ impl Store {
         &self.name
     }
 
-    /// What is stored; `None` where the Secret does not exist.
-    pub async fn load(&self) -> Result<Option<Stored>, client::Error> {
-        let secret =
-            deadline("reading the certificate's Secret", CALL, self.api.get_opt(&self.name))
-                .await?;
-        Ok(secret.map(|secret| Stored { bundle: read(&secret), secret }))
+    /// What is stored.
+    pub async fn load(&self) -> Result<Stored, client::Error> {
+        let call = self.api.get_opt(&self.name);
+        deadline("reading the certificate's Secret", CALL, call).await.map(Stored)
     }
 
-    /// Stores a bundle in the place of `former`, unless somebody else wrote since that was read.
+    /// Stores a bundle as ours in the place of `before`, unless somebody else wrote since that was read. `former_until`:
+    /// when the last leaf of its former CAs ends.
     pub async fn save(
         &self,
-        former: Option<&Stored>,
+        before: Stored,
         bundle: &Bundle,
+        former_until: Option<Timestamp>,
     ) -> Result<Written, client::Error> {
         let params =
             PostParams { field_manager: Some(self.manager.clone()), ..PostParams::default() };
-        let written = if let Some(former) = former {
-            let mut secret = former.secret.clone();
+        let written = if let Some(mut secret) = before.0 {
             secret.metadata.managed_fields = None;
-            secret.data.get_or_insert_default().extend(data(bundle));
+            content::write(&mut secret, bundle, former_until);
             let call = self.api.replace(&self.name, &params, &secret);
             deadline("replacing the certificate's Secret", CALL, call).await
         } else {
-            let secret = Secret {
+            let mut secret = Secret {
                 metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
-                type_: Some("kubernetes.io/tls".into()),
-                data: Some(data(bundle)),
+                type_: Some(content::TYPE.to_owned()),
                 ..Secret::default()
             };
+            content::write(&mut secret, bundle, former_until);
             let call = self.api.create(&params, &secret);
             deadline("creating the certificate's Secret", CALL, call).await
         };
@@ -90,49 +97,5 @@ impl Store {
             }
             Err(error) => Err(error),
         }
-    }
-}
-
-fn data(bundle: &Bundle) -> BTreeMap<String, ByteString> {
-    [
-        ("ca.crt", &bundle.authority),
-        ("ca.key", &bundle.authority_key),
-        ("tls.crt", &bundle.certificate),
-        ("tls.key", &bundle.key),
-    ]
-    .map(|(key, text)| (key.to_owned(), ByteString(text.clone().into_bytes())))
-    .into()
-}
-
-fn read(secret: &Secret) -> Result<Bundle, String> {
-    let part = |key: &str| {
-        let bytes = secret.data.as_ref().and_then(|data| data.get(key));
-        let bytes = bytes.ok_or_else(|| format!("the Secret has no {key}"))?;
-        String::from_utf8(bytes.0.clone()).map_err(|_| format!("{key} in the Secret is no text"))
-    };
-    Ok(Bundle {
-        authority: part("ca.crt")?,
-        authority_key: part("ca.key")?,
-        certificate: part("tls.crt")?,
-        key: part("tls.key")?,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bundle_reads_back_from_its_secret_and_a_missing_part_is_named() {
-        let bundle = Bundle {
-            authority: "a".into(),
-            authority_key: "b".into(),
-            certificate: "c".into(),
-            key: "d".into(),
-        };
-        let mut secret = Secret { data: Some(data(&bundle)), ..Secret::default() };
-        assert_eq!(read(&secret), Ok(bundle));
-        secret.data.as_mut().unwrap().remove("ca.key");
-        assert_eq!(read(&secret), Err("the Secret has no ca.key".into()));
     }
 }

@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use smartops_certs::args::LifetimeArgs;
 use smartops_certs::bundle::Names;
+use smartops_certs::keeper::Source;
 use smartops_common::names;
 use smartops_process::args::{CommonArgs, InvalidArguments, verdict};
 
@@ -40,6 +42,15 @@ pub enum Command {
     SelfTest(SelfTestArgs),
 }
 
+/// Whence the webhook's certificate comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CertificateSource {
+    /// The webhook issues and renews it itself, and keeps it in a Secret with its CA.
+    SelfManaged,
+    /// Somebody else keeps it in a Secret (tls.crt, tls.key, ca.crt), which is only read.
+    Secret,
+}
+
 /// The flags of serving.
 #[derive(Debug, Clone, Parser)]
 pub struct Args {
@@ -52,6 +63,10 @@ pub struct Args {
     /// Address of /healthz, /readyz and /metrics. Port 0 picks a free one.
     #[arg(long, env = "SMARTOPS_HEALTH_ADDRESS", default_value = "0.0.0.0:8081")]
     pub health_address: SocketAddr,
+    /// Whence the certificate comes: from the webhook itself, or from a Secret that somebody else keeps, which is followed
+    /// and never written.
+    #[arg(long, env = "SMARTOPS_CERTIFICATE_SOURCE", value_enum, default_value = "self-managed")]
+    pub certificate_source: CertificateSource,
     /// Secret, in SmartOps' namespace, that holds the CA and the serving certificate.
     #[arg(
         long,
@@ -59,6 +74,9 @@ pub struct Args {
         default_value = names::WEBHOOK_CERTIFICATE_SECRET
     )]
     pub certificate_secret: String,
+    /// How long certificates live that the webhook issues.
+    #[command(flatten)]
+    pub lifetimes: LifetimeArgs,
     /// Further names the certificate is for, DNS or IP, besides those of the Service.
     #[arg(long, env = "SMARTOPS_CERTIFICATE_NAMES", value_delimiter = ',', value_name = "NAME,…")]
     pub certificate_names: Vec<String>,
@@ -66,13 +84,37 @@ pub struct Args {
     /// registrations go on naming what they name, or else the Service.
     #[arg(long, env = "SMARTOPS_WEBHOOK_URL", value_name = "URL")]
     pub webhook_url: Option<String>,
+    /// Die at this point, or freeze (NAME=stop), the first time or a later one (NAME@3), to prove that work is picked up
+    /// again (debug builds only).
+    #[cfg(debug_assertions)]
+    #[arg(long, env = "SMARTOPS_FAILPOINT", value_name = "NAME")]
+    pub failpoint: Option<String>,
 }
 
 impl Args {
+    /// Whence the certificate comes.
+    pub fn source(&self) -> Source {
+        match self.certificate_source {
+            CertificateSource::SelfManaged => {
+                Source::SelfManaged(self.lifetimes.check(&mut Vec::new()))
+            }
+            CertificateSource::Secret => Source::Secret,
+        }
+    }
+
+    /// The point to die at, in debug builds.
+    pub fn failpoint(&self) -> Option<&str> {
+        #[cfg(debug_assertions)]
+        return self.failpoint.as_deref();
+        #[cfg(not(debug_assertions))]
+        None
+    }
+
     /// The names the certificate must be for, or everything that is wrong with the arguments.
     pub fn check(&self) -> Result<Names, InvalidArguments> {
         let mut problems = Vec::new();
         self.common.check(&mut problems);
+        self.lifetimes.check(&mut problems);
         if self.certificate_secret.is_empty() {
             problems.push("--certificate-secret must not be empty: name a Secret".into());
         }
@@ -87,10 +129,8 @@ impl Args {
                 self.listen_address
             ));
         }
-        let service = format!("{}.{}.svc", names::WEBHOOK_SERVICE, self.common.namespace);
-        let ours = [format!("{service}.cluster.local"), service];
-        let further = self.certificate_names.iter().filter(|name| !name.is_empty());
-        match Names::new(ours.iter().chain(further)) {
+        let further = self.certificate_names.iter().filter(|name| !name.is_empty()).cloned();
+        match Names::new(self.usual_names().into_iter().chain(further)) {
             Ok(names) => verdict(problems).map(|()| names),
             Err(bad) => {
                 problems.extend(bad.into_iter().map(|bad| format!("--certificate-names: {bad}")));
@@ -98,6 +138,27 @@ impl Args {
             }
         }
     }
+}
+
+impl Args {
+    /// The names the certificate is for in any case. One of somebody else's needs to be for no other than that by which
+    /// the API server comes.
+    fn usual_names(&self) -> Vec<String> {
+        let service = format!("{}.{}.svc", names::WEBHOOK_SERVICE, self.common.namespace);
+        match (self.certificate_source, &self.webhook_url) {
+            (CertificateSource::SelfManaged, _) => {
+                vec![format!("{service}.cluster.local"), service]
+            }
+            (CertificateSource::Secret, Some(url)) => host(url).into_iter().collect(),
+            (CertificateSource::Secret, None) => vec![service],
+        }
+    }
+}
+
+/// The host of a base URL.
+fn host(url: &str) -> Option<String> {
+    let url: axum::http::Uri = url.parse().ok()?;
+    Some(url.host()?.trim_matches(['[', ']']).to_owned())
 }
 
 /// What the API server takes as a webhook's URL, once a path is added.
@@ -130,6 +191,25 @@ mod tests {
     }
 
     #[test]
+    fn the_certificate_of_somebody_else_needs_only_the_name_by_which_it_is_called() {
+        let names = |further: &[&str]| {
+            let source = ["--certificate-source", "secret"];
+            parse(&[&source, further].concat()).check().unwrap().to_string()
+        };
+        assert_eq!(names(&[]), "smartops-webhook.smartops-system.svc");
+        assert_eq!(names(&["--webhook-url", "https://hook.example:8443"]), "hook.example");
+        assert_eq!(names(&["--webhook-url", "https://[::1]:8443"]), "::1");
+        assert_eq!(
+            names(&["--certificate-names", "also.example"]),
+            "also.example, smartops-webhook.smartops-system.svc"
+        );
+        let own = parse(&["--certificate-lifetime", "60s", "--ca-lifetime", "1h"]).source();
+        let Source::SelfManaged(lifetimes) = own else { panic!("{own:?}") };
+        assert_eq!(lifetimes.certificate.as_secs(), 60);
+        assert_eq!(lifetimes.authority.as_secs(), 3600);
+    }
+
+    #[test]
     fn no_command_serves_and_so_does_serve() {
         let cli = |arguments: &[&str]| Cli::try_parse_from([&["x"], arguments].concat());
         assert!(cli(&["--drain-seconds", "3"]).unwrap().command.is_none());
@@ -158,7 +238,9 @@ mod tests {
             "127.0.0.1:1",
             "--webhook-url",
             "http://127.0.0.1:1",
+            "--certificate-lifetime",
+            "59s",
         ]);
-        assert_eq!(args.check().unwrap_err().0.len(), 4);
+        assert_eq!(args.check().unwrap_err().0.len(), 5);
     }
 }

@@ -120,7 +120,7 @@ async fn start_with(
     let names = Names::new(["127.0.0.1"]).unwrap();
     let bundle = issue::all(&names, Lifetimes::default(), Clock.now()).unwrap();
     let resolver = Resolver::new();
-    resolver.present(&bundle).unwrap();
+    resolver.present_chain(bundle.certificate.as_bytes(), bundle.key.as_bytes()).unwrap();
     let listener = serve::bind("webhook", SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let (address, shutdown) = (listener.address(), Shutdown::new());
     let options =

@@ -1,4 +1,4 @@
-//! The certificate the API is served by: issued and renewed in a Secret by every replica alike, or read from files that
+//! The certificate the API is served by: issued and renewed in a Secret by the replica that leads, or read from files that
 //! somebody else keeps. What the flags mean is `args`'; how certificates are made is the crate `certs`'.
 
 use std::path::{Path, PathBuf};
@@ -8,7 +8,6 @@ use std::time::Duration;
 use anyhow::Context;
 use kube::{Api, Client};
 use rustls::ServerConfig;
-use smartops_certs::issue::Lifetimes;
 use smartops_certs::keeper::{Keeper, Source};
 use smartops_certs::metrics::CertificateMetrics;
 use smartops_certs::resolver::Resolver;
@@ -39,7 +38,7 @@ pub fn serve(
             tracing::warn!("the API is served without TLS: tokens and keys travel in the clear");
             return Ok(None);
         }
-        Tls::SelfManaged(certificate_names) => {
+        Tls::SelfManaged(certificate_names, lifetimes) => {
             let secrets = Api::namespaced(client.clone(), namespace);
             let keeper = Keeper {
                 store: Store::new(
@@ -47,7 +46,7 @@ pub fn serve(
                     names::CONTROLLER_CERTIFICATE_SECRET,
                     names::CONTROLLER_FIELD_MANAGER,
                 ),
-                source: Source::SelfManaged(Lifetimes::default()),
+                source: Source::SelfManaged(lifetimes),
                 names: certificate_names,
                 resolver: Arc::clone(&resolver),
                 ready: readiness.handle("certificate"),

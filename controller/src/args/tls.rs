@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args as Flags, ValueEnum};
+use smartops_certs::args::LifetimeArgs;
 use smartops_certs::bundle::Names;
+use smartops_certs::issue::Lifetimes;
 use smartops_common::names;
 
 /// By which certificate the API is served.
@@ -32,13 +34,16 @@ pub struct TlsArgs {
     /// With --tls=files: its key, PEM.
     #[arg(long, env = "SMARTOPS_TLS_KEY_FILE", value_name = "PATH")]
     pub tls_key_file: Option<PathBuf>,
+    /// How long certificates live that the controller issues.
+    #[command(flatten)]
+    pub lifetimes: LifetimeArgs,
 }
 
 /// What the flags come to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Tls {
-    /// A certificate of the controller's own making for these names.
-    SelfManaged(Names),
+    /// A certificate of the controller's own making for these names and this long.
+    SelfManaged(Names, Lifetimes),
     /// Certificate and key in these files.
     Files {
         /// The certificate.
@@ -53,10 +58,11 @@ pub enum Tls {
 impl TlsArgs {
     /// What the flags come to; what is wrong with them is added to `problems`.
     pub fn check(&self, namespace: &str, problems: &mut Vec<String>) -> Option<Tls> {
+        let lifetimes = self.lifetimes.check(problems);
         let files = (&self.tls_certificate_file, &self.tls_key_file);
         match (self.tls, files) {
             (Mode::Off, (None, None)) => Some(Tls::Off),
-            (Mode::SelfManaged, (None, None)) => self.own(namespace, problems),
+            (Mode::SelfManaged, (None, None)) => self.own(namespace, lifetimes, problems),
             (Mode::Files, (Some(certificate), Some(key))) => {
                 Some(Tls::Files { certificate: certificate.clone(), key: key.clone() })
             }
@@ -75,7 +81,12 @@ impl TlsArgs {
         }
     }
 
-    fn own(&self, namespace: &str, problems: &mut Vec<String>) -> Option<Tls> {
+    fn own(
+        &self,
+        namespace: &str,
+        lifetimes: Lifetimes,
+        problems: &mut Vec<String>,
+    ) -> Option<Tls> {
         let service = names::CONTROLLER_SERVICE;
         let usual = [
             format!("{service}.{namespace}.svc"),
@@ -85,7 +96,7 @@ impl TlsArgs {
         ];
         let further = self.certificate_names.iter().filter(|name| !name.is_empty()).cloned();
         match Names::new(usual.into_iter().chain(further)) {
-            Ok(names) => Some(Tls::SelfManaged(names)),
+            Ok(names) => Some(Tls::SelfManaged(names, lifetimes)),
             Err(bad) => {
                 problems.extend(bad.into_iter().map(|bad| format!("--certificate-names: {bad}")));
                 None
@@ -111,7 +122,7 @@ mod tests {
     fn without_a_word_the_api_is_served_by_a_certificate_of_its_own_for_its_service_and_this_machine()
      {
         let (tls, problems) = check(&["--certificate-names", "10.0.0.7"]);
-        let Some(Tls::SelfManaged(names)) = tls else { panic!("{tls:?} {problems:?}") };
+        let Some(Tls::SelfManaged(names, _)) = tls else { panic!("{tls:?} {problems:?}") };
         let names: Vec<&str> = names.iter().collect();
         assert_eq!(
             names,
@@ -136,6 +147,8 @@ mod tests {
             ([&["--tls", "off"][..], &files].concat(), false),
             (files.to_vec(), false),
             (vec!["--certificate-names", "a b"], false),
+            (vec!["--certificate-lifetime", "1m", "--ca-lifetime", "2m"], true),
+            (vec!["--certificate-lifetime", "1m", "--ca-lifetime", "1m"], false),
         ] {
             let (tls, problems) = check(&flags);
             assert_eq!(tls.is_some() && problems.is_empty(), expected, "{flags:?} {problems:?}");
