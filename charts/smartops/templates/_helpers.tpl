@@ -148,9 +148,14 @@ livenessProbe:
   failureThreshold: 3
 {{- end }}
 
+{{- /* The target namespaces as a list: none where the chart of the rights is left out and names none. */}}
+{{- define "smartops.targets" -}}
+{{- dig "orchestrator-rbac" "targetNamespaces" list (omit .Values "") | toYaml }}
+{{- end }}
+
 {{- /* The namespace that is meant where none is named. */}}
 {{- define "smartops.target" -}}
-{{ .Values.controller.defaultNamespace | default (first (index .Values "orchestrator-rbac" "targetNamespaces")) }}
+{{ .Values.controller.defaultNamespace | default (first (include "smartops.targets" . | fromYamlArray)) }}
 {{- end }}
 
 {{- /* The Secret with the certificate of the API, and the one that is mounted where it is not the controller's own. */}}
@@ -164,14 +169,8 @@ livenessProbe:
 
 {{- /* How long what a program issues itself is good for. */}}
 {{- define "smartops.lifetimes" -}}
-{{- with .Values.certificates }}
-{{- if ne .lifetime "90d" }}
-- --certificate-lifetime={{ .lifetime }}
-{{- end }}
-{{- if ne .caLifetime "3650d" }}
-- --ca-lifetime={{ .caLifetime }}
-{{- end }}
-{{- end }}
+- --certificate-lifetime={{ .Values.certificates.lifetime }}
+- --ca-lifetime={{ .Values.certificates.caLifetime }}
 {{- end }}
 
 {{- /* The Secret with the webhook's certificate, where somebody else keeps it. */}}
