@@ -9,6 +9,7 @@ mod approvals;
 mod attacks;
 mod backstop;
 mod bypass;
+mod can_i;
 mod capabilities;
 mod closed_loop;
 mod cluster;
