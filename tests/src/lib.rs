@@ -27,4 +27,5 @@ pub mod reaper;
 pub mod replicas;
 pub mod sample;
 pub mod state;
+pub mod stream;
 pub mod wait;

@@ -12,6 +12,7 @@ mod parts;
 mod plan;
 mod trace;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -98,6 +99,22 @@ impl Machine {
         let plans = Plan::all(self.cluster.dir())?;
         let plan = plans.into_iter().find(|plan| plan.name == name);
         end(self.cluster.dir(), &plan.with_context(|| format!("there is no {name}"))?)
+    }
+
+    /// Kills (SIGKILL) the process of this name in a pod, which is told by its uid.
+    pub fn kill_in_pod(&self, uid: &str, name: &str) -> Result<()> {
+        // The kernel keeps the first 15 letters of a name.
+        let name: String = name.chars().take(15).collect();
+        for entry in fs::read_dir("/proc").context("cannot read /proc")?.flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|id| id.parse::<u32>().ok()) else {
+                continue;
+            };
+            let read = |file: &str| fs::read_to_string(entry.path().join(file)).unwrap_or_default();
+            if read("comm").trim() == name && read("cgroup").contains(uid) {
+                return process::send(pid, Signal::Kill);
+            }
+        }
+        bail!("no {name} runs in the pod {uid}")
     }
 
     /// kubectl as admin.

@@ -227,7 +227,7 @@ fn end(dir: &Path, process: &Running) -> Result<()> {
 }
 
 /// Sends a signal through the shell's own `kill`: std has no safe call for it. A process that is gone is no error.
-fn send(pid: u32, signal: Signal) -> Result<()> {
+pub(crate) fn send(pid: u32, signal: Signal) -> Result<()> {
     let name = match signal {
         Signal::Terminate => "TERM",
         Signal::Kill => "KILL",

@@ -4,6 +4,7 @@
 mod bench;
 mod image;
 mod metadata;
+mod real_node;
 mod run;
 mod sbom;
 mod tests_command;
@@ -40,6 +41,9 @@ enum Command {
     },
     /// Run the tests: units, wire tests, end-to-end tests on a real control plane.
     Test {
+        /// Those on real nodes instead, which take root, namespaces and a few packages.
+        #[arg(long)]
+        node: bool,
         /// Only tests whose names contain one of these.
         filter: Vec<String>,
     },
@@ -68,7 +72,7 @@ enum Command {
     },
     /// Build container images, without a container tool: static programs, one archive for each, and lists of their parts.
     Image(image::Order),
-    /// Generate CRDs, RBAC, registrations and default policies.
+    /// Generate CRDs, RBAC, registrations, default policies, and what is made of the chart.
     Codegen {
         /// Write nothing; fail when a file is stale.
         #[arg(long)]
@@ -82,7 +86,8 @@ fn main() -> Result<()> {
             run::build()?;
             run::program("smartops-demo", keep.then_some("--keep"))
         }
-        Command::Test { filter } => {
+        Command::Test { node: true, filter } => real_node::run(&filter),
+        Command::Test { node: false, filter } => {
             run::build()?;
             run::program("smartops-cluster", ["build", "--monitoring", "--helm"])?;
             tests_command::run(&filter)
@@ -106,7 +111,9 @@ fn main() -> Result<()> {
             run::program(
                 "smartops-manifests",
                 ["generate"].into_iter().chain(check.then_some("--check")),
-            )
+            )?;
+            // Made of what was just generated.
+            run::program("smartops-chart", check.then_some("--check"))
         }
     }
 }

@@ -1,7 +1,8 @@
 //! `cargo xtask test`: cargo's tests, shown as they run, with one line for the whole at the end.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -19,10 +20,37 @@ struct Total {
 
 /// Runs the tests whose names contain one of `filter`, or all of them.
 pub(crate) fn run(filter: &[String]) -> Result<()> {
-    let start = Instant::now();
-    let mut child = run::cargo()
-        .args(["test", "--workspace", "--no-fail-fast", "--"])
+    let mut command = run::cargo();
+    command.args(["test", "--workspace", "--no-fail-fast", "--"]).args(filter);
+    counted(command, filter)
+}
+
+/// Runs the end-to-end tests that are ignored otherwise and whose names contain one of `filter`, one after the other, in a
+/// network namespace with nothing but loopback. What they measure goes into `report`.
+pub(crate) fn run_apart(filter: &[String], report: &Path) -> Result<()> {
+    let suite = ["test", "--workspace", "--test", "e2e"];
+    let built = run::cargo().args(suite).arg("--no-run").status();
+    if !built.context("cannot start cargo test")?.success() {
+        bail!("the tests do not build");
+    }
+    let cargo = run::cargo();
+    let mut command = Command::new("unshare");
+    command
+        .args(["--net", "/bin/sh", "-c", "ip link set lo up && exec \"$@\"", "apart"])
+        .arg(cargo.get_program())
+        .args(suite)
+        .args(["--", "--ignored", "--test-threads=1"])
         .args(filter)
+        .current_dir(run::root())
+        .env("CARGO_NET_OFFLINE", "true")
+        .env("SMARTOPS_NODE_REPORT", report);
+    counted(command, filter)
+}
+
+/// Runs cargo's tests to their end, shows what they say, and adds up what they count.
+fn counted(mut command: Command, filter: &[String]) -> Result<()> {
+    let start = Instant::now();
+    let mut child = command
         .env("SMARTOPS_BIN_DIR", run::own_folder()?)
         .stdout(Stdio::piped())
         .spawn()

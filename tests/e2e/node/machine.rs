@@ -1,23 +1,27 @@
 //! The machine itself: nodes that are real, and nothing of them that stays.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde_json::{Value, json};
 use smartops_tests::node::Trace;
 use smartops_tests::wait::{Seen, eventually};
 
+use super::{report, site};
+
 #[test]
 #[ignore = "needs real nodes: cargo xtask test --node"]
 fn two_real_nodes_run_pods_and_leave_no_trace() -> Result<()> {
-    let mut place = super::place();
-    if let Some(machine) = place.take() {
-        machine.stop()?;
+    let mut place = site::place();
+    if let Some(site) = place.take() {
+        site.stop()?;
     }
     let before = Trace::take()?;
-    let machine = super::start("machine")?;
+    let begun = Instant::now();
+    let machine = site::start_machine("machine")?;
+    report::took("a control plane and two nodes until they are ready", begun.elapsed())?;
     let admin = machine.admin();
-    for index in 0..super::NODES {
+    for index in 0..site::NODES {
         admin.apply_all(&[pod(index)])?;
     }
     eventually(
@@ -33,7 +37,7 @@ fn two_real_nodes_run_pods_and_leave_no_trace() -> Result<()> {
                     pod["status"]["phase"] == "Running" && pod["status"]["podIP"].is_string()
                 })
                 .collect();
-            let apart = running.len() == super::NODES
+            let apart = running.len() == site::NODES
                 && running[0]["status"]["hostIP"] != running[1]["status"]["hostIP"]
                 && running[0]["status"]["podIP"] != running[1]["status"]["podIP"];
             Ok(Seen::when(apart, pods.to_string()))
@@ -44,7 +48,9 @@ fn two_real_nodes_run_pods_and_leave_no_trace() -> Result<()> {
     for kind in ["link: ", "addr: ", "cgroup: ", "process: "] {
         assert!(added.iter().any(|line| line.starts_with(kind)), "no {kind} in {added:#?}");
     }
+    let begun = Instant::now();
     machine.stop()?;
+    report::took("the same until nothing of them is left", begun.elapsed())?;
     let after = Trace::take()?;
     assert_eq!(after.added_since(&before), Vec::<String>::new());
     assert_eq!(after.lost_since(&before), Vec::<String>::new());

@@ -1,0 +1,142 @@
+//! The ways out, in the right order and in wrong ones: afterwards writes pass, and nothing waits for somebody who is gone.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use serde_json::Value;
+use smartops_tests::wait::{Seen, eventually};
+
+use super::report;
+use super::site::{self, SYSTEM, Site, TARGET};
+
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// What belongs to the cluster as a whole and SmartOps makes.
+const CLUSTER_WIDE: &str = "validatingwebhookconfigurations,mutatingwebhookconfigurations,\
+                            validatingadmissionpolicies,validatingadmissionpolicybindings,\
+                            clusterroles,clusterrolebindings";
+/// What belongs to a namespace.
+const IN_NAMESPACE: &str = "all,serviceaccounts,roles,rolebindings,poddisruptionbudgets,\
+                            networkpolicies,configmaps,secrets,leases,jobs";
+
+#[test]
+#[ignore = "needs real nodes: cargo xtask test --node"]
+fn uninstall_leaves_crds_and_namespaces_and_these_go_cleanly() -> Result<()> {
+    site::with(|site| {
+        site.ready()?;
+        report::took("helm uninstall --wait", site.uninstall(&[])?)?;
+        // At once: nobody is waited for.
+        assert_eq!(site.try_replicas(99)?, "");
+        gone_but_for(site, &["smartops-webhook-certificate", "smartops-orchestrator-certificate"])?;
+        no_finalizers(site)?;
+        for namespace in [TARGET, SYSTEM] {
+            delete_namespace(site, namespace)?;
+        }
+        let left = ours(site, "crd", None)?;
+        assert!(left.iter().all(|name| name.ends_with("smartops.dev")), "{left:?}");
+        assert!(!left.is_empty(), "the CRDs went, and with them what people wrote");
+        Ok(())
+    })
+}
+
+#[test]
+#[ignore = "needs real nodes: cargo xtask test --node"]
+fn uninstall_without_its_hook_locks_nobody_out() -> Result<()> {
+    site::with(|site| {
+        site.ready()?;
+        let begun = Instant::now();
+        report::took("helm uninstall --wait --no-hooks", site.uninstall(&["--no-hooks"])?)?;
+        wait_open(site, "  writes pass after", begun)?;
+        eventually(LIMIT, "no registration is left", || {
+            let left = ours(site, CLUSTER_WIDE, None)?;
+            Ok(Seen::when(left.is_empty(), format!("{left:?}")))
+        })?;
+        no_finalizers(site)?;
+        delete_namespace(site, SYSTEM)
+    })
+}
+
+#[test]
+#[ignore = "needs real nodes: cargo xtask test --node"]
+fn a_namespace_deleted_first_takes_its_registrations_with_it() -> Result<()> {
+    site::with(|site| {
+        site.ready()?;
+        let begun = Instant::now();
+        delete_namespace(site, SYSTEM)?;
+        report::took("kubectl delete namespace smartops-system", begun.elapsed())?;
+        wait_open(site, "  writes pass after", begun)?;
+        no_finalizers(site)?;
+        // helm kept its record there, so what is left of the release is taken away by hand, as docs/uninstall.md says.
+        let arguments =
+            ["delete", CLUSTER_KINDS, "-l", "app.kubernetes.io/part-of=smartops", "--timeout=30s"];
+        site.admin().run(&arguments)?.ok()?;
+        let left = ours(site, CLUSTER_WIDE, None)?;
+        assert_eq!(left, Vec::<String>::new());
+        Ok(())
+    })
+}
+
+const CLUSTER_KINDS: &str = "clusterroles,clusterrolebindings,validatingwebhookconfigurations,\
+                             mutatingwebhookconfigurations,validatingadmissionpolicybindings,\
+                             validatingadmissionpolicies,smartopsconfigs,guardrailpolicies,\
+                             remediationpolicies";
+
+/// Waits until a write passes that policies forbade, and tells how long that took.
+fn wait_open(site: &Site, what: &str, begun: Instant) -> Result<()> {
+    eventually(LIMIT, "writes pass again", || {
+        let said = site.try_replicas(99)?;
+        Ok(Seen::when(said.is_empty(), said))
+    })?;
+    report::took(what, begun.elapsed())
+}
+
+/// Names of objects of these kinds that are ours.
+fn ours(site: &Site, kinds: &str, namespace: Option<&str>) -> Result<Vec<String>> {
+    let mut arguments = vec![kinds];
+    if let Some(namespace) = namespace {
+        arguments.extend(["-n", namespace]);
+    }
+    let list = site.admin().get(&arguments)?;
+    let names = list["items"].as_array().into_iter().flatten().filter_map(|object| {
+        let name = object["metadata"]["name"].as_str()?;
+        let labels = &object["metadata"]["labels"];
+        let is_ours = name.contains("smartops")
+            || labels["app.kubernetes.io/part-of"] == "smartops"
+            || labels["app.kubernetes.io/name"] == "smartops";
+        is_ours.then(|| name.to_owned())
+    });
+    Ok(names.collect())
+}
+
+/// Waits until nothing of ours is left but CRDs, namespaces, and what is named here.
+fn gone_but_for(site: &Site, kept: &[&str]) -> Result<()> {
+    eventually(LIMIT, "nothing is left but CRDs and namespaces", || {
+        let mut left = ours(site, CLUSTER_WIDE, None)?;
+        for namespace in [SYSTEM, TARGET] {
+            left.extend(ours(site, IN_NAMESPACE, Some(namespace))?);
+        }
+        left.retain(|name| !kept.contains(&name.as_str()));
+        Ok(Seen::when(left.is_empty(), format!("{left:?}")))
+    })
+}
+
+/// Fails when an object of our own kinds, or anything in our namespaces, has a finalizer.
+fn no_finalizers(site: &Site) -> Result<()> {
+    let kinds = site.admin().run(&["api-resources", "--api-group=smartops.dev", "-o", "name"])?;
+    let kinds = kinds.ok()?.split_whitespace().collect::<Vec<_>>().join(",");
+    for arguments in [[kinds.as_str(), "-A"], [IN_NAMESPACE, "-A"]] {
+        let list = site.admin().get(&arguments)?;
+        for object in list["items"].as_array().into_iter().flatten() {
+            let finalizers: &Value = &object["metadata"]["finalizers"];
+            if finalizers.to_string().contains("smartops") {
+                bail!("a finalizer outlives its controller: {object}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Deletes a namespace, which must be gone soon.
+fn delete_namespace(site: &Site, name: &str) -> Result<()> {
+    site.admin().run(&["delete", "namespace", name, "--timeout=60s"])?.ok().map(|_| ())
+}
