@@ -34,6 +34,8 @@ pub const CONFIG_NAME: &str = "default";
 
 /// The Secret that holds the webhook's CA and serving certificate, in [`SYSTEM_NAMESPACE`].
 pub const WEBHOOK_CERTIFICATE_SECRET: &str = "smartops-webhook-certificate";
+/// The webhook's Deployment, in [`SYSTEM_NAMESPACE`].
+pub const WEBHOOK_DEPLOYMENT: &str = "smartops-webhook";
 /// The webhook's Service, in [`SYSTEM_NAMESPACE`].
 pub const WEBHOOK_SERVICE: &str = "smartops-webhook";
 /// The Lease, in [`SYSTEM_NAMESPACE`], by which one replica of the webhook leads.

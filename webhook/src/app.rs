@@ -10,8 +10,7 @@ use kube::runtime::watcher;
 use kube::{Api, Client};
 use smartops_certs::bundle::Names;
 use smartops_certs::callers::Callers;
-use smartops_certs::issue::Lifetimes;
-use smartops_certs::keeper::{Keeper, Source};
+use smartops_certs::keeper::Keeper;
 use smartops_certs::metrics::CertificateMetrics;
 use smartops_certs::resolver::Resolver;
 use smartops_certs::store::Store;
@@ -25,17 +24,19 @@ use smartops_process::shutdown::Shutdown;
 use smartops_process::supervise::Supervisor;
 use smartops_process::telemetry::Telemetry;
 use smartops_process::watch::{Watch, WatchMetrics};
-use smartops_process::{BoxError, client};
+use smartops_process::{BoxError, client, failpoint};
 use tokio::sync::{oneshot, watch};
 
 use crate::admission::http;
 use crate::args::Args;
 use crate::exceptions;
 use crate::history::Histories;
+use crate::home::Home;
 use crate::ledger::Book;
 use crate::live::Live;
 use crate::metrics::WebhookMetrics;
 use crate::own::{self, Checker, Reads};
+use crate::places::Doors;
 use crate::registration::{Inputs, Registrar};
 use crate::review::Reviewer;
 use crate::snapshot::Board;
@@ -53,6 +54,7 @@ const PAGE: u32 = 100;
 
 /// Runs until the signal to stop.
 pub async fn run(args: &Args, names: Names, telemetry: &Telemetry) -> Result<(), BoxError> {
+    failpoint::configure(args.failpoint());
     let metrics = Metrics::new("webhook")?;
     telemetry.register(&metrics)?;
     let shutdown = Shutdown::new();
@@ -95,7 +97,11 @@ impl Program {
         let leading = self.election(args, listener.address(), written);
         let metrics = CertificateMetrics::new(&registry)?;
         let presented = (Arc::clone(&resolver), metrics);
-        let authority = self.certificate(args, names, presented, leading.clone(), None);
+        let (trusted, told) = watch::channel(None);
+        let doors = Doors::new(self.client.clone(), args.webhook_url.clone());
+        let callers = Callers { trusted: told, places: Arc::<Doors>::clone(&doors) };
+        let authority = self.certificate(args, names, presented, leading.clone(), Some(callers));
+        let home = self.home(args.webhook_url.is_none());
 
         let board = Board::new(self.webhook_metrics.clone());
         let histories = Arc::new(Histories::new(self.webhook_metrics.clone()));
@@ -106,13 +112,22 @@ impl Program {
         let inputs = Inputs {
             board: Arc::clone(&board),
             authority,
+            trusted,
             leading: leading.clone(),
+            ground: home.ground(),
             backing: Arc::clone(&backing),
             reach,
+            doors,
         };
         let alarm = self.alarm();
         self.registrations(inputs, alarm.clone());
-        self.backstops(&board, &backing, leading.clone(), alarm.clone());
+        let inputs = vap::Inputs {
+            board: Arc::clone(&board),
+            backing: Arc::clone(&backing),
+            leading: leading.clone(),
+            ground: home.ground(),
+        };
+        self.backstops(inputs, alarm.clone());
         self.statuses(&board, &histories, backing, leading);
 
         let live = Live::new(self.client.clone(), self.webhook_metrics.clone());
@@ -150,7 +165,7 @@ impl Program {
         let secrets = Api::namespaced(self.client.clone(), &args.common.namespace);
         let keeper = Keeper {
             store: Store::new(secrets, &args.certificate_secret, names::WEBHOOK_FIELD_MANAGER),
-            source: Source::SelfManaged(Lifetimes::default()),
+            source: args.source(),
             names,
             resolver,
             ready: self.readiness.handle("certificate"),
@@ -203,18 +218,19 @@ impl Program {
     }
 
     /// What the API server judges by itself.
-    fn backstops(
-        &mut self,
-        board: &Arc<Board>,
-        backing: &Arc<Backing>,
-        leading: watch::Receiver<bool>,
-        alarm: Alarm,
-    ) {
-        let (client, board, backing) =
-            (self.client.clone(), Arc::clone(board), Arc::clone(backing));
-        let keeper = vap::Keeper::new(client, board, backing, leading, alarm, &self.shutdown);
+    fn backstops(&mut self, inputs: vap::Inputs, alarm: Alarm) {
+        let keeper = vap::Keeper::new(self.client.clone(), inputs, alarm, &self.shutdown);
         let (watches, shutdown) = (self.watch_metrics.clone(), self.shutdown.clone());
         self.tasks.spawn("backstops", keeper.run(watches, shutdown));
+    }
+
+    /// What the webhook itself stands on.
+    fn home(&mut self, is_in_cluster: bool) -> Arc<Home> {
+        let home = Home::new(is_in_cluster);
+        let (client, watches) = (self.client.clone(), self.watch_metrics.clone());
+        let run = Arc::clone(&home).run(client, watches, self.shutdown.clone());
+        self.tasks.spawn("home", run);
+        home
     }
 
     /// What the judgement stands on.

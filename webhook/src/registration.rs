@@ -1,11 +1,15 @@
 //! Keeps SmartOps' registrations as configuration, policies and the certificate's authority ask for. The leader writes
-//! them; every replica looks, and is not ready before it is trusted by all of them. What they should hold is worked
-//! out in `guard`.
+//! them, once somebody serves them and no longer than the webhook is here to stay; every replica looks, and is not ready
+//! while one of them distrusts it. What they should hold is worked out in `guard`.
 
 mod opening;
+mod plan;
 mod seen;
 mod standing;
+mod trust;
+mod writing;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,43 +18,57 @@ use k8s_openapi::api::admissionregistration::v1::{
 };
 use kube::runtime::watcher;
 use kube::{Api, Client};
-use prometheus::IntCounterVec;
 use smartops_common::config::Outage;
 use smartops_common::names;
 use smartops_guard::policy::Flaw;
 use smartops_guard::registration::{Demand, Reach, registrations};
+use smartops_process::BoxError;
 use smartops_process::client::Error;
 use smartops_process::health::{Handle, Readiness};
 use smartops_process::shutdown::Shutdown;
 use smartops_process::watch::{Watch, WatchMetrics};
-use smartops_process::{BoxError, metrics};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::seen::Seen;
 use self::standing::{Key, Kind, Standing};
+use self::trust::Authority;
+pub use self::writing::counter;
+use crate::home::Ground;
 use crate::metrics::WebhookMetrics;
+use crate::places::Doors;
 use crate::snapshot::{Board, Snapshot};
 use crate::told::Alarm;
-use crate::upkeep::{self, Repairs};
+use crate::upkeep::{Absences, Repairs};
 use crate::vap::Backing;
 
 /// The pause after a pass that did not come to its end.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often it is looked whether the API server reaches a webhook, before the first registration is filled.
+const LOOK: Duration = Duration::from_millis(500);
+/// So long after a replica is known to be reached the way to it is open everywhere: those who carry calls to a Service
+/// learn of it one after the other.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// What every part of a registrar is given.
 #[derive(Debug)]
 pub struct Inputs {
     /// What is in force.
     pub board: Arc<Board>,
-    /// The CA, PEM, whenever it changes.
+    /// What callers must trust, PEM, whenever it changes. Whatever is told here vouches for what is presented.
     pub authority: watch::Receiver<Option<Arc<str>>>,
+    /// Told what of that every caller trusts by now.
+    pub trusted: watch::Sender<Option<Arc<str>>>,
     /// Whether this replica leads.
     pub leading: watch::Receiver<bool>,
+    /// Whether the webhook is here to stay.
+    pub ground: watch::Receiver<Ground>,
     /// Whether anything holds of people's rules while no webhook answers.
     pub backing: Arc<Backing>,
     /// How the API server reaches the webhook; where nothing is said, what stands is kept.
     pub reach: Option<Reach>,
+    /// Where it comes out.
+    pub doors: Arc<Doors>,
 }
 
 /// Keeps the registrations.
@@ -78,8 +96,21 @@ struct Memory {
     wanted: Option<Vec<Standing>>,
     /// Whether they let people's writes pass that nobody answers.
     is_open: Option<bool>,
-    repairs: Repairs,
+    repairs: BTreeMap<Key, Repairs>,
     told: Option<Flaw>,
+    reached: Reached,
+}
+
+/// Whether the API server reaches a webhook, as far as the leader had to know.
+#[derive(Debug, Default, Clone, Copy)]
+enum Reached {
+    /// Not that it were known.
+    #[default]
+    No,
+    /// Since then.
+    Since(Instant),
+    /// Long enough; it is asked no more.
+    Yes,
 }
 
 impl Memory {
@@ -88,15 +119,6 @@ impl Memory {
         self.wanted = Some(wanted);
         self.is_open = Some(outage != Outage::Fail);
     }
-}
-
-/// Why a pass is not the last.
-#[derive(Debug)]
-enum Unfinished {
-    /// This has to come first; a watch or a channel tells when it does.
-    Waits(&'static str),
-    /// Look again then.
-    Until(Instant),
 }
 
 impl Registrar {
@@ -148,19 +170,22 @@ impl Registrar {
     async fn keep(&self, shutdown: Shutdown) {
         let mut authority = self.inputs.authority.clone();
         let mut leading = self.inputs.leading.clone();
+        let mut ground = self.inputs.ground.clone();
         let mut changes = self.inputs.board.changes();
         let mut backed = self.inputs.backing.stands();
-        let mut memory = Memory::default();
+        let (mut memory, mut absences) = (Memory::default(), Absences::default());
         loop {
-            let ca = authority.borrow_and_update().clone();
+            let bundle = authority.borrow_and_update().clone();
+            let stays = ground.borrow_and_update().clone();
             let leads = *leading.borrow_and_update();
             changes.mark_unchanged();
             backed.mark_unchanged();
-            if !leads {
+            if !leads || matches!(stays, Ground::Leaves(_)) {
                 memory = Memory::default();
                 self.inputs.backing.tell_registered(None);
             }
-            let again = self.pass(ca.as_deref(), leads, &mut memory).await;
+            let state = State { leads, is_draining: shutdown.is_draining(), ground: &stays };
+            let again = self.pass(bundle.as_ref(), &state, &mut memory, &mut absences).await;
             let paused = async {
                 match again {
                     Some(again) => tokio::time::sleep_until(again).await,
@@ -172,6 +197,7 @@ impl Registrar {
                 () = self.seen.changed() => {}
                 told = authority.changed() => if told.is_err() { return; },
                 told = leading.changed() => if told.is_err() { return; },
+                told = ground.changed() => if told.is_err() { return; },
                 told = backed.changed() => if told.is_err() { return; },
                 told = changes.changed() => if told.is_err() { return; },
                 () = paused => {}
@@ -180,87 +206,163 @@ impl Registrar {
     }
 
     /// Writes what is due, and says whether the webhook is trusted. When to look again, if nothing happens before.
-    async fn pass(&self, ca: Option<&str>, leads: bool, memory: &mut Memory) -> Option<Instant> {
-        let unfinished = match self.write_due(ca, leads, memory).await {
-            Ok(unfinished) => unfinished,
+    async fn pass(
+        &self,
+        bundle: Option<&Arc<str>>,
+        state: &State<'_>,
+        memory: &mut Memory,
+        absences: &mut Absences<Key>,
+    ) -> Option<Instant> {
+        if !self.watched.iter().all(Handle::is_ready) {
+            self.tell_trust(Some("the registrations have not been read yet".to_owned()));
+            return None;
+        }
+        absences.look(self.seen.all().keys(), Instant::now());
+        let authority = match bundle.map(Authority::read).transpose() {
+            Ok(authority) => authority,
+            Err(error) => {
+                tracing::error!(error, "the registrations stay as they are");
+                None
+            }
+        };
+        let again = match self.write_due(authority.as_ref(), state, memory, absences).await {
+            Ok(again) => again,
             Err(error) => {
                 tracing::warn!(%error, "a registration was not written: trying again");
-                Some(Unfinished::Until(Instant::now() + RETRY))
+                Some(Instant::now() + RETRY)
             }
         };
-        // Once ready it stays so: a registration that somebody edits takes no healthy webhook out of service.
-        if !self.trusted.is_ready() {
-            match (self.untrusted(ca), &unfinished) {
-                (None, _) => self.trusted.ready(),
-                (Some(_), Some(Unfinished::Waits(why))) => self.trusted.not_ready(*why),
-                (Some(why), _) => self.trusted.not_ready(why),
-            }
-        }
-        match unfinished {
-            Some(Unfinished::Until(again)) => Some(again),
-            Some(Unfinished::Waits(_)) | None => None,
-        }
+        self.tell_trust(match &authority {
+            Some(authority) => self.distrusting(authority),
+            None => Some("no certificate yet".to_owned()),
+        });
+        again
     }
 
-    /// Why the API server does not trust this webhook yet; `None` where it does.
-    fn untrusted(&self, ca: Option<&str>) -> Option<String> {
-        let Some(ca) = ca.map(str::as_bytes) else {
-            return Some("no certificate yet".to_owned());
-        };
-        if !self.watched.iter().all(Handle::is_ready) {
-            return Some("the registrations have not been read yet".to_owned());
-        }
+    /// Which registrations do not trust this authority, and so what is presented under it; `None` where all that ask do.
+    /// One that is not there, or asks about nothing, calls nobody. Where all do, that is told.
+    fn distrusting(&self, authority: &Authority) -> Option<String> {
         let all = self.seen.all();
-        let missing: Vec<String> = expected()
-            .into_iter()
-            .filter(|key| all.get(key).is_none_or(|standing| !standing.trusts(ca)))
-            .map(|(kind, name)| format!("{name} ({kind:?})"))
-            .collect();
-        (!missing.is_empty()).then(|| format!("the leader has not written {}", missing.join(", ")))
+        let distrusts = all.values().filter(|standing| !standing.trusts(authority));
+        let names: Vec<String> =
+            distrusts.map(Standing::key).map(|(kind, name)| format!("{name} ({kind:?})")).collect();
+        if names.is_empty() {
+            self.inputs.trusted.send_if_modified(|told| {
+                let is_new = told.as_ref() != Some(authority.bundle());
+                *told = Some(Arc::clone(authority.bundle()));
+                is_new
+            });
+            return None;
+        }
+        Some(format!("the leader has not put the CA into {}", names.join(", ")))
     }
 
+    /// Says whether it is ready. Once it is it stays so: a registration that somebody edits takes no healthy webhook out
+    /// of service.
+    fn tell_trust(&self, missing: Option<String>) {
+        match missing {
+            _ if self.trusted.is_ready() => {}
+            None => self.trusted.ready(),
+            Some(why) => self.trusted.not_ready(why),
+        }
+    }
+
+    /// Writes what the leader has to. When to look again, if nothing happens before.
     async fn write_due(
         &self,
-        ca: Option<&str>,
-        leads: bool,
+        authority: Option<&Authority>,
+        state: &State<'_>,
         memory: &mut Memory,
-    ) -> Result<Option<Unfinished>, Error> {
-        let Some(ca) = ca else { return Ok(Some(Unfinished::Waits("no certificate yet"))) };
-        if !self.watched.iter().all(Handle::is_ready) {
-            return Ok(Some(Unfinished::Waits("the registrations have not been read yet")));
-        }
-        if !leads {
+        absences: &Absences<Key>,
+    ) -> Result<Option<Instant>, Error> {
+        if !state.leads {
             return Ok(None);
         }
-        let Some(snapshot) = self.inputs.board.snapshot() else {
-            return Ok(Some(Unfinished::Waits(
-                "policies and configuration have not been read yet",
-            )));
+        let may_restore = match state.ground {
+            Ground::Unknown => return Ok(None),
+            Ground::Leaves(why) => return self.empty(why).await.map(|()| None),
+            Ground::Stands { may_restore, .. } => *may_restore,
         };
-        let Some((outage, wanted)) = self.wanted(&snapshot, ca, memory) else { return Ok(None) };
-        let is_drift = memory.wanted.as_ref() == Some(&wanted);
-        let due = standing::due(&wanted, &self.seen.all(), is_drift);
-        if due.is_empty() {
-            memory.brought(outage, wanted);
-            self.inputs.backing.tell_registered(Some(outage));
+        // Whoever leads next writes; what would be written now might outlive everybody who serves it.
+        let Some(authority) = authority.filter(|_| !state.is_draining) else {
             return Ok(None);
+        };
+        let Some(snapshot) = self.inputs.board.snapshot() else { return Ok(None) };
+        let reach = self.reach(memory);
+        if let Some(until) = self.wait_reached(&reach, memory).await? {
+            return Ok(Some(until));
         }
-        if is_drift {
-            if let Some(pause) = memory.repairs.pause(Instant::now()) {
-                return Ok(Some(Unfinished::Until(pause)));
-            }
-            memory.repairs.note(Instant::now());
-        }
-        let why = if is_drift { "drift" } else { "change" };
-        for standing in &due {
-            let writers = self.tell(standing, why);
-            self.write(standing).await?;
+        let Some((outage, wanted)) =
+            self.wanted(&snapshot, (authority, &reach), state.ground, memory)
+        else {
+            return Ok(None);
+        };
+        let is_drift = memory.wanted.as_ref() == Some(&wanted);
+        let seen = self.seen.all();
+        let written = wanted.iter().map(|standing| {
+            standing.clone().leaving_injected(seen.get(&standing.key()), authority)
+        });
+        let due = standing::due(&written.collect::<Vec<_>>(), &seen, is_drift);
+        let flags = (is_drift, may_restore);
+        let plan = plan::plan(due, &seen, absences, &memory.repairs, flags, Instant::now());
+        for standing in &plan.now {
             if is_drift {
-                self.note(standing, &writers);
+                memory.repairs.entry(standing.key()).or_default().note(Instant::now());
+                self.repair(standing).await?;
+            } else {
+                self.change(standing).await?;
             }
         }
         memory.brought(outage, wanted);
         self.inputs.backing.tell_registered(Some(outage));
+        Ok(plan.later)
+    }
+
+    /// Takes everything out of the registrations that stand: nobody will be left to answer them.
+    async fn empty(&self, why: &'static str) -> Result<(), Error> {
+        for standing in self.seen.all().values().filter(|standing| standing.is_filled()) {
+            self.clear(standing, why).await?;
+        }
+        Ok(())
+    }
+
+    /// How the API server reaches the webhook.
+    fn reach(&self, memory: &mut Memory) -> Reach {
+        let reach = self.inputs.reach.clone().or_else(|| memory.reach.clone());
+        let reach = reach.unwrap_or_else(|| {
+            let seen = self.seen.all();
+            expected().iter().find_map(|key| seen.get(key)?.reach()).unwrap_or(Reach::Service)
+        });
+        memory.reach = Some(reach.clone());
+        reach
+    }
+
+    /// Until when the first entry waits, so that none fails closed before somebody is there to answer. A Service leads to
+    /// replicas that are ready alone; where anything stands already, that was waited for.
+    async fn wait_reached(
+        &self,
+        reach: &Reach,
+        memory: &mut Memory,
+    ) -> Result<Option<Instant>, Error> {
+        let is_first = || !self.seen.all().values().any(Standing::is_filled);
+        if matches!(memory.reached, Reached::Yes) || *reach != Reach::Service || !is_first() {
+            memory.reached = Reached::Yes;
+            return Ok(None);
+        }
+        let (is_reached, now) = (self.inputs.doors.are_open().await?, Instant::now());
+        let since = match memory.reached {
+            _ if !is_reached => {
+                memory.reached = Reached::No;
+                return Ok(Some(now + LOOK));
+            }
+            Reached::Since(since) => since,
+            Reached::No | Reached::Yes => now,
+        };
+        if since + SETTLE > now {
+            memory.reached = Reached::Since(since);
+            return Ok(Some(since + SETTLE));
+        }
+        memory.reached = Reached::Yes;
         Ok(None)
     }
 
@@ -268,15 +370,10 @@ impl Registrar {
     fn wanted(
         &self,
         snapshot: &Snapshot,
-        ca: &str,
+        (authority, reach): (&Authority, &Reach),
+        ground: &Ground,
         memory: &mut Memory,
     ) -> Option<(Outage, Vec<Standing>)> {
-        let reach = self.inputs.reach.clone().or_else(|| memory.reach.clone());
-        let reach = reach.unwrap_or_else(|| {
-            let seen = self.seen.all();
-            expected().iter().find_map(|key| seen.get(key)?.reach()).unwrap_or(Reach::Service)
-        });
-        memory.reach = Some(reach.clone());
         let is_open = memory.is_open.unwrap_or_else(|| {
             let key = (Kind::Validating, names::PEOPLE_REGISTRATION.to_owned());
             self.seen.all().get(&key).is_some_and(Standing::lets_pass)
@@ -286,10 +383,12 @@ impl Registrar {
         config.people.outage = opening::outage(config.people.outage, is_open, is_backed);
         let outage = config.people.outage;
         let demands: Vec<&Demand> = snapshot.demands.iter().map(AsRef::as_ref).collect();
-        match registrations(&config, &demands, &reach, Some(ca.as_bytes())) {
+        match registrations(&config, &demands, reach, Some(authority.bundle().as_bytes())) {
             Ok(wanted) => {
                 memory.told = None;
-                Some((outage, standing::all(&wanted)))
+                let owner = ground.owner();
+                let all = standing::all(&wanted).into_iter();
+                Some((outage, all.map(|standing| standing.owned_by(owner.as_ref())).collect()))
             }
             Err(flaw) => {
                 if memory.told.as_ref() != Some(&flaw) {
@@ -304,59 +403,14 @@ impl Registrar {
             }
         }
     }
+}
 
-    /// Tells that one is written, and why. Who wrote what stood there.
-    fn tell(&self, standing: &Standing, why: &'static str) -> String {
-        let (kind, name) = standing.key();
-        self.metrics.registration_writes.with_label_values(&[name.as_str(), why]).inc();
-        if why == "drift" {
-            let stands = self.seen.all().get(&(kind, name.clone())).map(Standing::last_writers);
-            let writers = stands.map_or_else(|| "it was deleted".to_owned(), |w| w.join(", "));
-            tracing::warn!(
-                registration = name,
-                ?kind,
-                writers,
-                "a registration was changed by somebody else: repaired"
-            );
-            return writers;
-        }
-        tracing::info!(registration = name, ?kind, "registration written");
-        String::new()
-    }
-
-    /// Leaves an Event on one that was repaired.
-    fn note(&self, standing: &Standing, writers: &str) {
-        let key = standing.key();
-        let stands = self.seen.all().get(&key).and_then(|stands| stands.metadata().uid.clone());
-        let (named, uid) = ((key.0.as_str(), key.1.as_str()), stands.unwrap_or_default());
-        upkeep::tell_of_repair(
-            &self.alarm,
-            "admissionregistration.k8s.io/v1",
-            named,
-            &uid,
-            writers,
-        );
-    }
-
-    /// Applies one registration; where others' entries or conditions remain in it, replaces it as a whole.
-    async fn write(&self, wanted: &Standing) -> Result<(), Error> {
-        let applied = match wanted {
-            Standing::Validating(c) => upkeep::apply(&self.client, c.as_ref()).await?.into(),
-            Standing::Mutating(c) => upkeep::apply(&self.client, c.as_ref()).await?.into(),
-        };
-        self.seen.wrote(Standing::clone(&applied));
-        if applied.says_the_same(wanted) {
-            return Ok(());
-        }
-        let replaced = match applied.with_entries_of(wanted) {
-            Standing::Validating(c) => upkeep::replace(&self.client, *c).await?.map(Standing::from),
-            Standing::Mutating(c) => upkeep::replace(&self.client, *c).await?.map(Standing::from),
-        };
-        if let Some(replaced) = replaced {
-            self.seen.wrote(replaced);
-        }
-        Ok(())
-    }
+/// What a pass goes by.
+#[derive(Debug, Clone, Copy)]
+struct State<'g> {
+    leads: bool,
+    is_draining: bool,
+    ground: &'g Ground,
 }
 
 /// Every registration there should be.
@@ -369,13 +423,4 @@ fn expected() -> [Key; 6] {
         (Kind::Mutating, names::PEOPLE_REGISTRATION.to_owned()),
         (Kind::Mutating, names::OWN_REGISTRATION.to_owned()),
     ]
-}
-
-/// The counter of written registrations.
-pub fn counter(metrics: &metrics::Metrics) -> Result<IntCounterVec, metrics::Error> {
-    metrics.counters(
-        "smartops_webhook_registration_writes_total",
-        "Registrations written: because what they should hold changed, or because somebody else changed them.",
-        &["registration", "why"],
-    )
 }

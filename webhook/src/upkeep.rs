@@ -2,6 +2,7 @@
 //! is written, and how a repair is told. What they should hold, and when they are written, is `registration`'s and
 //! `vap`'s.
 
+mod absences;
 mod repairs;
 mod seen;
 
@@ -15,6 +16,7 @@ use serde::de::DeserializeOwned;
 use smartops_common::names;
 use smartops_process::client::{Error, deadline};
 
+pub(crate) use self::absences::{Absences, Making};
 pub(crate) use self::repairs::Repairs;
 pub(crate) use self::seen::{Seen, Standing};
 use crate::told::{Alarm, Notice};

@@ -35,10 +35,11 @@ use tokio::time::Instant;
 pub use self::backing::{Backing, Lack, Lacking};
 use self::standing::{Key, Kind, Object};
 use self::work::{Brought, Step, Waiting, Why};
+use crate::home::Ground;
 use crate::metrics::WebhookMetrics;
 use crate::snapshot::{Board, Snapshot};
 use crate::told::Alarm;
-use crate::upkeep::{self, CALL, Repairs, Seen};
+use crate::upkeep::{self, Absences, CALL, Making, Repairs, Seen};
 
 /// The pause after a pass that did not come to its end; it doubles with each that follows.
 const RETRY: Duration = Duration::from_secs(1);
@@ -47,12 +48,26 @@ const DOUBLINGS: u32 = 3;
 /// The longest it is waited for the next end of an exception; clocks are set meanwhile.
 const LONGEST: Duration = Duration::from_mins(1);
 
+/// What a keeper is given.
+#[derive(Debug)]
+pub struct Inputs {
+    /// What is in force.
+    pub board: Arc<Board>,
+    /// What the registrations are told, and tell.
+    pub backing: Arc<Backing>,
+    /// Whether this replica leads.
+    pub leading: watch::Receiver<bool>,
+    /// Whether the webhook is here to stay.
+    pub ground: watch::Receiver<Ground>,
+}
+
 /// Keeps the ValidatingAdmissionPolicies and their bindings.
 pub struct Keeper {
     client: Client,
     board: Arc<Board>,
     backing: Arc<Backing>,
     leading: watch::Receiver<bool>,
+    ground: watch::Receiver<Ground>,
     watched: [Handle; 2],
     seen: Arc<Seen<Object>>,
     alarm: Alarm,
@@ -70,6 +85,7 @@ impl std::fmt::Debug for Keeper {
 struct Memory {
     /// As the leader.
     lead: Lead,
+    absences: Absences<Key>,
     waiting: Waiting,
     told: Option<Flaw>,
 }
@@ -95,19 +111,14 @@ struct Wanted {
 
 impl Keeper {
     /// Writes through this client.
-    pub fn new(
-        client: Client,
-        board: Arc<Board>,
-        backing: Arc<Backing>,
-        leading: watch::Receiver<bool>,
-        alarm: Alarm,
-        shutdown: &Shutdown,
-    ) -> Self {
+    pub fn new(client: Client, inputs: Inputs, alarm: Alarm, shutdown: &Shutdown) -> Self {
+        let Inputs { board, backing, leading, ground } = inputs;
         // Of its own, so that readiness does not hang on it.
         let listed = Readiness::new(shutdown.clone());
         let watched = ["admission-policies", "admission-bindings"].map(|name| listed.handle(name));
         let metrics = alarm.metrics.clone();
-        Self { client, board, backing, leading, watched, seen: Arc::default(), alarm, metrics }
+        let seen = Arc::default();
+        Self { client, board, backing, leading, ground, watched, seen, alarm, metrics }
     }
 
     /// Runs until the stop.
@@ -141,12 +152,14 @@ impl Keeper {
 
     async fn keep(&self, shutdown: Shutdown) {
         let mut leading = self.leading.clone();
+        let mut ground = self.ground.clone();
         let mut changes = self.board.changes();
         let mut exceptions = self.board.exceptions().changes();
         let mut registered = self.backing.registered();
         let mut memory = Memory::default();
         loop {
             let leads = *leading.borrow_and_update();
+            let stays = ground.borrow_and_update().clone();
             changes.mark_unchanged();
             exceptions.mark_unchanged();
             registered.mark_unchanged();
@@ -154,7 +167,9 @@ impl Keeper {
                 memory.lead = Lead::default();
                 self.backing.tell_stands(false);
             }
-            let again = self.pass(leads, &mut memory).await;
+            // Whoever leads next writes what would be written now.
+            let is_draining = shutdown.is_draining() && !matches!(stays, Ground::Leaves(_));
+            let again = self.pass(leads && !is_draining, &stays, &mut memory).await;
             let paused = async {
                 match again {
                     Some(again) => tokio::time::sleep_until(again).await,
@@ -165,6 +180,7 @@ impl Keeper {
                 () = shutdown.stopping() => return,
                 () = self.seen.changed() => {}
                 told = leading.changed() => if told.is_err() { return; },
+                told = ground.changed() => if told.is_err() { return; },
                 told = changes.changed() => if told.is_err() { return; },
                 told = registered.changed() => if told.is_err() { return; },
                 told = exceptions.changed() => if told.is_err() { return; },
@@ -175,23 +191,37 @@ impl Keeper {
 
     /// Writes and removes what is due, where this replica leads, and tells what does not stand. When to look again, if
     /// nothing happens before.
-    async fn pass(&self, leads: bool, memory: &mut Memory) -> Option<Instant> {
+    async fn pass(&self, leads: bool, ground: &Ground, memory: &mut Memory) -> Option<Instant> {
         if !self.watched.iter().all(Handle::is_ready) {
             return None;
         }
+        memory.absences.look(self.seen.all().keys(), Instant::now());
+        let may_restore = match ground {
+            Ground::Unknown => return None,
+            Ground::Leaves(_) => {
+                // Nothing of it outlives the webhook that keeps it.
+                self.backing.tell_stands(false);
+                return if leads {
+                    self.bring_about(&Wanted::default(), false, memory).await
+                } else {
+                    None
+                };
+            }
+            Ground::Stands { may_restore, .. } => *may_restore,
+        };
         let snapshot = self.board.snapshot()?;
         let is_asked_for = snapshot.config.people.outage == Outage::Backstop;
         if !is_asked_for {
             self.backing.tell_stands(false);
         }
         let now = Clock.now();
-        let wanted = self.wanted(&snapshot, now, memory);
+        let wanted = self.wanted(&snapshot, ground, now, memory);
         let mut again = wanted.until.map(|until| {
             let left = until.duration_since(now).max(SignedDuration::ZERO);
             Instant::now() + left.unsigned_abs().min(LONGEST)
         });
         if leads {
-            let retry = self.bring_about(&wanted, &mut memory.lead).await;
+            let retry = self.bring_about(&wanted, may_restore, memory).await;
             again = again.into_iter().chain(retry).min();
         }
         let stands = self.seen.all();
@@ -204,12 +234,31 @@ impl Keeper {
     }
 
     /// Writes and removes what is due, each for itself: what cannot be written stops nothing else. When to try again.
-    async fn bring_about(&self, wanted: &Wanted, lead: &mut Lead) -> Option<Instant> {
+    async fn bring_about(
+        &self,
+        wanted: &Wanted,
+        may_restore: bool,
+        memory: &mut Memory,
+    ) -> Option<Instant> {
+        let Memory { lead, absences, .. } = memory;
         let stands = self.seen.all();
         for object in wanted.objects.iter().filter(|object| object.stands_in(&stands)) {
             lead.brought.note(object);
         }
         let mut due = lead.brought.due(&wanted.objects, &wanted.kept, &stands);
+        let now = Instant::now();
+        let mut deleted = None;
+        due.retain(|step| {
+            let key = step.object.key();
+            if !step.is_write || stands.contains_key(&key) {
+                return true;
+            }
+            let making = absences.making(&key, may_restore, now);
+            if let Making::At(at) = making {
+                deleted = deleted.into_iter().chain([at]).min();
+            }
+            making == Making::Now
+        });
         let mut pause = None;
         if due.iter().any(|step| step.why != Why::Change) {
             pause = lead.repairs.pause(Instant::now());
@@ -228,7 +277,7 @@ impl Keeper {
             }
             match self.take(*step, &stands).await {
                 Ok(()) if step.is_write => lead.brought.note(step.object),
-                Ok(()) => {}
+                Ok(()) => absences.forget(&(kind, name)),
                 Err(error) => {
                     tracing::warn!(
                         %error,
@@ -244,13 +293,13 @@ impl Keeper {
             let factor = 1 << lead.failures.min(DOUBLINGS);
             lead.failures = lead.failures.saturating_add(1);
             let retry = Instant::now() + RETRY * factor;
-            return Some(pause.map_or(retry, |pause| pause.min(retry)));
+            return pause.into_iter().chain(deleted).chain([retry]).min();
         }
         lead.failures = 0;
         if pause.is_none() {
             lead.brought.settle(&wanted.objects, &wanted.kept, &stands);
         }
-        pause
+        pause.into_iter().chain(deleted).min()
     }
 
     /// Takes one step.
@@ -266,11 +315,18 @@ impl Keeper {
         Ok(())
     }
 
-    fn wanted(&self, snapshot: &Snapshot, now: Timestamp, memory: &mut Memory) -> Wanted {
+    fn wanted(
+        &self,
+        snapshot: &Snapshot,
+        ground: &Ground,
+        now: Timestamp,
+        memory: &mut Memory,
+    ) -> Wanted {
         let mut wanted = Wanted::default();
         match own_objects(&snapshot.config) {
             Ok(own) => {
-                wanted.objects.extend(objects(own));
+                let owner = ground.owner();
+                wanted.objects.extend(objects(own).map(|object| object.owned_by(owner.as_ref())));
                 memory.told = None;
             }
             Err(flaw) => {

@@ -3,14 +3,21 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{
     MatchCondition, MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
     WebhookClientConfig,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, OwnerReference};
 use kube::api::ObjectMeta;
 use smartops_common::names;
 use smartops_guard::registration::{BY_AUTOMATION, Reach, Registrations};
+
+use super::trust::Authority;
+
+/// Annotations by which somebody's injector keeps the CA bundles of a registration.
+const INJECTED: [&str; 2] =
+    ["cert-manager.io/inject-ca-from", "cert-manager.io/inject-ca-from-secret"];
 
 /// The two kinds of registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,17 +74,95 @@ impl Standing {
         }
     }
 
-    fn client_configs(&self) -> Vec<&WebhookClientConfig> {
+    fn metadata_mut(&mut self) -> &mut ObjectMeta {
         match self {
-            Self::Validating(c) => c.webhooks.iter().flatten().map(|w| &w.client_config).collect(),
-            Self::Mutating(c) => c.webhooks.iter().flatten().map(|w| &w.client_config).collect(),
+            Self::Validating(c) => &mut c.metadata,
+            Self::Mutating(c) => &mut c.metadata,
         }
     }
 
-    /// Whether every entry trusts exactly this authority.
-    pub(super) fn trusts(&self, authority: &[u8]) -> bool {
-        let bundle = |c: &WebhookClientConfig| c.ca_bundle.as_ref().map(|b| b.0.clone());
-        self.client_configs().into_iter().all(|c| bundle(c).as_deref() == Some(authority))
+    /// Its entries: name, and how each is called.
+    fn calls(&self) -> Vec<(&str, &WebhookClientConfig)> {
+        match self {
+            Self::Validating(c) => {
+                c.webhooks.iter().flatten().map(|w| (w.name.as_str(), &w.client_config)).collect()
+            }
+            Self::Mutating(c) => {
+                c.webhooks.iter().flatten().map(|w| (w.name.as_str(), &w.client_config)).collect()
+            }
+        }
+    }
+
+    fn client_configs(&self) -> Vec<&WebhookClientConfig> {
+        self.calls().into_iter().map(|(_, client_config)| client_config).collect()
+    }
+
+    /// Whether it asks about anything at all.
+    pub(super) fn is_filled(&self) -> bool {
+        !self.client_configs().is_empty()
+    }
+
+    /// Whether every entry trusts this authority; one that asks about nothing trusts whomever.
+    pub(super) fn trusts(&self, authority: &Authority) -> bool {
+        let is_trusting = |c: &&WebhookClientConfig| {
+            c.ca_bundle.as_ref().is_some_and(|bundle| authority.is_in(&bundle.0))
+        };
+        self.client_configs().iter().all(is_trusting)
+    }
+
+    /// Whether somebody's injector keeps its CA bundles.
+    fn is_injected(&self) -> bool {
+        let mut annotations = self.metadata().annotations.iter().flatten();
+        annotations.any(|(key, _)| INJECTED.contains(&key.as_str()))
+    }
+
+    /// What should stand, with the CA bundles an injector has put where this stands now: those that hold the current
+    /// authority are its business alone.
+    pub(super) fn leaving_injected(mut self, stands: Option<&Self>, authority: &Authority) -> Self {
+        let Some(stands) = stands.filter(|stands| stands.is_injected()) else { return self };
+        let kept: BTreeMap<String, ByteString> = stands
+            .calls()
+            .into_iter()
+            .filter_map(|(name, call)| Some((name.to_owned(), call.ca_bundle.clone()?)))
+            .filter(|(_, bundle)| authority.is_in(&bundle.0))
+            .collect();
+        let keep = |name: &str, call: &mut WebhookClientConfig| {
+            if let Some(bundle) = kept.get(name) {
+                call.ca_bundle = Some(bundle.clone());
+            }
+        };
+        match &mut self {
+            Self::Validating(c) => {
+                c.webhooks.iter_mut().flatten().for_each(|w| keep(&w.name, &mut w.client_config));
+            }
+            Self::Mutating(c) => {
+                c.webhooks.iter_mut().flatten().for_each(|w| keep(&w.name, &mut w.client_config));
+            }
+        }
+        self
+    }
+
+    /// The same, gone when this owner is.
+    pub(super) fn owned_by(mut self, owner: Option<&OwnerReference>) -> Self {
+        self.metadata_mut().owner_references = owner.map(|owner| vec![owner.clone()]);
+        self
+    }
+
+    /// The same without entries: it asks about nothing, and still goes when its owner does.
+    pub(super) fn emptied(&self) -> Self {
+        let metadata = ObjectMeta {
+            name: self.metadata().name.clone(),
+            owner_references: self.metadata().owner_references.clone(),
+            ..selected(self.metadata())
+        };
+        match self {
+            Self::Validating(_) => {
+                ValidatingWebhookConfiguration { metadata, webhooks: Some(Vec::new()) }.into()
+            }
+            Self::Mutating(_) => {
+                MutatingWebhookConfiguration { metadata, webhooks: Some(Vec::new()) }.into()
+            }
+        }
     }
 
     /// How its entries reach the webhook; `None` where none of them does.
@@ -104,13 +189,16 @@ impl Standing {
         self
     }
 
-    /// Whether the entries of both mean the same to the API server.
-    pub(super) fn says_the_same(&self, other: &Self) -> bool {
-        match (self, other) {
+    /// Whether what stands here means to the API server what is wanted, is found alike, and goes with whoever owns that.
+    pub(super) fn says_the_same(&self, wanted: &Self) -> bool {
+        let says = match (self, wanted) {
             (Self::Validating(one), Self::Validating(other)) => normal_v(one) == normal_v(other),
             (Self::Mutating(one), Self::Mutating(other)) => normal_m(one) == normal_m(other),
             _ => false,
-        }
+        };
+        let owners = self.metadata().owner_references.as_deref().unwrap_or_default();
+        let is_owned = |owner: &OwnerReference| owners.iter().any(|stands| stands.uid == owner.uid);
+        says && wanted.metadata().owner_references.iter().flatten().all(is_owned)
     }
 
     /// The entries of `wanted` under the metadata that stand here: what replaces it as a whole.
@@ -241,10 +329,13 @@ pub(super) fn due(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use smartops_common::config::SmartOpsConfigSpec;
     use smartops_guard::policy::{GuardrailPolicy, compile, shipped};
     use smartops_guard::registration::{Demand, registrations};
 
+    use super::super::trust::tests::pem;
     use super::*;
 
     fn wanted(users: &[&str]) -> Vec<Standing> {
@@ -254,6 +345,72 @@ mod tests {
         let demands: Vec<Demand> = shipped().into_iter().map(demand).collect();
         let demands: Vec<&Demand> = demands.iter().collect();
         all(&registrations(&config, &demands, &Reach::Service, Some(b"ca")).unwrap())
+    }
+
+    fn authority(pem: &str) -> Authority {
+        Authority::read(&Arc::from(pem)).unwrap()
+    }
+
+    /// What stands by this bundle.
+    fn trusting(bundle: &str) -> Standing {
+        let config = SmartOpsConfigSpec::default();
+        let found = registrations(&config, &[], &Reach::Service, Some(bundle.as_bytes())).unwrap();
+        all(&found).remove(0)
+    }
+
+    fn annotated(mut standing: Standing, key: &str) -> Standing {
+        standing.metadata_mut().annotations = Some([(key.to_owned(), "a/b".to_owned())].into());
+        standing
+    }
+
+    #[test]
+    fn every_entry_must_hold_the_current_authority_and_none_asks_for_nothing() {
+        let (current, former) = (pem("AAAA"), pem("BBBB"));
+        let authority = authority(&format!("{current}{former}"));
+        assert!(trusting(&format!("{former}{current}")).trusts(&authority));
+        assert!(!trusting(&former).trusts(&authority));
+        let mut half = trusting(&current);
+        let Standing::Validating(c) = &mut half else { panic!("{half:?}") };
+        c.webhooks.as_mut().unwrap()[1].client_config.ca_bundle = None;
+        assert!(!half.trusts(&authority));
+        assert!(half.emptied().trusts(&authority) && !half.emptied().is_filled());
+    }
+
+    #[test]
+    fn an_injectors_bundle_is_left_alone_while_it_holds_the_current_authority_and_nobody_elses_is()
+    {
+        let (current, further) = (pem("AAAA"), pem("CCCC"));
+        let (authority, wanted) = (authority(&current), trusting(&current));
+        let both = format!("{further}{current}");
+        let [from, from_secret] = INJECTED;
+        for (stands, left) in [
+            (annotated(trusting(&both), from), true),
+            (annotated(trusting(&both), from_secret), true),
+            (annotated(trusting(&further), from), false),
+            (annotated(trusting(""), from), false),
+            (annotated(trusting(&both), "example.com/other"), false),
+            (trusting(&both), false),
+        ] {
+            let kept = wanted.clone().leaving_injected(Some(&stands), &authority);
+            assert_eq!(stands.says_the_same(&kept), left, "{stands:?}");
+            assert!(left || kept == wanted);
+        }
+        assert_eq!(wanted.clone().leaving_injected(None, &authority), wanted);
+    }
+
+    #[test]
+    fn the_namespace_owns_what_stands_beside_whoever_else_does_and_still_when_it_is_emptied() {
+        let owner = |uid: &str| OwnerReference { uid: uid.to_owned(), ..OwnerReference::default() };
+        let plain = trusting("");
+        let wanted = plain.clone().owned_by(Some(&owner("home")));
+        assert!(!plain.says_the_same(&wanted));
+        assert!(!plain.clone().owned_by(Some(&owner("other"))).says_the_same(&wanted));
+        let mut shared = wanted.clone();
+        shared.metadata_mut().owner_references.as_mut().unwrap().push(owner("other"));
+        assert!(shared.says_the_same(&wanted));
+        assert!(wanted.says_the_same(&plain), "what is owned besides is nobody's drift");
+        assert!(wanted.says_the_same(&wanted.clone()));
+        assert_eq!(wanted.emptied().metadata().owner_references, Some(vec![owner("home")]));
     }
 
     fn stand(all: &[Standing]) -> BTreeMap<Key, Standing> {

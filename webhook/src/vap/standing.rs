@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::admissionregistration::v1::{
     MatchResources, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, OwnerReference};
 use kube::api::ObjectMeta;
 use smartops_common::names;
 
@@ -69,6 +69,16 @@ impl Object {
             Self::Policy(policy) => &policy.metadata,
             Self::Binding(binding) => &binding.metadata,
         }
+    }
+
+    /// The same, gone when this owner is.
+    pub(super) fn owned_by(mut self, owner: Option<&OwnerReference>) -> Self {
+        let metadata = match &mut self {
+            Self::Policy(policy) => &mut policy.metadata,
+            Self::Binding(binding) => &mut binding.metadata,
+        };
+        metadata.owner_references = owner.map(|owner| vec![owner.clone()]);
+        self
     }
 
     /// Whether it stands as it should.

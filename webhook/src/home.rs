@@ -1,0 +1,266 @@
+//! What the webhook stands on in the cluster: its namespace and, where the API server reaches it by its Service, the
+//! Deployment that runs it. While one of them goes, nobody is left to answer, and nothing may be left that asks. Does not
+//! live here: who fills, empties or removes what asks.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::ObjectMeta;
+use kube::runtime::watcher;
+use kube::{Api, Client};
+use smartops_common::names;
+use smartops_process::BoxError;
+use smartops_process::health::Readiness;
+use smartops_process::shutdown::Shutdown;
+use smartops_process::watch::{Event, Watch, WatchMetrics};
+use tokio::sync::watch;
+
+/// What there is to stand on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ground {
+    /// It has not been read yet.
+    Unknown,
+    /// The webhook is here to stay.
+    Stands {
+        /// The uid of the namespace, which owns what must not outlive it.
+        namespace: Arc<str>,
+        /// Whether what somebody deleted is made again: not where nothing says that the webhook itself is to stay.
+        may_restore: bool,
+    },
+    /// The webhook is on its way out, for this reason.
+    Leaves(&'static str),
+}
+
+impl Ground {
+    /// The namespace as the owner of cluster-scoped objects; none where the webhook is not known to stay.
+    pub fn owner(&self) -> Option<OwnerReference> {
+        let Self::Stands { namespace, .. } = self else { return None };
+        Some(OwnerReference {
+            api_version: "v1".to_owned(),
+            kind: "Namespace".to_owned(),
+            name: names::SYSTEM_NAMESPACE.to_owned(),
+            uid: namespace.to_string(),
+            ..OwnerReference::default()
+        })
+    }
+}
+
+/// What is known of an object that SmartOps stands on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+enum Part {
+    /// Nothing yet.
+    #[default]
+    Unread,
+    /// It is not there.
+    Absent {
+        /// Whether it has been.
+        was_there: bool,
+    },
+    /// It is being deleted.
+    Leaving,
+    /// It is there; its uid.
+    Stands(Arc<str>),
+}
+
+impl Part {
+    fn of(metadata: &ObjectMeta) -> Self {
+        if metadata.deletion_timestamp.is_some() {
+            return Self::Leaving;
+        }
+        Self::Stands(Arc::from(metadata.uid.as_deref().unwrap_or_default()))
+    }
+
+    fn gone(&self) -> Self {
+        let was_there = match self {
+            Self::Unread => false,
+            Self::Absent { was_there } => *was_there,
+            Self::Leaving | Self::Stands(_) => true,
+        };
+        Self::Absent { was_there }
+    }
+}
+
+/// A part as its watch tells it.
+#[derive(Debug, Default)]
+struct Told {
+    part: Part,
+    /// Whether the list under way has told it.
+    is_listed: bool,
+}
+
+impl Told {
+    fn see<K: kube::Resource>(&mut self, event: &Event<K>) {
+        match event {
+            Event::Init => self.is_listed = false,
+            Event::InitApply(object) | Event::Apply(object) => {
+                self.is_listed = true;
+                self.part = Part::of(object.meta());
+            }
+            Event::Unreadable { metadata, .. } => {
+                self.is_listed = true;
+                self.part = Part::of(metadata);
+            }
+            Event::InitDone if self.is_listed => {}
+            Event::InitDone | Event::Delete(_) => self.part = self.part.gone(),
+        }
+    }
+}
+
+/// What follows from both; `deployment` where it is asked. One that never was there says nothing.
+fn ground(namespace: &Part, deployment: Option<&Part>) -> Ground {
+    let uid = match namespace {
+        Part::Unread => return Ground::Unknown,
+        Part::Absent { .. } | Part::Leaving => {
+            return Ground::Leaves("the namespace smartops-system is being deleted");
+        }
+        Part::Stands(uid) => Arc::clone(uid),
+    };
+    let may_restore = match deployment {
+        Some(Part::Unread) => return Ground::Unknown,
+        Some(Part::Absent { was_there: true } | Part::Leaving) => {
+            return Ground::Leaves("the Deployment smartops-webhook is being deleted");
+        }
+        Some(Part::Absent { was_there: false }) => false,
+        Some(Part::Stands(_)) | None => true,
+    };
+    Ground::Stands { namespace: uid, may_restore }
+}
+
+/// What SmartOps stands on, watched.
+#[derive(Debug)]
+pub struct Home {
+    namespace: Mutex<Told>,
+    /// None where it is not asked.
+    deployment: Option<Mutex<Told>>,
+    ground: watch::Sender<Ground>,
+}
+
+impl Home {
+    /// Nothing is known yet. A webhook that runs outside the cluster has no Deployment to ask.
+    pub fn new(is_in_cluster: bool) -> Arc<Self> {
+        Arc::new(Self {
+            namespace: Mutex::default(),
+            deployment: is_in_cluster.then(Mutex::default),
+            ground: watch::Sender::new(Ground::Unknown),
+        })
+    }
+
+    /// What there is to stand on, whenever it changes.
+    pub fn ground(&self) -> watch::Receiver<Ground> {
+        self.ground.subscribe()
+    }
+
+    /// Watches until the stop.
+    pub async fn run(
+        self: Arc<Self>,
+        client: Client,
+        metrics: WatchMetrics,
+        shutdown: Shutdown,
+    ) -> Result<(), BoxError> {
+        // Of its own, so that readiness does not hang on it.
+        let listed = Readiness::new(shutdown.clone());
+        let named =
+            |name: &str| watcher::Config::default().fields(&format!("metadata.name={name}"));
+        let namespace = Watch::<Namespace> {
+            name: "own-namespace",
+            api: Api::all(client.clone()),
+            config: named(names::SYSTEM_NAMESPACE),
+            ready: listed.handle("own-namespace"),
+            metrics: metrics.clone(),
+        };
+        let deployment = Watch::<Deployment> {
+            name: "own-deployment",
+            api: Api::namespaced(client, names::SYSTEM_NAMESPACE),
+            config: named(names::WEBHOOK_DEPLOYMENT),
+            ready: listed.handle("own-deployment"),
+            metrics,
+        };
+        tokio::try_join!(
+            namespace.run(shutdown.clone(), |event| self.see(&self.namespace, &event)),
+            async {
+                let Some(told) = &self.deployment else { return Ok(()) };
+                deployment.run(shutdown.clone(), |event| self.see(told, &event)).await
+            },
+        )?;
+        Ok(())
+    }
+
+    fn see<K: kube::Resource>(&self, told: &Mutex<Told>, event: &Event<K>) {
+        told.lock().unwrap_or_else(PoisonError::into_inner).see(event);
+        let part =
+            |told: &Mutex<Told>| told.lock().unwrap_or_else(PoisonError::into_inner).part.clone();
+        let now = ground(&part(&self.namespace), self.deployment.as_ref().map(part).as_ref());
+        self.ground.send_if_modified(|told| {
+            let is_new = *told != now;
+            *told = now;
+            is_new
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+
+    fn stands() -> Part {
+        Part::Stands(Arc::from("u"))
+    }
+
+    #[test]
+    fn whoever_goes_takes_the_registrations_along_and_one_never_seen_restores_nothing() {
+        let here = |may_restore| Ground::Stands { namespace: Arc::from("u"), may_restore };
+        let namespace = Ground::Leaves("the namespace smartops-system is being deleted");
+        let deployment = Ground::Leaves("the Deployment smartops-webhook is being deleted");
+        let (gone, never) = (Part::Absent { was_there: true }, Part::Absent { was_there: false });
+        let rows = [
+            (Part::Unread, Some(stands()), Ground::Unknown),
+            (Part::Unread, None, Ground::Unknown),
+            (stands(), Some(Part::Unread), Ground::Unknown),
+            (stands(), Some(stands()), here(true)),
+            (stands(), None, here(true)),
+            (stands(), Some(never.clone()), here(false)),
+            (stands(), Some(gone.clone()), deployment.clone()),
+            (stands(), Some(Part::Leaving), deployment),
+            (Part::Leaving, Some(stands()), namespace.clone()),
+            (Part::Leaving, None, namespace.clone()),
+            (gone, None, namespace.clone()),
+            (never, Some(Part::Leaving), namespace),
+        ];
+        for (namespace, deployment, expected) in rows {
+            let found = ground(&namespace, deployment.as_ref());
+            assert_eq!(found, expected, "{namespace:?} {deployment:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_list_no_longer_tells_is_gone_and_what_it_tells_again_stands() {
+        let object = |leaving: bool| Namespace {
+            metadata: ObjectMeta {
+                uid: Some("u".into()),
+                deletion_timestamp: leaving.then(|| Time(jiff::Timestamp::UNIX_EPOCH)),
+                ..ObjectMeta::default()
+            },
+            ..Namespace::default()
+        };
+        let mut told = Told::default();
+        let mut after = |events: Vec<Event<Namespace>>| {
+            events.iter().for_each(|event| told.see(event));
+            told.part.clone()
+        };
+        let never = Part::Absent { was_there: false };
+        assert_eq!(after(vec![Event::Init, Event::InitDone]), never);
+        assert_eq!(after(vec![Event::Apply(object(false))]), stands());
+        let listed = vec![Event::Init, Event::InitApply(object(false)), Event::InitDone];
+        assert_eq!(after(listed), stands());
+        assert_eq!(after(vec![Event::Apply(object(true))]), Part::Leaving);
+        let gone = Part::Absent { was_there: true };
+        assert_eq!(after(vec![Event::Delete(Box::default())]), gone);
+        assert_eq!(after(vec![Event::Init, Event::InitDone]), gone);
+        assert_eq!(after(vec![Event::Apply(object(false))]), stands());
+        assert_eq!(after(vec![Event::Init, Event::InitDone]), gone);
+    }
+}
