@@ -77,7 +77,7 @@ pub(crate) fn document(
 ) -> Result<Vec<u8>> {
     let lock =
         fs::read_to_string(run::root().join("Cargo.lock")).context("cannot read Cargo.lock")?;
-    let libraries = [rust()?, libc::component(program)?];
+    let libraries = [rust()?, libc::installed()?];
     let document = describe(metadata, package, compiled, &Lock::parse(&lock), program, libraries)?;
     serde_json::to_vec(&document).context("cannot write JSON")
 }
