@@ -1,0 +1,93 @@
+//! The runbook: its five lines at the top, run as they stand there while everything is denied, and every other command it
+//! shows the output of.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use smartops_tests::programs::Program;
+use smartops_tests::sample;
+use smartops_tests::wait::{Seen, eventually};
+
+use crate::documents::{Shell, read, steps};
+use crate::support::own;
+
+const RUNBOOK: &str = "docs/runbooks/orchestrator_runbook.md";
+const A_WHILE: Duration = Duration::from_mins(1);
+
+/// The commands of each of the five lines.
+fn five_lines(text: &str) -> Result<Vec<Vec<String>>> {
+    let mut lines = Vec::new();
+    for number in 1..=5 {
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{number}. ")));
+        let line = line.with_context(|| format!("there is no line {number}"))?;
+        let code = line.split('`').skip(1).step_by(2);
+        let commands = code.filter(|code| code.starts_with("kubectl ")).map(str::to_owned);
+        lines.push(commands.collect());
+    }
+    Ok(lines)
+}
+
+#[test]
+fn the_five_lines_lead_out_of_a_dead_webhook_and_back_again() -> Result<()> {
+    let cluster = own("runbook")?;
+    let shell = Shell::new(&cluster);
+    let text = read(RUNBOOK)?;
+    let lines = five_lines(&text)?;
+    let counts: Vec<usize> = lines.iter().map(Vec::len).collect();
+    ensure!(counts == [1, 1, 1, 1, 2], "{lines:?}");
+    let title = text.lines().position(|line| line.starts_with("## Everything is denied"));
+    let first = text.lines().position(|line| line.starts_with("1. "));
+    ensure!(title == Some(2) && first == Some(4), "they must be at the top");
+    // Here the programs are no pods; what is restarted are Deployments of their names.
+    let admin = cluster.kubectl("admin");
+    for name in ["smartops-webhook", "smartops-orchestrator"] {
+        admin.apply_all(&[sample::deployment("smartops-system", name, 0)])?;
+    }
+    let who = &lines[0][0];
+    ensure!(shell.run(who)?.contains("created (server dry run)"), "{}", shell.run(who)?);
+    let by_rule = who.replace("--replicas=2", "--replicas=99");
+    ensure!(shell.run(&by_rule)?.contains("SmartOps denies"), "{}", shell.run(&by_rule)?);
+
+    Program::Webhook.kill(&cluster)?;
+    ensure!(shell.run(who)?.contains("failed calling webhook"), "{}", shell.run(who)?);
+    let restarted = shell.run(&lines[1][0])?;
+    ensure!(restarted.contains("deployment.apps/smartops-webhook restarted"), "{restarted}");
+    let deleted = shell.run(&lines[2][0])?;
+    for (kind, name) in [
+        ("clusterrolebinding", "smartops-webhook-cluster"),
+        ("validatingwebhookconfiguration", "smartops-people"),
+        ("validatingadmissionpolicybinding", "smartops-own-objects"),
+    ] {
+        let is_told = deleted.lines().any(|line| {
+            line.starts_with(kind)
+                && line.contains(&format!("\"{name}\""))
+                && line.ends_with("deleted")
+        });
+        ensure!(is_told, "{kind} {name}: {deleted}");
+    }
+    let left = shell.run(&lines[3][0])?;
+    ensure!(left.trim() == "No resources found", "{left}");
+    ensure!(shell.run(who)?.contains("created (server dry run)"), "{}", shell.run(who)?);
+    ensure!(shell.run(&by_rule)?.contains("created (server dry run)"), "nothing judges any more");
+
+    let back = shell.run(&lines[4][0])?;
+    ensure!(back.contains("clusterrolebinding") && !back.contains("rror"), "{back}");
+    let restarted = shell.run(&lines[4][1])?;
+    ensure!(restarted.matches(" restarted").count() == 2, "{restarted}");
+    Program::Webhook.start(&cluster, &[])?;
+    eventually(A_WHILE, "the policies hold again", || {
+        let refused = shell.run(&by_rule)?;
+        Ok(Seen::when(refused.contains("SmartOps denies"), refused))
+    })?;
+    ensure!(shell.run(who)?.contains("created (server dry run)"), "{}", shell.run(who)?);
+    cluster.stop()
+}
+
+#[test]
+fn what_the_runbook_says_of_a_healthy_installation_is_what_one_says() -> Result<()> {
+    let cluster = own("healthy")?;
+    let steps = steps(&read(RUNBOOK)?);
+    ensure!(steps.len() >= 8, "only {} commands were found", steps.len());
+    Shell::new(&cluster).follow(&steps)?;
+    cluster.stop()
+}
