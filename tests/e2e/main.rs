@@ -11,6 +11,7 @@ mod backstop;
 mod bypass;
 mod can_i;
 mod capabilities;
+mod chart;
 mod closed_loop;
 mod cluster;
 mod crash;

@@ -7,6 +7,7 @@
 
 pub mod audit;
 pub mod authority;
+pub mod chart;
 pub mod cluster;
 pub mod collector;
 pub mod components;

@@ -193,6 +193,13 @@ tlsConfig:
 {{- end }}
 {{- end }}
 
+{{- /* A span in seconds. */}}
+{{- define "smartops.seconds" -}}
+{{- $units := dict "s" 1 "m" 60 "h" 3600 "d" 86400 }}
+{{- $last := sub (len .) 1 | int }}
+{{- mul (substr 0 $last . | int) (get $units (substr $last (len .) .)) }}
+{{- end }}
+
 {{- /* A span as cert-manager writes it, without days. */}}
 {{- define "smartops.hours" -}}
 {{- if hasSuffix "d" . }}{{ mul 24 (trimSuffix "d" . | int) }}h{{ else }}{{ . }}{{ end }}

@@ -1,0 +1,135 @@
+//! What the chart grants is what `docs/rbac_matrix.yaml` says, no more and no less.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use smartops_tests::{chart, places};
+
+use super::{find, rendered};
+
+/// Who, where, on what, of which names, and how: one verb of one resource.
+type Right = (String, String, String, String, Vec<String>, String);
+
+fn texts(value: &Value) -> Vec<String> {
+    let all = value.as_array().into_iter().flatten();
+    all.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// The rights that rules hold.
+fn held(who: &str, place: &str, rules: &Value) -> BTreeSet<Right> {
+    let mut held = BTreeSet::new();
+    for rule in rules.as_array().into_iter().flatten() {
+        for group in texts(&rule["apiGroups"]) {
+            for resource in texts(&rule["resources"]) {
+                for verb in texts(&rule["verbs"]) {
+                    let names = texts(&rule["resourceNames"]);
+                    let (who, place) = (who.to_owned(), place.to_owned());
+                    held.insert((who, place, group.clone(), resource.clone(), names, verb));
+                }
+            }
+        }
+    }
+    held
+}
+
+/// The rights that the bindings among the objects give, hooks left out.
+fn granted(objects: &[Value]) -> Result<BTreeSet<Right>> {
+    let mut granted = BTreeSet::new();
+    for binding in objects {
+        let kind = binding["kind"].as_str().unwrap_or_default();
+        let is_hook = !binding["metadata"]["annotations"]["helm.sh/hook"].is_null();
+        if !kind.ends_with("RoleBinding") || is_hook {
+            continue;
+        }
+        let namespace = binding["metadata"]["namespace"].as_str();
+        let place = match namespace {
+            None => "cluster",
+            Some(chart::NAMESPACE) => "system-namespace",
+            Some(_) => "target-namespaces",
+        };
+        let (role_kind, role) = (&binding["roleRef"]["kind"], &binding["roleRef"]["name"]);
+        let role = objects
+            .iter()
+            .find(|object| {
+                object["kind"] == *role_kind
+                    && object["metadata"]["name"] == *role
+                    && (role_kind == "ClusterRole"
+                        || object["metadata"]["namespace"].as_str() == namespace)
+            })
+            .with_context(|| format!("{binding} names a role that is not there"))?;
+        for subject in binding["subjects"].as_array().into_iter().flatten() {
+            ensure!(subject["kind"] == "ServiceAccount", "{binding}");
+            let (namespace, name) = (&subject["namespace"], &subject["name"]);
+            let who = format!(
+                "system:serviceaccount:{}:{}",
+                namespace.as_str().unwrap_or_default(),
+                name.as_str().unwrap_or_default()
+            );
+            granted.extend(held(&who, place, &role["rules"]));
+        }
+    }
+    Ok(granted)
+}
+
+/// The rights of the matrix in places of this name.
+fn of_the_matrix(is_meant: impl Fn(&str) -> bool) -> Result<BTreeSet<Right>> {
+    let text = fs::read_to_string(places::root().join("docs/rbac_matrix.yaml"))?;
+    let matrix: Value = serde_saphyr::from_str(&text)?;
+    let mut rights = BTreeSet::new();
+    for (who, grants) in matrix.as_object().context("the matrix is empty")? {
+        for grant in grants.as_array().into_iter().flatten() {
+            let place = grant["scope"].as_str().context("a grant says no scope")?;
+            if is_meant(place) {
+                let rule = serde_json::json!([{
+                    "apiGroups": [grant["group"]], "resources": grant["resources"],
+                    "resourceNames": grant["names"], "verbs": grant["verbs"],
+                }]);
+                rights.extend(held(who, place, &rule));
+            }
+        }
+    }
+    Ok(rights)
+}
+
+#[test]
+fn the_chart_grants_what_the_matrix_says_and_nothing_more() -> Result<()> {
+    let (granted, written) = (granted(&rendered(&[])?)?, of_the_matrix(|p| p != "where-bound")?);
+    ensure!(granted.len() > 50, "{granted:?}");
+    let (more, less): (Vec<_>, Vec<_>) =
+        (granted.difference(&written).collect(), written.difference(&granted).collect());
+    ensure!(more.is_empty() && less.is_empty(), "more: {more:?}, less: {less:?}");
+    Ok(())
+}
+
+#[test]
+fn a_capabilitys_right_is_held_where_it_is_asked_for_and_nowhere_else() -> Result<()> {
+    let values =
+        "orchestrator-rbac.targetNamespaces={a,b},orchestrator-rbac.capabilities.podEviction={b}";
+    let objects = rendered(&["--set", values])?;
+    let evicting: Vec<&Value> = objects
+        .iter()
+        .filter(|o| o["roleRef"]["name"] == "smartops-orchestrator-evict-pods")
+        .map(|o| &o["metadata"]["namespace"])
+        .collect();
+    ensure!(evicting == ["b"], "{evicting:?}");
+    let role = find(&objects, "ClusterRole", "smartops-orchestrator-evict-pods");
+    let rules = &role.context("the role is not there")?["rules"];
+    let who = "system:serviceaccount:smartops-system:smartops-orchestrator";
+    ensure!(of_the_matrix(|p| p == "where-bound")?.is_superset(&held(who, "where-bound", rules)));
+    Ok(())
+}
+
+#[test]
+fn a_certificate_of_somebody_elses_may_be_read_and_not_written() -> Result<()> {
+    let values = "certificates.source=secret,certificates.secretName=theirs";
+    let granted = granted(&rendered(&["--set", values])?)?;
+    let verbs: Vec<&str> = granted
+        .iter()
+        .filter(|(_, _, _, resource, names, _)| resource == "secrets" && *names == ["theirs"])
+        .map(|(.., verb)| verb.as_str())
+        .collect();
+    ensure!(verbs == ["get"], "{verbs:?}");
+    Ok(())
+}
