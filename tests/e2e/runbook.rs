@@ -1,12 +1,12 @@
 //! The runbook: its five lines at the top, run as they stand there while everything is denied, and every other command it
-//! shows the output of.
+//! shows the output of. And the way to take SmartOps away by hand.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use smartops_tests::programs::Program;
-use smartops_tests::sample;
 use smartops_tests::wait::{Seen, eventually};
+use smartops_tests::{process, sample};
 
 use crate::documents::{Shell, read, steps};
 use crate::support::own;
@@ -89,5 +89,23 @@ fn what_the_runbook_says_of_a_healthy_installation_is_what_one_says() -> Result<
     let steps = steps(&read(RUNBOOK)?);
     ensure!(steps.len() >= 8, "only {} commands were found", steps.len());
     Shell::new(&cluster).follow(&steps)?;
+    cluster.stop()
+}
+
+#[test]
+fn taken_away_by_hand_nothing_of_smartops_is_left_and_nothing_waits_for_it() -> Result<()> {
+    let cluster = own("by-hand")?;
+    let steps = steps(&read("docs/uninstall.md")?);
+    ensure!(steps.len() >= 7, "only {} commands were found", steps.len());
+    let mut shell = Shell::new(&cluster);
+    // With both programs running all the while.
+    shell.follow(&steps)?;
+    for program in [Program::Webhook, Program::Controller] {
+        process::check_runs(cluster.dir(), program.name())?;
+    }
+    // Whom the controller served is as he was.
+    let admin = cluster.kubectl("admin");
+    sample::wait_rolled_out(&admin, sample::NAMESPACE, sample::DEPLOYMENT)?;
+    admin.run(&["delete", "namespace", sample::NAMESPACE, "--timeout=60s"])?.ok()?;
     cluster.stop()
 }
