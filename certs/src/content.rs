@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use smartops_common::names;
 
 use crate::bundle::Bundle;
 use crate::inspect;
@@ -13,7 +14,7 @@ use crate::issue::{AUTHORITY_NAME, FORMER_AUTHORITY_NAME};
 use crate::pem;
 
 /// The type of the Secret.
-pub const TYPE: &str = "kubernetes.io/tls";
+pub const TYPE: &str = names::CERTIFICATE_SECRET_TYPE;
 /// The annotation by which a Secret is known as ours.
 pub const MARK: &str = "smartops.dev/certificate";
 /// What it says.

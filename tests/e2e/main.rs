@@ -11,6 +11,7 @@ mod backstop;
 mod bypass;
 mod can_i;
 mod capabilities;
+mod certificates;
 mod chart;
 mod closed_loop;
 mod cluster;

@@ -12,7 +12,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ("common", &["change"]),
     ("guard", &["common", "change"]),
     ("process", &["common"]),
-    ("certs", &["process"]),
+    ("certs", &["process", "common"]),
     ("webhook", &["guard", "certs", "process", "common", "change"]),
     ("controller", &["certs", "process", "common", "change"]),
     ("manifests", &["guard", "common"]),
