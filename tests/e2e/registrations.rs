@@ -1,6 +1,9 @@
 //! The registrations follow policies and configuration, come back when somebody changes them, and leave nobody out
 //! while the list of automation moves.
 
+mod leaving;
+mod wiped;
+
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -18,6 +21,10 @@ use crate::support::{Namespace, own};
 const SECONDS: Duration = Duration::from_secs(10);
 const VALIDATING: &str = "validatingwebhookconfiguration";
 const MUTATING: &str = "mutatingwebhookconfiguration";
+/// Both kinds.
+const REGISTRATIONS: &str = "validatingwebhookconfigurations,mutatingwebhookconfigurations";
+/// What selects everything of SmartOps.
+const OURS: &str = "app.kubernetes.io/part-of=smartops";
 
 /// The entries of a registration, as they stand; null where there is none.
 fn entries(cluster: &Cluster, kind: &str, name: &str) -> Value {

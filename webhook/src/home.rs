@@ -241,14 +241,16 @@ mod tests {
         let object = |leaving: bool| Namespace {
             metadata: ObjectMeta {
                 uid: Some("u".into()),
-                deletion_timestamp: leaving.then(|| Time(jiff::Timestamp::UNIX_EPOCH)),
+                deletion_timestamp: leaving.then_some(Time(jiff::Timestamp::UNIX_EPOCH)),
                 ..ObjectMeta::default()
             },
             ..Namespace::default()
         };
         let mut told = Told::default();
         let mut after = |events: Vec<Event<Namespace>>| {
-            events.iter().for_each(|event| told.see(event));
+            for event in &events {
+                told.see(event);
+            }
             told.part.clone()
         };
         let never = Part::Absent { was_there: false };

@@ -104,9 +104,11 @@ struct Memory {
 /// Whether the API server reaches a webhook, as far as the leader had to know.
 #[derive(Debug, Default, Clone, Copy)]
 enum Reached {
-    /// Not that it were known.
+    /// It has not been asked.
     #[default]
-    No,
+    Unasked,
+    /// Not yet.
+    Waits,
     /// Since then.
     Since(Instant),
     /// Long enough; it is asked no more.
@@ -352,11 +354,16 @@ impl Registrar {
         let (is_reached, now) = (self.inputs.doors.are_open().await?, Instant::now());
         let since = match memory.reached {
             _ if !is_reached => {
-                memory.reached = Reached::No;
+                if !matches!(memory.reached, Reached::Waits) {
+                    tracing::info!(
+                        "nobody is reached behind the Service yet: nothing is asked about until then"
+                    );
+                }
+                memory.reached = Reached::Waits;
                 return Ok(Some(now + LOOK));
             }
             Reached::Since(since) => since,
-            Reached::No | Reached::Yes => now,
+            Reached::Unasked | Reached::Waits | Reached::Yes => now,
         };
         if since + SETTLE > now {
             memory.reached = Reached::Since(since);

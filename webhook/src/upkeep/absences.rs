@@ -56,10 +56,9 @@ impl<K: Ord + Clone> Absences<K> {
     /// When one that is not there may be made. `may_restore`: the program that keeps it is to stay.
     pub(crate) fn making(&self, key: &K, may_restore: bool, now: Instant) -> Making {
         match self.gone.get(key) {
-            None => Making::Now,
             Some(_) if !may_restore => Making::Not,
             Some(since) if *since + PAUSE > now => Making::At(*since + PAUSE),
-            Some(_) => Making::Now,
+            Some(_) | None => Making::Now,
         }
     }
 }
