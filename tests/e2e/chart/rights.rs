@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use smartops_tests::{chart, places};
 
-use super::{find, rendered};
+use super::{find, helm, rendered};
 
 /// Who, where, on what, of which names, and how: one verb of one resource.
 type Right = (String, String, String, String, Vec<String>, String);
@@ -24,7 +24,8 @@ fn held(who: &str, place: &str, rules: &Value) -> BTreeSet<Right> {
         for group in texts(&rule["apiGroups"]) {
             for resource in texts(&rule["resources"]) {
                 for verb in texts(&rule["verbs"]) {
-                    let names = texts(&rule["resourceNames"]);
+                    let mut names = texts(&rule["resourceNames"]);
+                    names.sort();
                     let (who, place) = (who.to_owned(), place.to_owned());
                     held.insert((who, place, group.clone(), resource.clone(), names, verb));
                 }
@@ -82,7 +83,7 @@ fn of_the_matrix(is_meant: impl Fn(&str) -> bool) -> Result<BTreeSet<Right>> {
         for grant in grants.as_array().into_iter().flatten() {
             let place = grant["scope"].as_str().context("a grant says no scope")?;
             if is_meant(place) {
-                let rule = serde_json::json!([{
+                let rule = json!([{
                     "apiGroups": [grant["group"]], "resources": grant["resources"],
                     "resourceNames": grant["names"], "verbs": grant["verbs"],
                 }]);
@@ -131,5 +132,90 @@ fn a_certificate_of_somebody_elses_may_be_read_and_not_written() -> Result<()> {
         .map(|(.., verb)| verb.as_str())
         .collect();
     ensure!(verbs == ["get"], "{verbs:?}");
+    Ok(())
+}
+
+#[test]
+fn the_rights_installed_by_themselves_are_those_the_whole_chart_brings() -> Result<()> {
+    let whole = granted(&rendered(&[])?)?;
+    let less = "orchestrator-rbac.enabled=false,controller.defaultNamespace=smartops-dev";
+    let mut parts = granted(&rendered(&["--set", less])?)?;
+    ensure!(parts.iter().all(|(who, ..)| who.ends_with(":smartops-webhook")), "{parts:?}");
+    let inner = chart::folder().join("charts/orchestrator-rbac");
+    let rendered = helm()?.template(chart::RELEASE, &inner, &[])?.ok()?;
+    parts.extend(granted(&chart::objects(&rendered)?)?);
+    ensure!(parts == whole);
+    Ok(())
+}
+
+#[test]
+fn what_runs_before_an_upgrade_an_uninstall_and_in_a_test_may_do_that_and_nothing_more()
+-> Result<()> {
+    let (objects, names) =
+        (rendered(&[])?, ["smartops-automation", "smartops-people", "smartops-own"]);
+    let configurations = ["validatingwebhookconfigurations", "mutatingwebhookconfigurations"];
+    let crds: Vec<String> = [
+        "changeledgers",
+        "guardrailexceptions",
+        "guardrailpolicies",
+        "remediationapprovals",
+        "remediationpolicies",
+        "remediations",
+        "smartopsconfigs",
+    ]
+    .map(|plural| format!("{plural}.smartops.dev"))
+    .to_vec();
+    let registration = "admissionregistration.k8s.io";
+    let rule = |group: &str, resources: &[&str], names: &[&str], verbs: &[&str]| json!({"apiGroups": [group], "resources": resources, "resourceNames": names, "verbs": verbs});
+    let expected = [
+        (
+            "smartops-crds",
+            vec![json!({
+                "apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"],
+                "resourceNames": crds, "verbs": ["create", "get", "patch"],
+            })],
+        ),
+        (
+            "smartops-removal",
+            vec![
+                rule(
+                    "rbac.authorization.k8s.io",
+                    &["clusterrolebindings"],
+                    &["smartops-webhook-cluster"],
+                    &["delete", "get"],
+                ),
+                rule(registration, &configurations, &names, &["delete", "get"]),
+                // Their names follow the policies'.
+                rule(
+                    registration,
+                    &["validatingadmissionpolicies", "validatingadmissionpolicybindings"],
+                    &[],
+                    &["delete", "list"],
+                ),
+            ],
+        ),
+        (
+            "smartops-self-test",
+            vec![
+                rule(registration, &configurations, &names, &["get"]),
+                rule("", &["services/proxy"], &["https:smartops-orchestrator:8001"], &["get"]),
+                // Dry runs; RBAC cannot say so.
+                rule("apps", &["deployments"], &[], &["create"]),
+                rule("smartops.dev", &["remediations"], &[], &["create"]),
+            ],
+        ),
+    ];
+    for (name, rules) in expected {
+        let roles = objects.iter().filter(|object| {
+            object["kind"].as_str().is_some_and(|kind| kind.ends_with("Role"))
+                && object["metadata"]["name"] == name
+        });
+        let mut found = BTreeSet::new();
+        for role in roles {
+            ensure!(role["metadata"]["annotations"]["helm.sh/hook"].is_string(), "{role}");
+            found.extend(held(name, "", &role["rules"]));
+        }
+        ensure!(found == held(name, "", &json!(rules)), "{name}: {found:?}");
+    }
     Ok(())
 }

@@ -8,7 +8,7 @@ app.kubernetes.io/part-of: smartops
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-{{- with .Values.global.labels }}
+{{- with (.Values.global | default dict).labels }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
