@@ -84,8 +84,8 @@ fn listed(cluster: &Cluster, user: &str, namespace: &str) -> Result<Held> {
 /// Reads kubectl's table: resources, URLs, names, verbs; each but the first in brackets.
 fn read(table: &str) -> Result<Held> {
     let mut lines = table.lines();
-    let head = lines.next().context("an empty list")?;
-    let column = |title: &str| head.find(title).with_context(|| format!("no column {title}"));
+    let titles = lines.next().context("an empty list")?;
+    let column = |title: &str| titles.find(title).with_context(|| format!("no column {title}"));
     let (urls, names, verbs) =
         (column("Non-Resource URLs")?, column("Resource Names")?, column("Verbs")?);
     let mut held = Held::new();

@@ -1,5 +1,5 @@
-//! What is done once, by hooks of the chart or by hand, each as an identity that may do exactly that: bringing the kinds
-//! up, taking the registrations away, trying an installation out.
+//! What is done once, by hooks of the chart or by hand: bringing the kinds up, taking the registrations away, trying an
+//! installation out. Each is run as the chart runs it, by an identity with the rights the chart gives it.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use smartops_tests::cluster::Cluster;
+use smartops_tests::components::Helm;
+use smartops_tests::helm::Runner;
 use smartops_tests::identities::{self, Right};
 use smartops_tests::programs::{Program, endpoints};
 use smartops_tests::wait::{Seen, eventually};
-use smartops_tests::{places, process, sample};
+use smartops_tests::{chart, places, process, sample};
 
 use crate::support::{bare, own};
 
 const A_WHILE: Duration = Duration::from_secs(30);
-const KINDS: &str = "apiextensions.k8s.io";
 const ADMISSION: &str = "admissionregistration.k8s.io";
 const REGISTRATIONS: [&str; 3] = ["smartops-automation", "smartops-people", "smartops-own"];
 const JUDGING: &str = "validatingwebhookconfigurations,mutatingwebhookconfigurations,validatingadmissionpolicies,validatingadmissionpolicybindings";
@@ -59,63 +60,60 @@ fn run(cluster: &Cluster, actor: &str, arguments: &[&str]) -> Result<Ran> {
     })
 }
 
-fn rule(group: &str, resources: &[&str], names: &[&str], verbs: &[&str]) -> Value {
-    let mut rule = json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
-    if !names.is_empty() {
-        rule["resourceNames"] = json!(names);
+/// What the chart runs once, and its ServiceAccount, which is made with the rights that the chart gives it.
+struct Hook {
+    account: &'static str,
+    arguments: Vec<String>,
+}
+
+impl Hook {
+    /// The hook of this name, as the chart's defaults render it.
+    fn install(cluster: &Cluster, name: &'static str) -> Result<Self> {
+        let runner = Runner::new(&Helm::ensure(&|_| {})?, &cluster.dir().join("helm"));
+        let rendered = runner.template(chart::RELEASE, &chart::folder(), &[])?.ok()?;
+        let (mut rights, mut arguments) = (Vec::new(), None);
+        for object in chart::objects(&rendered)? {
+            let metadata = &object["metadata"];
+            if metadata["name"] != name || metadata["annotations"]["helm.sh/hook"].is_null() {
+                continue;
+            }
+            let pod = match object["kind"].as_str() {
+                Some("Job") => &object["spec"]["template"]["spec"],
+                Some("Pod") => &object["spec"],
+                Some("ClusterRole" | "Role") => {
+                    let namespace = metadata["namespace"].as_str().map(str::to_owned);
+                    rights.push(Right { namespace, rules: object["rules"].clone() });
+                    continue;
+                }
+                _ => continue,
+            };
+            ensure!(pod["serviceAccountName"] == name, "it runs as somebody else: {pod}");
+            arguments = Some(serde_json::from_value(pod["containers"][0]["args"].clone())?);
+        }
+        ensure!(!rights.is_empty(), "the chart gives {name} no rights");
+        let arguments = arguments.with_context(|| format!("the chart runs no {name}"))?;
+        cluster.kubectl("admin").apply_all(&[namespace()])?;
+        identities::account(cluster, name, &rights)?;
+        Ok(Self { account: name, arguments })
     }
-    rule
+
+    /// Runs it as the chart does.
+    fn run(&self, cluster: &Cluster) -> Result<Ran> {
+        self.run_with(cluster, &[])
+    }
+
+    /// The same with other flags, which take the place of those of their name.
+    fn run_with(&self, cluster: &Cluster, flags: &[&str]) -> Result<Ran> {
+        let name = |flag: &str| flag.split('=').next().map(str::to_owned);
+        let own = self.arguments.iter().map(String::as_str);
+        let kept = own.filter(|own| flags.iter().all(|flag| name(flag) != name(own)));
+        let arguments: Vec<&str> = kept.chain(flags.iter().copied()).collect();
+        run(cluster, self.account, &arguments)
+    }
 }
 
-fn everywhere(rules: &[Value]) -> Right {
-    Right { namespace: None, rules: json!(rules) }
-}
-
-fn within(namespace: &str, rules: &[Value]) -> Right {
-    Right { namespace: Some(namespace.to_owned()), rules: json!(rules) }
-}
-
-fn crds_account(cluster: &Cluster) -> Result<&'static str> {
-    let names: Vec<String> = plurals()?.iter().map(|p| format!("{p}.smartops.dev")).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let crds = ["customresourcedefinitions"];
-    let rights = [everywhere(&[rule(KINDS, &crds, &names, &["create", "get", "patch"])])];
-    cluster.kubectl("admin").apply_all(&[
-        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "smartops-system"}}),
-    ])?;
-    identities::account(cluster, "smartops-crds", &rights)?;
-    Ok("smartops-crds")
-}
-
-fn removal_account(cluster: &Cluster) -> Result<&'static str> {
-    let webhooks = ["validatingwebhookconfigurations", "mutatingwebhookconfigurations"];
-    let policies = ["validatingadmissionpolicies", "validatingadmissionpolicybindings"];
-    let binding = ["smartops-webhook-cluster"];
-    let rules = [
-        rule("rbac.authorization.k8s.io", &["clusterrolebindings"], &binding, &["delete", "get"]),
-        rule(ADMISSION, &webhooks, &REGISTRATIONS, &["delete", "get"]),
-        rule(ADMISSION, &policies, &[], &["delete", "list"]),
-    ];
-    identities::account(cluster, "smartops-removal", &[everywhere(&rules)])?;
-    Ok("smartops-removal")
-}
-
-fn self_test_account(cluster: &Cluster) -> Result<&'static str> {
-    let webhooks = ["validatingwebhookconfigurations", "mutatingwebhookconfigurations"];
-    let proxy = ["https:smartops-orchestrator:8001"];
-    let rights = [
-        everywhere(&[rule(ADMISSION, &webhooks, &REGISTRATIONS, &["get"])]),
-        within("smartops-system", &[rule("", &["services/proxy"], &proxy, &["get"])]),
-        within(
-            sample::NAMESPACE,
-            &[
-                rule("apps", &["deployments"], &[], &["create"]),
-                rule("smartops.dev", &["remediations"], &[], &["create"]),
-            ],
-        ),
-    ];
-    identities::account(cluster, "smartops-self-test", &rights)?;
-    Ok("smartops-self-test")
+fn namespace() -> Value {
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "smartops-system"}})
 }
 
 /// The plurals of SmartOps' kinds, by the files that are shipped.
@@ -169,7 +167,7 @@ fn has_ticket(versions: &Value) -> bool {
 fn an_older_kind_is_brought_up_a_missing_one_is_made_and_the_others_stay_as_they_are() -> Result<()>
 {
     let cluster = bare("apply-crds")?;
-    let actor = crds_account(&cluster)?;
+    let hook = Hook::install(&cluster, "smartops-crds")?;
     let exceptions = crd(&cluster, "guardrailexceptions")?;
     let old = older(&exceptions, "ticket")?;
     create(&cluster, &old)?;
@@ -177,7 +175,7 @@ fn an_older_kind_is_brought_up_a_missing_one_is_made_and_the_others_stay_as_they
     let before = stands(&cluster, "guardrailexceptions")?;
     ensure!(!has_ticket(&before), "{before}");
 
-    let told = run(&cluster, actor, &["apply-crds"])?.ends(
+    let told = hook.run(&cluster)?.ends(
         0,
         &[
             "guardrailexceptions.smartops.dev: upgraded",
@@ -198,7 +196,7 @@ fn an_older_kind_is_brought_up_a_missing_one_is_made_and_the_others_stay_as_they
         ensure!(count.succeeded, "{plural} should be served: {}", count.text());
     }
 
-    let told = run(&cluster, actor, &["apply-crds"])?.ends(0, &["all 7 are served"])?;
+    let told = hook.run(&cluster)?.ends(0, &["all 7 are served"])?;
     let unchanged = told.output.lines().filter(|line| line.ends_with(": unchanged")).count();
     ensure!(unchanged == names.len(), "{}", told.text());
 
@@ -218,7 +216,7 @@ fn an_older_kind_is_brought_up_a_missing_one_is_made_and_the_others_stay_as_they
         }),
     )?;
     let patch = ["patch", "crd/things.example.com", "--type=json", "-p", &foreign.to_string()];
-    let refused = cluster.kubectl(actor).run(&patch)?;
+    let refused = cluster.kubectl(hook.account).run(&patch)?;
     ensure!(!refused.succeeded && refused.errors.contains("forbidden"), "{}", refused.text());
     cluster.stop()
 }
@@ -226,7 +224,7 @@ fn an_older_kind_is_brought_up_a_missing_one_is_made_and_the_others_stay_as_they
 #[test]
 fn a_version_that_is_served_is_never_taken_away_and_one_nobody_uses_is() -> Result<()> {
     let cluster = bare("keep-versions")?;
-    let actor = crds_account(&cluster)?;
+    let hook = Hook::install(&cluster, "smartops-crds")?;
     let mut newer = crd(&cluster, "remediations")?;
     let mut next = newer["spec"]["versions"][0].clone();
     next["name"] = json!("v1beta1");
@@ -236,7 +234,7 @@ fn a_version_that_is_served_is_never_taken_away_and_one_nobody_uses_is() -> Resu
     let old = older(&crd(&cluster, "guardrailexceptions")?, "ticket")?;
     create(&cluster, &old)?;
 
-    run(&cluster, actor, &["apply-crds"])?
+    hook.run(&cluster)?
         .ends(1, &["remediations.smartops.dev is served as v1beta1", "Upgrade to that release"])?;
     let others = stands(&cluster, "guardrailexceptions")?;
     ensure!(!has_ticket(&others), "where one is refused none is written");
@@ -247,7 +245,7 @@ fn a_version_that_is_served_is_never_taken_away_and_one_nobody_uses_is() -> Resu
     let withdraw =
         ["patch", "crd/remediations.smartops.dev", "--type=json", "-p", &withdraw.to_string()];
     cluster.kubectl("admin").run(&withdraw)?.ok()?;
-    run(&cluster, actor, &["apply-crds"])?.ends(
+    hook.run(&cluster)?.ends(
         0,
         &[
             "remediations.smartops.dev: upgraded",
@@ -302,7 +300,7 @@ fn everything_that_judges_a_write_is_taken_away_and_a_live_webhook_puts_nothing_
 {
     let cluster = own("removal")?;
     let admin = cluster.kubectl("admin");
-    let actor = removal_account(&cluster)?;
+    let hook = Hook::install(&cluster, "smartops-removal")?;
     admin.apply_all(&foreign())?;
     let backstop = json!({"spec": {"people": {"outage": "Backstop"}}}).to_string();
     admin.run(&["patch", "smartopsconfig/default", "--type=merge", "-p", &backstop])?.ok()?;
@@ -313,7 +311,7 @@ fn everything_that_judges_a_write_is_taken_away_and_a_live_webhook_puts_nothing_
     })?;
     ensure!(is_judged(&cluster)?);
 
-    let told = run(&cluster, actor, &["remove-registrations"])?.ends(
+    let told = hook.run(&cluster)?.ends(
         0,
         &[
             "deleting ClusterRoleBinding smartops-webhook-cluster",
@@ -332,7 +330,7 @@ fn everything_that_judges_a_write_is_taken_away_and_a_live_webhook_puts_nothing_
 
     // Whoever asks once more has nothing to wait for.
     let begun = Instant::now();
-    run(&cluster, actor, &["remove-registrations"])?.ends(0, &["nothing was to be done"])?;
+    hook.run(&cluster)?.ends(0, &["nothing was to be done"])?;
     ensure!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
     ensure!(judging(&cluster)?.is_empty() && !is_judged(&cluster)?);
     cluster.stop()
@@ -342,7 +340,7 @@ fn everything_that_judges_a_write_is_taken_away_and_a_live_webhook_puts_nothing_
 fn a_dead_webhooks_registrations_are_taken_away_and_writes_pass_again() -> Result<()> {
     let cluster = own("dead-removal")?;
     let admin = cluster.kubectl("admin");
-    let actor = removal_account(&cluster)?;
+    let hook = Hook::install(&cluster, "smartops-removal")?;
     Program::Webhook.kill(&cluster)?;
     let few = sample::deployment(sample::NAMESPACE, "few", 2).to_string();
     let create = ["create", "--dry-run=server", "-f", "-"];
@@ -355,11 +353,10 @@ fn a_dead_webhooks_registrations_are_taken_away_and_writes_pass_again() -> Resul
         admin.run(&["patch", own_kinds, "--type=merge", "-p", &patch])?.ok()
     };
     hold(json!(["example.com/keep"]))?;
-    run(&cluster, actor, &["remove-registrations", "--timeout-seconds=3"])?
+    hook.run_with(&cluster, &["--timeout-seconds=3"])?
         .ends(1, &["smartops-own still stands after 3s", "held by example.com/keep"])?;
     hold(json!(null))?;
-    run(&cluster, actor, &["remove-registrations"])?
-        .ends(0, &["nothing of SmartOps' judges any write"])?;
+    hook.run(&cluster)?.ends(0, &["nothing of SmartOps' judges any write"])?;
     ensure!(judging(&cluster)?.is_empty(), "{:?}", judging(&cluster)?);
     cluster.kubectl("developer").run_with(&create, Some(&few))?.ok()?;
     cluster.stop()
@@ -368,9 +365,7 @@ fn a_dead_webhooks_registrations_are_taken_away_and_writes_pass_again() -> Resul
 #[test]
 fn whoever_lacks_a_right_is_told_which_and_that_nothing_is_known_to_be_gone() -> Result<()> {
     let cluster = bare("no-rights")?;
-    cluster.kubectl("admin").apply_all(&[
-        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "smartops-system"}}),
-    ])?;
+    cluster.kubectl("admin").apply_all(&[namespace()])?;
     identities::account(&cluster, "nobody", &[])?;
     run(&cluster, "nobody", &["remove-registrations", "--timeout-seconds=1"])?
         .ends(1, &["not known to be gone", "cannot delete resource \"clusterrolebindings\""])?;
@@ -385,11 +380,11 @@ fn whoever_lacks_a_right_is_told_which_and_that_nothing_is_known_to_be_gone() ->
 fn a_healthy_installation_passes_its_test_and_each_fault_makes_a_sentence() -> Result<()> {
     let cluster = own("self-test")?;
     let admin = cluster.kubectl("admin");
-    let actor = self_test_account(&cluster)?;
+    let hook = Hook::install(&cluster, "smartops-self-test")?;
     let controller = format!("--controller={}", endpoints(&cluster)?.controller_url());
     let test = |seconds: u32, more: &[&str]| {
         let seconds = format!("--timeout-seconds={seconds}");
-        run(&cluster, actor, &[&["self-test", &controller, &seconds], more].concat())
+        hook.run_with(&cluster, &[&[controller.as_str(), &seconds], more].concat())
     };
     let healthy = [
         "ok      registrations: 6 stand",
@@ -400,7 +395,7 @@ fn a_healthy_installation_passes_its_test_and_each_fault_makes_a_sentence() -> R
     ];
     test(5, &[])?.ends(0, &healthy)?;
     // Nobody is behind the controller's Service here: its own way is taken and told.
-    run(&cluster, actor, &["self-test", "--timeout-seconds=1"])?.ends(
+    hook.run_with(&cluster, &["--timeout-seconds=1"])?.ends(
         1,
         &["FAILED  controller: ", "https:smartops-orchestrator:8001", "1 of 5 checks failed"],
     )?;

@@ -1,15 +1,19 @@
 //! The runbook: its five lines at the top, run as they stand there while everything is denied, and every other command it
 //! shows the output of. And the way to take SmartOps away by hand.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use smartops_tests::cluster::Cluster;
+use smartops_tests::components::Helm;
+use smartops_tests::helm::Runner;
 use smartops_tests::programs::Program;
 use smartops_tests::wait::{Seen, eventually};
-use smartops_tests::{process, sample};
+use smartops_tests::{chart, process, sample};
 
 use crate::documents::{Shell, read, steps};
-use crate::support::own;
+use crate::support::{bare, own};
 
 const RUNBOOK: &str = "docs/runbooks/orchestrator_runbook.md";
 const A_WHILE: Duration = Duration::from_mins(1);
@@ -80,6 +84,35 @@ fn the_five_lines_lead_out_of_a_dead_webhook_and_back_again() -> Result<()> {
         Ok(Seen::when(refused.contains("SmartOps denies"), refused))
     })?;
     ensure!(shell.run(who)?.contains("created (server dry run)"), "{}", shell.run(who)?);
+    cluster.stop()
+}
+
+/// What the third line takes away and the fifth brings back, as kind/name.
+fn judging(cluster: &Cluster) -> Result<BTreeSet<String>> {
+    let kinds = "clusterrolebindings,validatingwebhookconfigurations,mutatingwebhookconfigurations";
+    let ours = ["-l", "app.kubernetes.io/part-of=smartops", kinds];
+    let list = cluster.kubectl("admin").get(&ours)?;
+    let objects = list["items"].as_array().into_iter().flatten();
+    Ok(objects.map(|o| format!("{}/{}", o["kind"], o["metadata"]["name"])).collect())
+}
+
+#[test]
+fn helm_makes_again_what_the_third_line_took() -> Result<()> {
+    let cluster = bare("helm-back")?;
+    let helm = Runner::new(&Helm::ensure(&|_| {})?, &cluster.dir().join("helm"))
+        .with_kubeconfig(&cluster.state.kubeconfig("admin"));
+    // Nobody runs the pods of hooks here.
+    let install = ["--create-namespace", "--no-hooks"];
+    helm.install(chart::RELEASE, &chart::folder(), &install)?.ok()?;
+    let before = judging(&cluster)?;
+    ensure!(before.len() == 8, "six registrations, two bindings: {before:?}");
+    let lines = five_lines(&read(RUNBOOK)?)?;
+    let deleted = Shell::new(&cluster).run(&lines[2][0])?;
+    ensure!(judging(&cluster)?.is_empty(), "{deleted}");
+    let again = ["--reset-then-reuse-values", "--no-hooks"];
+    helm.upgrade(chart::RELEASE, &chart::folder(), &again)?.ok()?;
+    let after = judging(&cluster)?;
+    ensure!(after == before, "{after:?}");
     cluster.stop()
 }
 
