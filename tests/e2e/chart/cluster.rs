@@ -10,6 +10,9 @@ use smartops_tests::places;
 use super::{file, helm, rendered, sets};
 use crate::support::bare;
 
+/// A registration.
+const PEOPLE: &str = "validatingwebhookconfiguration/smartops-people";
+
 /// A cluster with CRDs, namespaces and ServiceAccounts, so that a dry run finds what it refers to.
 fn prepared(name: &str) -> Result<Cluster> {
     let cluster = bare(name)?;
@@ -146,6 +149,42 @@ fn a_target_namespace_that_is_there_is_left_alone_and_none_is_deleted() -> Resul
     cluster.stop()
 }
 
+/// What the webhook's leader would make of a registration's name, in short.
+fn fill(admin: &Kubectl) -> Result<()> {
+    let filled = json!([{"op": "add", "path": "/webhooks", "value": [{
+        "name": "a.example.org", "sideEffects": "None", "admissionReviewVersions": ["v1"],
+        "failurePolicy": "Ignore", "clientConfig": {"url": "https://127.0.0.1:1"}, "rules": [],
+    }]}]);
+    let patch = ["patch", PEOPLE, "--type=json", "-p", &filled.to_string()];
+    admin.run(&patch)?.ok().map(|_| ())
+}
+
+fn is_filled(admin: &Kubectl) -> Result<bool> {
+    Ok(admin.get(&[PEOPLE])?["webhooks"][0]["name"] == "a.example.org")
+}
+
+#[test]
+fn an_upgrade_from_the_chart_before_and_a_rollback_leave_filled_registrations_filled() -> Result<()>
+{
+    let cluster = bare("upgrade")?;
+    let admin = cluster.kubectl("admin");
+    let helm = helm()?.with_kubeconfig(admin.kubeconfig());
+    let before = places::root().join("tests/fixtures/charts/smartops-0.1.0.tgz");
+    // The nodes are not real, so nobody runs the hooks' pods.
+    let more = ["--wait", "--timeout=60s", "--no-hooks"];
+    helm.install(RELEASE, &before, &[&more[..], &["--create-namespace"]].concat())?.ok()?;
+    fill(&admin)?;
+    helm.upgrade(RELEASE, &chart::folder(), &more)?.ok()?;
+    ensure!(is_filled(&admin)?, "by the upgrade");
+    helm.rollback(RELEASE, 1, &more)?.ok()?;
+    ensure!(is_filled(&admin)?, "by the rollback");
+    let history = helm.history(RELEASE)?;
+    let charts: Vec<&str> =
+        history.as_array().into_iter().flatten().filter_map(|r| r["chart"].as_str()).collect();
+    ensure!(charts[0] == charts[2] && charts[0] != charts[1], "{charts:?}");
+    cluster.stop()
+}
+
 #[test]
 fn the_manifest_installs_without_helm_and_again_over_itself() -> Result<()> {
     let cluster = bare("manifest")?;
@@ -160,15 +199,8 @@ fn the_manifest_installs_without_helm_and_again_over_itself() -> Result<()> {
             ["-n", NAMESPACE, "rollout", "status", "deployment", deployment, "--timeout=60s"];
         admin.run(&wait)?.ok()?;
     }
-    // A registration that its webhook has filled stays so.
-    let filled = json!([{"op": "add", "path": "/webhooks", "value": [{
-        "name": "a.example.org", "sideEffects": "None", "admissionReviewVersions": ["v1"],
-        "failurePolicy": "Ignore", "clientConfig": {"url": "https://127.0.0.1:1"}, "rules": [],
-    }]}]);
-    let name = "validatingwebhookconfiguration/smartops-people";
-    admin.run(&["patch", name, "--type=json", "-p", &filled.to_string()])?.ok()?;
+    fill(&admin)?;
     admin.run(&["apply", "--server-side", "-f", file(&install)?])?.ok()?;
-    let found = admin.get(&[name])?;
-    ensure!(found["webhooks"][0]["name"] == "a.example.org", "{found}");
+    ensure!(is_filled(&admin)?, "by applying it again");
     cluster.stop()
 }
