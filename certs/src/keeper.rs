@@ -2,6 +2,7 @@
 //! replica leads, presents what is good, and tells what to trust to whoever hands that out. What to do is decided by
 //! `look` and `overlap`; here it is done.
 
+mod failure;
 mod memory;
 
 use std::sync::Arc;
@@ -11,8 +12,10 @@ use jiff::Timestamp;
 use smartops_process::clock::Clock;
 use smartops_process::health::Handle;
 use smartops_process::shutdown::Shutdown;
-use smartops_process::{BoxError, client, failpoint};
+use smartops_process::{BoxError, failpoint};
 use tokio::sync::watch;
+
+pub use self::failure::Error;
 
 use self::memory::Memory;
 use crate::bundle::{Bundle, Names};
@@ -22,8 +25,8 @@ use crate::inspect::inspect;
 use crate::issue::{self, Lifetimes};
 use crate::look::{self, Ahead, Anew, Storing};
 use crate::metrics::CertificateMetrics;
-use crate::overlap::Turn;
-use crate::resolver::{self, Resolver};
+use crate::overlap::{Sightings, Turn};
+use crate::resolver::Resolver;
 use crate::rotate::{self, Reason, Wanted};
 use crate::served::Served;
 use crate::store::{Store, Stored, Written};
@@ -40,50 +43,6 @@ pub enum Source {
     SelfManaged(Lifetimes),
     /// Somebody else keeps it in the Secret, which is only read.
     Secret,
-}
-
-/// Why no certificate, or not the one stored, is presented.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The API server.
-    #[error(transparent)]
-    Client(#[from] client::Error),
-    /// Issuing.
-    #[error(transparent)]
-    Issue(#[from] issue::Error),
-    /// TLS.
-    #[error(transparent)]
-    Resolver(#[from] resolver::Error),
-    /// What is stored is somebody else's.
-    #[error("{0}")]
-    Foreign(String),
-    /// What is stored cannot be served by.
-    #[error("the Secret {name:?} holds nothing that can be served by: {why}")]
-    Unusable {
-        /// The Secret.
-        name: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// Others kept writing in between.
-    #[error("the Secret {0:?} was written by others each time: trying again")]
-    Raced(String),
-}
-
-impl Error {
-    /// The kinds, as a metric's label.
-    pub(crate) const KINDS: [&'static str; 5] = ["store", "issue", "foreign", "verify", "raced"];
-
-    const fn kind(&self) -> &'static str {
-        let [store, issue, foreign, verify, raced] = Self::KINDS;
-        match self {
-            Self::Client(_) => store,
-            Self::Issue(_) => issue,
-            Self::Foreign(_) => foreign,
-            Self::Resolver(_) | Self::Unusable { .. } => verify,
-            Self::Raced(_) => raced,
-        }
-    }
 }
 
 /// What a keeper works with.
@@ -306,6 +265,8 @@ impl Keeper {
             expiry("ca", stored.authority_until);
             expiry("serving", until);
             memory.presented = Some(stored.clone());
+            // What was seen before says nothing of a CA that was presented in between.
+            memory.sightings = Sightings::default();
         }
         // Told last: what is handed out is to vouch for what is presented by then.
         self.authority.send_if_modified(|told| {
