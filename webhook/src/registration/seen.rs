@@ -74,4 +74,25 @@ mod tests {
         seen.see(Kind::Validating, Event::Apply(registration(name, "12", 3)));
         assert_eq!(seen.all().into_values().next(), Some(registration(name, "12", 3).into()));
     }
+
+    #[test]
+    fn while_a_list_is_under_way_what_stood_before_it_stands_and_what_it_does_not_tell_is_gone() {
+        let seen = Seen::default();
+        let [people, own, automation] =
+            [names::PEOPLE_REGISTRATION, names::OWN_REGISTRATION, names::AUTOMATION_REGISTRATION];
+        for name in [people, own, automation] {
+            seen.see(Kind::Validating, Event::Apply(registration(name, "7", 1)));
+        }
+        let list = |event: Event<ValidatingWebhookConfiguration>| {
+            seen.see(Kind::Validating, event);
+            seen.all().into_keys().map(|(_, name)| name).collect::<Vec<_>>()
+        };
+        let unreadable = registration(own, "7", 1).metadata;
+        let unreadable =
+            Event::Unreadable { metadata: Box::new(unreadable), error: "no number".into() };
+        for event in [Event::Init, Event::InitApply(registration(people, "8", 1)), unreadable] {
+            assert_eq!(list(event).len(), 3, "the list is not complete");
+        }
+        assert_eq!(list(Event::InitDone), [own, people]);
+    }
 }
