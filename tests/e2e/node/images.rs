@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use smartops_tests::pki::Authority;
 use smartops_tests::places;
 use smartops_tests::wait::{Seen, eventually};
 
@@ -211,9 +212,11 @@ fn serve_names(socket: &UdpSocket, known: &str, is_over: &AtomicBool) -> Result<
 
 /// Starts a command that speaks to the API server under a name.
 fn speak_to(image: &Image, server: &str) -> Result<Child> {
+    // An image has no certificates: without these the client would look for some.
+    Authority::create(&image.root)?;
     let kubeconfig = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "it", "preferences": {},
-        "clusters": [{"name": "it", "cluster": {"server": server, "insecure-skip-tls-verify": true}}],
+        "clusters": [{"name": "it", "cluster": {"server": server, "certificate-authority": "/ca.crt"}}],
         "users": [{"name": "it", "user": {"token": "none"}}],
         "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
     });

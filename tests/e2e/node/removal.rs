@@ -15,9 +15,20 @@ const LIMIT: Duration = Duration::from_mins(1);
 const CLUSTER_WIDE: &str = "validatingwebhookconfigurations,mutatingwebhookconfigurations,\
                             validatingadmissionpolicies,validatingadmissionpolicybindings,\
                             clusterroles,clusterrolebindings";
+/// What asks the webhook.
+const REGISTRATIONS: &str = "validatingwebhookconfigurations,mutatingwebhookconfigurations";
 /// What belongs to a namespace.
 const IN_NAMESPACE: &str = "all,serviceaccounts,roles,rolebindings,poddisruptionbudgets,\
                             networkpolicies,configmaps,secrets,leases,jobs";
+
+/// What the programs wrote into their own namespace themselves, certificates and leases: it goes with the namespace, and a
+/// release that comes again finds its certificates.
+const OWN: [&str; 4] = [
+    "Lease/smartops-orchestrator",
+    "Secret/smartops-orchestrator-certificate",
+    "Lease/smartops-webhook",
+    "Secret/smartops-webhook-certificate",
+];
 
 #[test]
 #[ignore = "needs real nodes: cargo xtask test --node"]
@@ -27,7 +38,7 @@ fn uninstall_leaves_crds_and_namespaces_and_these_go_cleanly() -> Result<()> {
         report::took("helm uninstall --wait", site.uninstall(&[])?)?;
         // At once: nobody is waited for.
         assert_eq!(site.try_replicas(99)?, "");
-        gone_but_for(site, &["smartops-webhook-certificate", "smartops-orchestrator-certificate"])?;
+        gone_but_for(site, &OWN)?;
         no_finalizers(site)?;
         for namespace in [TARGET, SYSTEM] {
             delete_namespace(site, namespace)?;
@@ -48,11 +59,16 @@ fn uninstall_without_its_hook_locks_nobody_out() -> Result<()> {
         report::took("helm uninstall --wait --no-hooks", site.uninstall(&["--no-hooks"])?)?;
         wait_open(site, "  writes pass after", begun)?;
         eventually(LIMIT, "no registration is left", || {
-            let left = ours(site, CLUSTER_WIDE, None)?;
+            let left = ours(site, REGISTRATIONS, None)?;
             Ok(Seen::when(left.is_empty(), format!("{left:?}")))
         })?;
         no_finalizers(site)?;
-        delete_namespace(site, SYSTEM)
+        delete_namespace(site, SYSTEM)?;
+        // What binds the controller alone belongs to the namespace, and goes with it.
+        eventually(LIMIT, "nothing is left in the cluster as a whole", || {
+            let left = ours(site, CLUSTER_WIDE, None)?;
+            Ok(Seen::when(left.is_empty(), format!("{left:?}")))
+        })
     })
 }
 
@@ -90,7 +106,7 @@ fn wait_open(site: &Site, what: &str, begun: Instant) -> Result<()> {
     report::took(what, begun.elapsed())
 }
 
-/// Names of objects of these kinds that are ours.
+/// Objects of these kinds that are ours, as `Kind/name`.
 fn ours(site: &Site, kinds: &str, namespace: Option<&str>) -> Result<Vec<String>> {
     let mut arguments = vec![kinds];
     if let Some(namespace) = namespace {
@@ -103,7 +119,9 @@ fn ours(site: &Site, kinds: &str, namespace: Option<&str>) -> Result<Vec<String>
         let is_ours = name.contains("smartops")
             || labels["app.kubernetes.io/part-of"] == "smartops"
             || labels["app.kubernetes.io/name"] == "smartops";
-        is_ours.then(|| name.to_owned())
+        // Names of different kinds are the same: what is kept is told with its kind.
+        let kind = object["kind"].as_str().unwrap_or_default();
+        is_ours.then(|| format!("{kind}/{name}"))
     });
     Ok(names.collect())
 }
@@ -112,10 +130,9 @@ fn ours(site: &Site, kinds: &str, namespace: Option<&str>) -> Result<Vec<String>
 fn gone_but_for(site: &Site, kept: &[&str]) -> Result<()> {
     eventually(LIMIT, "nothing is left but CRDs and namespaces", || {
         let mut left = ours(site, CLUSTER_WIDE, None)?;
-        for namespace in [SYSTEM, TARGET] {
-            left.extend(ours(site, IN_NAMESPACE, Some(namespace))?);
-        }
-        left.retain(|name| !kept.contains(&name.as_str()));
+        left.extend(ours(site, IN_NAMESPACE, Some(TARGET))?);
+        let own = ours(site, IN_NAMESPACE, Some(SYSTEM))?;
+        left.extend(own.into_iter().filter(|name| !kept.contains(&name.as_str())));
         Ok(Seen::when(left.is_empty(), format!("{left:?}")))
     })
 }
