@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use rustls::pki_types::ServerName;
+use serde_json::Value;
 use smartops_tests::cluster::Cluster;
 use smartops_tests::programs::endpoints;
 use smartops_tests::stream::{Stream, Tally, Target};
@@ -17,6 +18,8 @@ use crate::drain::{certificate_authority, connector};
 
 /// The file of the certificate by which the stream writes as the developer.
 const WRITER: &str = "stream";
+/// How many write at once, each to an object of its own.
+const WRITERS: usize = 3;
 /// How often somebody new calls.
 const PACE: Duration = Duration::from_millis(250);
 /// How long a handshake may take.
@@ -35,7 +38,10 @@ fn report(tally: &Tally, newcomers: u64) {
 pub(super) fn under_load(cluster: &Cluster, happens: impl FnOnce() -> Result<()>) -> Result<u64> {
     let authority = pki::Authority::open(&cluster.dir().join("pki"))?;
     authority.issue(WRITER, "developer", &[], &[])?;
-    let names = [sample::DEPLOYMENT.to_owned()];
+    let names: Vec<String> = (1..=WRITERS).map(|number| format!("load-{number}")).collect();
+    let objects: Vec<Value> =
+        names.iter().map(|name| sample::deployment(sample::NAMESPACE, name, 1)).collect();
+    cluster.kubectl("admin").apply_all(&objects)?;
     let target = Target::deployments(cluster, WRITER, sample::NAMESPACE, &names)?;
     let stream = Stream::start(&target)?;
     let (stop, stopped) = channel();
