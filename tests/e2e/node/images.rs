@@ -2,8 +2,9 @@
 //! node, but the archives that nodes start with, and loopback for itself.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::{TcpListener, UdpSocket};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -214,6 +215,7 @@ fn serve_names(socket: &UdpSocket, known: &str, is_over: &AtomicBool) -> Result<
 fn speak_to(image: &Image, server: &str) -> Result<Child> {
     // An image has no certificates: without these the client would look for some.
     Authority::create(&image.root)?;
+    fs::set_permissions(image.root.join("ca.crt"), Permissions::from_mode(0o444))?;
     let kubeconfig = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "it", "preferences": {},
         "clusters": [{"name": "it", "cluster": {"server": server, "certificate-authority": "/ca.crt"}}],
