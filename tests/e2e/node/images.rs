@@ -246,8 +246,8 @@ fn dials(image: &Image, name: &str, listener: &TcpListener) -> Result<bool> {
     let output = child.wait_with_output()?;
     let dialled = dialled?;
     let said = String::from_utf8_lossy(&output.stderr);
-    if !dialled && !said.contains("failed to lookup address information") {
-        bail!("{name} was not looked up: {said}");
+    if !dialled && !said.contains("client error (Connect)") {
+        bail!("{name} was not tried: {said}");
     }
     Ok(dialled)
 }
