@@ -25,7 +25,7 @@ const BY_NAME: [(&str, &str); 4] = [
     ("rbac.authorization.k8s.io", "clusterrolebindings"),
 ];
 /// What automation has no business with in SmartOps' namespace: group and plurals, subresources included.
-const IN_SYSTEM_NAMESPACE: [(&str, &[&str]); 7] = [
+const IN_SYSTEM_NAMESPACE: [(&str, &[&str]); 8] = [
     (
         "",
         &[
@@ -38,9 +38,25 @@ const IN_SYSTEM_NAMESPACE: [(&str, &[&str]); 7] = [
             "endpoints",
             "pods",
             "pods/*",
+            "replicationcontrollers",
+            "replicationcontrollers/*",
         ],
     ),
-    ("apps", &["deployments", "deployments/*", "replicasets", "replicasets/*"]),
+    // Whatever makes pods here can make them run as the webhook.
+    (
+        "apps",
+        &[
+            "daemonsets",
+            "daemonsets/*",
+            "deployments",
+            "deployments/*",
+            "replicasets",
+            "replicasets/*",
+            "statefulsets",
+            "statefulsets/*",
+        ],
+    ),
+    ("batch", &["cronjobs", "cronjobs/*", "jobs", "jobs/*"]),
     ("coordination.k8s.io", &["leases"]),
     // Through these the API server finds the webhook, or does not.
     ("discovery.k8s.io", &["endpointslices"]),

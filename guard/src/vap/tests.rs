@@ -360,3 +360,27 @@ fn own_objects_are_guarded_from_automation_and_from_nobody_else() {
     config.automation.users = (0..64).map(|n| format!("{n}-{}", "u".repeat(2000))).collect();
     assert_eq!(own_objects(&config).unwrap_err().field, "spec.automation");
 }
+
+#[test]
+fn whatever_makes_pods_in_smartops_namespace_is_out_of_automation_s_reach() {
+    let rules = rules(&own_objects(&config()).unwrap());
+    let is_named = |group: &str, resource: &str| {
+        let ruled = rules.iter().filter_map(|rule| rule.split_once(' ')?.1.split_once('/'));
+        ruled.clone().any(|(g, plurals)| g == group && plurals.split(',').any(|p| p == resource))
+    };
+    for (group, plural) in [
+        ("", "pods"),
+        ("", "replicationcontrollers"),
+        ("apps", "daemonsets"),
+        ("apps", "deployments"),
+        ("apps", "replicasets"),
+        ("apps", "statefulsets"),
+        ("batch", "cronjobs"),
+        ("batch", "jobs"),
+    ] {
+        for resource in [plural.to_owned(), format!("{plural}/*")] {
+            assert!(is_named(group, &resource), "{group}/{resource}: {rules:#?}");
+        }
+    }
+    assert!(!is_named("", "events"), "what makes none: {rules:#?}");
+}
