@@ -4,16 +4,28 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use smartops_process::client;
 use tokio::sync::watch;
 
 /// The callers of a server.
 #[derive(Debug)]
 pub struct Callers {
-    /// The bundle of CA certificates, PEM, that every caller is known to trust by now: of what the keeper told, the last
-    /// whose current CA (its first certificate) stands at every one of them. None while that is not known.
+    /// Of the CA certificates the keeper told, PEM, those that stand at every one of them by now, whoever wrote what
+    /// stands. None where none does, and while that is not known.
     pub trusted: watch::Receiver<Option<Arc<str>>>,
+    /// What was handed to them, asked where nothing else tells.
+    pub bundles: Arc<dyn Bundles>,
     /// The places at which they may come out.
     pub places: Arc<dyn Places>,
+}
+
+/// CAs that stand at callers, on their way.
+pub type Held<'a> = Pin<Box<dyn Future<Output = Result<Vec<String>, client::Error>> + Send + 'a>>;
+
+/// What was handed to callers.
+pub trait Bundles: std::fmt::Debug + Send + Sync {
+    /// Every CA that any of them trusts now, PEM. Comes back within a deadline of its own.
+    fn authorities(&self) -> Held<'_>;
 }
 
 /// What is known of the leaves served at the places callers may come out.

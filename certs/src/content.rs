@@ -222,6 +222,34 @@ mod tests {
         assert!(why.contains("Opaque") && why.contains("--certificate-source=secret"), "{why}");
     }
 
+    /// Certificates under a CA of this name, unmarked.
+    fn under(authority: &str) -> Secret {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, authority);
+        let authority = params.self_signed(&key).unwrap().pem();
+        unmarked(stored(&Bundle { authority, authority_key: key.serialize_pem(), ..issued() }))
+    }
+
+    #[test]
+    fn an_unmarked_secret_is_ours_by_the_exact_name_of_its_authority_and_with_its_key_alone() {
+        for (authority, is_ours) in [
+            (AUTHORITY_NAME, true),
+            (FORMER_AUTHORITY_NAME, true),
+            // The chart's, issued by cert-manager.
+            ("SmartOps webhook CA (cert-manager)", false),
+            ("SmartOps CA of mine", false),
+            ("smartops CA", false),
+        ] {
+            let mut secret = under(authority);
+            assert_eq!(!matches!(read(&secret), Content::Foreign(_)), is_ours, "{authority}");
+            // As cert-manager stores it.
+            secret.data.get_or_insert_default().remove("ca.key");
+            assert!(matches!(read(&secret), Content::Foreign(_)), "{authority} without its key");
+        }
+    }
+
     #[test]
     fn a_secret_without_a_word_in_it_is_empty_and_one_with_a_single_word_is_somebodys() {
         let mut secret = Secret::default();

@@ -31,8 +31,9 @@ impl Default for Lifetimes {
     }
 }
 
-/// Validity begins this much before now: clocks of callers may be behind. No part of a lifetime.
-pub const BACKDATE: SignedDuration = SignedDuration::from_mins(5);
+/// Validity begins this much before now: clocks of callers may be behind, by an hour where one was set by local time. No
+/// part of a lifetime.
+pub const BACKDATE: SignedDuration = SignedDuration::from_hours(1);
 /// How every CA of ours is called, and nobody else's.
 pub const AUTHORITY_NAME: &str = "SmartOps CA";
 /// How the CAs of releases were called that did not mark their Secrets.
@@ -135,6 +136,8 @@ mod tests {
         assert_eq!(read.authority.unwrap().until, now() + lifetimes.authority);
         let (validity, for_names) = read.certificate.unwrap();
         assert_eq!(validity.until, now() + lifetimes.certificate);
+        let behind = now() - SignedDuration::from_mins(59);
+        verify(&bundle, &names(), behind).unwrap();
         assert_eq!(for_names, names());
         verify(&bundle, &names(), now()).unwrap();
     }

@@ -72,7 +72,7 @@ pub struct Keeper {
 impl Keeper {
     /// Runs until the stop.
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), BoxError> {
-        let mut memory = Memory::new(Clock.now());
+        let mut memory = Memory::new();
         loop {
             let looked = self.look(&mut memory).await;
             let pause = self.tell(&mut memory, looked);
@@ -114,7 +114,7 @@ impl Keeper {
     async fn look(&mut self, memory: &mut Memory) -> Result<Duration, Error> {
         if let Some(callers) = &mut self.callers {
             let trusted = callers.trusted.borrow_and_update().clone();
-            memory.trust.note(trusted, Clock.now());
+            memory.trust.note(trusted.as_deref(), Clock.now());
         }
         match self.source {
             Source::SelfManaged(lifetimes) => {
@@ -136,8 +136,9 @@ impl Keeper {
             let now = Clock.now();
             let stored = self.store.load().await?;
             let content = stored.content();
-            let (presented, seen) = (memory.presented.as_ref(), &memory.sightings);
-            let storing = look::storing(&content, presented, seen, wanted, now);
+            let handed_out = if may_write { self.handed_out(&content).await? } else { Vec::new() };
+            let known = (memory.presented.as_ref(), handed_out.as_slice());
+            let storing = look::storing(&content, known, &memory.sightings, wanted, now);
             match storing
                 .map_err(|why| Error::Foreign(format!("{:?}: {why}", self.store.name())))?
             {
@@ -150,6 +151,16 @@ impl Keeper {
             }
         }
         Err(Error::Raced(self.store.name().to_owned()))
+    }
+
+    /// The CAs callers trust, where what is stored is lost and does not tell.
+    async fn handed_out(&self, content: &Content) -> Result<Vec<String>, Error> {
+        match (content, &self.callers) {
+            (Content::Empty | Content::Damaged(_), Some(callers)) => {
+                Ok(callers.bundles.authorities().await?)
+            }
+            _ => Ok(Vec::new()),
+        }
     }
 
     async fn present_own(
@@ -257,6 +268,7 @@ impl Keeper {
         let turn = memory.turn(stored, self.callers.is_some(), now);
         if turn == Turn::Now {
             self.resolver.present_chain(stored.chain.as_bytes(), stored.key.as_bytes())?;
+            failpoint::hit("certificate-presented");
             let until = stored.validity.until;
             tracing::info!(secret = self.store.name(), %until, "certificate presented");
             let expiry = |certificate: &str, until: Timestamp| {

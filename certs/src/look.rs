@@ -36,10 +36,11 @@ pub enum Anew {
 }
 
 /// What the leader has to store, if anything; the error says why what is stored is not touched. `presented` is what this
-/// replica presents.
+/// replica presents; `trusted` are the CAs callers trust, where what is
+/// stored is lost and does not tell.
 pub fn storing(
     content: &Content,
-    presented: Option<&Served>,
+    (presented, trusted): (Option<&Served>, &[String]),
     sightings: &Sightings,
     wanted: &Wanted,
     now: Timestamp,
@@ -73,7 +74,10 @@ pub fn storing(
                     let until = leaf.map_or(now + wanted.lifetimes.certificate, |(v, _)| v.until);
                     stored.and(&kept.bundle.authority, Some(until))
                 }
-                None => stored,
+                // Of what is lost nothing else tells under which CAs other replicas present.
+                None => trusted.iter().rev().fold(stored, |former, authority| {
+                    former.and(authority, Some(now + wanted.lifetimes.certificate))
+                }),
             };
             let former = stored.beside(None, presented, false, life);
             Some(Storing { anew: Anew::All(reason), former })
@@ -145,7 +149,7 @@ mod tests {
     }
 
     fn stored(content: &Content, presented: Option<&Served>, now: Timestamp) -> Option<Storing> {
-        storing(content, presented, &Sightings::default(), &wanted(), now).unwrap()
+        storing(content, (presented, &[]), &Sightings::default(), &wanted(), now).unwrap()
     }
 
     fn same(one: &str, other: &str) -> bool {
@@ -164,7 +168,7 @@ mod tests {
     #[test]
     fn what_somebody_else_keeps_is_refused_with_the_reason() {
         let content = Content::Foreign("his".to_owned());
-        let refused = storing(&content, None, &Sightings::default(), &wanted(), day(1));
+        let refused = storing(&content, (None, &[]), &Sightings::default(), &wanted(), day(1));
         assert_eq!(refused, Err("his".to_owned()));
     }
 
@@ -209,6 +213,28 @@ mod tests {
     }
 
     #[test]
+    fn what_callers_trust_stays_trusted_when_the_secret_is_lost_and_whoever_leads_presents_nothing()
+    {
+        let (newer, older) = (issued(), issued());
+        let trusted = [newer.authority.clone(), older.authority.clone()];
+        let presented = served(&newer);
+        let told = |content: &Content, presented| {
+            let known = (presented, trusted.as_slice());
+            storing(content, known, &Sightings::default(), &wanted(), day(1)).unwrap()
+        };
+        for content in [Content::Empty, Content::Damaged("no ca.key".into())] {
+            for presented in [None, Some(&presented)] {
+                let former = told(&content, presented).unwrap().former;
+                let [first, second] = former.authorities.as_slice() else { panic!("{former:?}") };
+                assert!(same(first, &newer.authority) && same(second, &older.authority));
+                assert_eq!(former.until, Some(day(1 + 90)), "when the last leaf under them ends");
+            }
+        }
+        // The twin: where the Secret is whole it says which are still needed.
+        assert_eq!(told(&ours(&newer), Some(&presented)), None);
+    }
+
+    #[test]
     fn a_former_authority_goes_once_every_place_was_seen_under_the_current_one() {
         let (before, now) = (issued(), issued());
         let bundle = Bundle { former: vec![before.authority], ..now };
@@ -219,7 +245,7 @@ mod tests {
         for at in [day(1), day(2)] {
             seen.note(&bundle.authority, &Serving::Yes, at);
         }
-        let storing = storing(&content, Some(&presented), &seen, &wanted(), day(2)).unwrap();
+        let storing = storing(&content, (Some(&presented), &[]), &seen, &wanted(), day(2)).unwrap();
         let storing = storing.unwrap();
         assert!(matches!(storing.anew, Anew::Nothing(_)));
         assert_eq!(storing.former, Former::default());

@@ -2,9 +2,8 @@
 //! beside the former one; the new leaf is presented once every caller trusts it; the former CA goes once every place was
 //! seen to serve under the new one, or the last leaf under it has ended. Pure; carried out by `keeper`.
 
-use std::sync::Arc;
-
 use jiff::{SignedDuration, Timestamp};
+use rustls::pki_types::CertificateDer;
 
 use crate::callers::Serving;
 use crate::inspect;
@@ -19,33 +18,25 @@ pub const SIGHTING: SignedDuration = SignedDuration::from_secs(3);
 /// At most so many former CAs are handed out; no more than one is under way unless something keeps making new ones.
 const MOST_FORMER: usize = 8;
 
-/// What callers are known to trust, and since when that has been its current CA.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trust {
-    bundle: Option<Arc<str>>,
-    since: Timestamp,
-}
+/// The CAs callers are known to trust, and since when each of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Trust(Vec<(CertificateDer<'static>, Timestamp)>);
 
 impl Trust {
-    /// Nothing is known.
-    pub fn none(now: Timestamp) -> Self {
-        Self { bundle: None, since: now }
-    }
-
-    /// Takes note of what they trust now.
-    pub fn note(&mut self, bundle: Option<Arc<str>>, now: Timestamp) {
-        let current = |bundle: &Option<Arc<str>>| {
-            bundle.as_ref().and_then(|bundle| pem::first(bundle.as_bytes()).ok())
+    /// Takes note of what they trust now; none where that is nothing, or not known.
+    pub fn note(&mut self, bundle: Option<&str>, now: Timestamp) {
+        let before = std::mem::take(&mut self.0);
+        let since = |authority: &CertificateDer<'_>| {
+            before.iter().find(|(known, _)| known == authority).map_or(now, |(_, since)| *since)
         };
-        if current(&self.bundle) != current(&bundle) {
-            self.since = now;
-        }
-        self.bundle = bundle;
+        let trusted = pem::certificates(bundle.unwrap_or_default().as_bytes()).unwrap_or_default();
+        self.0 = trusted.into_iter().map(|known| (known.clone(), since(&known))).collect();
     }
 
-    fn holds(&self, authority: &str) -> bool {
-        let bundle = self.bundle.as_ref();
-        bundle.is_some_and(|bundle| pem::holds_current(bundle.as_bytes(), authority.as_bytes()))
+    /// Since when they trust this CA, if they do.
+    fn since(&self, authority: &str) -> Option<Timestamp> {
+        let authority = pem::first(authority.as_bytes()).ok()?;
+        self.0.iter().find(|(known, _)| *known == authority).map(|(_, since)| *since)
     }
 }
 
@@ -78,12 +69,11 @@ pub fn turn(
     if !presented.validity.holds(now) || presented.authority == stored.authority {
         return Turn::Now;
     }
-    if !trust.holds(&stored.authority) {
-        return Turn::Waits;
-    }
-    let settled = trust.since + SETTLE;
+    let Some(since) = trust.since(&stored.authority) else { return Turn::Waits };
+    let settled = since + SETTLE;
     // Where they no longer trust what is presented there is nothing to wait for.
-    if trust.holds(&presented.authority) && now < settled { Turn::At(settled) } else { Turn::Now }
+    let is_refused = trust.since(&presented.authority).is_none();
+    if is_refused || settled <= now { Turn::Now } else { Turn::At(settled) }
 }
 
 /// Former CAs that are still handed out.
@@ -202,22 +192,25 @@ mod tests {
     }
 
     fn trust(served: &[&Served]) -> Trust {
-        let mut trust = Trust::none(second(0));
+        let mut trust = Trust::default();
         let former: Vec<String> = served[1..].iter().map(|s| s.authority.clone()).collect();
         let bundle = trusted(&served[0].authority, &former);
-        trust.note(Some(Arc::from(bundle)), second(10));
+        trust.note(Some(&bundle), second(10));
         trust
     }
 
     #[test]
     fn another_authority_is_presented_only_once_every_caller_has_come_to_trust_it() {
-        let (old, new) = (issued(), issued());
+        let (old, new, other) = (issued(), issued(), issued());
+        // What stands is told as it stands: first both, and a second later only the new one.
+        let mut only_new = trust(&[&new, &old]);
+        only_new.note(Some(&new.authority), second(11));
         let ended = second(24 * 3600 * 91);
         let table = [
             ("nothing is presented", None, Some(trust(&[&old])), second(10), Turn::Now),
             ("it stands", Some(&new), Some(trust(&[&new])), second(10), Turn::Stands),
             ("untrusted", Some(&old), Some(trust(&[&old])), second(60), Turn::Waits),
-            ("nothing known", Some(&old), Some(Trust::none(second(0))), second(60), Turn::Waits),
+            ("nothing known", Some(&old), Some(Trust::default()), second(60), Turn::Waits),
             ("unsettled", Some(&old), Some(trust(&[&new, &old])), second(11), Turn::At(second(12))),
             ("settled", Some(&old), Some(trust(&[&new, &old])), second(12), Turn::Now),
             (
@@ -227,6 +220,14 @@ mod tests {
                 second(10),
                 Turn::Now,
             ),
+            (
+                "the old one is refused as soon as both are trusted no more",
+                Some(&old),
+                Some(only_new),
+                second(11),
+                Turn::Now,
+            ),
+            ("neither is trusted", Some(&old), Some(trust(&[&other])), second(60), Turn::Waits),
             ("the old one has ended", Some(&old), Some(trust(&[&old])), ended, Turn::Now),
             ("nobody waits to be told", Some(&old), None, second(10), Turn::Now),
         ];
@@ -238,18 +239,22 @@ mod tests {
     #[test]
     fn another_leaf_of_the_same_authority_is_presented_at_once() {
         let (first, next) = renewed();
-        let nothing = Trust::none(second(0));
+        let nothing = Trust::default();
         assert_eq!(turn(&next, Some(&first), Some(&nothing), second(1)), Turn::Now);
     }
 
     #[test]
-    fn trust_counts_from_when_its_current_authority_came_and_not_from_when_a_former_one_went() {
+    fn trust_in_an_authority_counts_from_when_it_came_whatever_else_comes_and_goes_around_it() {
         let (old, new) = (issued(), issued());
-        let mut trust = trust(&[&new, &old]);
-        trust.note(Some(Arc::from(new.authority.as_str())), second(30));
-        assert_eq!(trust.since, second(10));
-        trust.note(Some(Arc::from(old.authority.as_str())), second(40));
-        assert_eq!(trust.since, second(40));
+        let mut trust = trust(&[&old, &new]);
+        let since = |trust: &Trust| (trust.since(&old.authority), trust.since(&new.authority));
+        assert_eq!(since(&trust), (Some(second(10)), Some(second(10))));
+        trust.note(Some(&new.authority), second(30));
+        assert_eq!(since(&trust), (None, Some(second(10))));
+        trust.note(Some(&format!("{}{}", old.authority, new.authority)), second(40));
+        assert_eq!(since(&trust), (Some(second(40)), Some(second(10))));
+        trust.note(None, second(50));
+        assert_eq!(since(&trust), (None, None));
     }
 
     #[test]

@@ -30,6 +30,7 @@ use tokio::sync::{oneshot, watch};
 use crate::admission::http;
 use crate::args::Args;
 use crate::exceptions;
+use crate::handed_out::HandedOut;
 use crate::history::Histories;
 use crate::home::Home;
 use crate::ledger::Book;
@@ -99,7 +100,8 @@ impl Program {
         let presented = (Arc::clone(&resolver), metrics);
         let (trusted, told) = watch::channel(None);
         let doors = Doors::new(self.client.clone(), args.webhook_url.clone());
-        let callers = Callers { trusted: told, places: Arc::<Doors>::clone(&doors) };
+        let bundles = HandedOut::new(self.client.clone());
+        let callers = Callers { trusted: told, bundles, places: Arc::<Doors>::clone(&doors) };
         let authority = self.certificate(args, names, presented, leading.clone(), Some(callers));
         let home = self.home(args.webhook_url.is_none());
 

@@ -10,6 +10,7 @@ pub mod break_glass;
 pub mod decisions;
 pub mod exceptions;
 pub mod gathered;
+pub mod handed_out;
 pub mod history;
 pub mod home;
 pub mod install;

@@ -24,10 +24,10 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub(super) fn new(now: Timestamp) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             presented: None,
-            trust: Trust::none(now),
+            trust: Trust::default(),
             sightings: Sightings::default(),
             failure: None,
             former: Former::default(),
