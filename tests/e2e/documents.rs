@@ -3,11 +3,13 @@
 //! any lines, and so much white space for as much as there is. A command that only assigns a variable holds for those
 //! that follow. Whether the outputs are as written is all that is judged here.
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use smartops_tests::cluster::Cluster;
-use smartops_tests::places;
+use smartops_tests::{chart, places};
 
 /// Anything, within a line or as one.
 const ANYTHING: &str = "…";
@@ -25,6 +27,16 @@ pub(crate) struct Step {
 pub(crate) fn read(path: &str) -> Result<String> {
     let path = places::root().join(path);
     std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// The Deployments of an installation, by name.
+pub(crate) fn deployments() -> Result<BTreeSet<String>> {
+    let path = chart::install_path();
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    let objects = chart::objects(&text)?;
+    let ours = objects.iter().filter(|object| object["kind"] == "Deployment");
+    Ok(ours.filter_map(|object| Some(object["metadata"]["name"].as_str()?.to_owned())).collect())
 }
 
 /// The commands of a document.
@@ -126,6 +138,56 @@ fn is_line(expected: &str, found: &str) -> bool {
         rest = after;
     }
     rest.ends_with(end)
+}
+
+/// Every document below a folder.
+fn below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(below(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+/// The names of SmartOps that a text gives to `kubectl` as `deployment/NAME`.
+fn named(text: &str) -> Vec<&str> {
+    let all = text.split("deployment/").skip(1).map(|rest| {
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+        end.map_or(rest, |end| &rest[..end])
+    });
+    all.filter(|name| name.starts_with("smartops-")).collect()
+}
+
+#[test]
+fn every_deployment_a_document_names_is_one_of_an_installation() -> Result<()> {
+    let installed = deployments()?;
+    ensure!(installed.len() == 2, "{installed:?}");
+    let mut documents = below(&places::root().join("docs"))?;
+    documents.extend(["README.md", "SECURITY.md"].map(|name| places::root().join(name)));
+    let mut count = 0;
+    for document in documents {
+        let text = std::fs::read_to_string(&document)?;
+        for name in named(&text) {
+            ensure!(installed.contains(name), "{}: deployment/{name}", document.display());
+            count += 1;
+        }
+    }
+    ensure!(count >= 5, "only {count} were found");
+    Ok(())
+}
+
+#[test]
+fn deployments_that_are_not_smartops_are_left_alone() -> Result<()> {
+    let text =
+        "a deployment/smartops-a, `deployment/smartops-b` deployment/NAME deployment/smartops-c";
+    let found = named(text);
+    ensure!(found == ["smartops-a", "smartops-b", "smartops-c"], "{found:?}");
+    Ok(())
 }
 
 #[test]

@@ -12,7 +12,7 @@ use smartops_tests::programs::Program;
 use smartops_tests::wait::{Seen, eventually};
 use smartops_tests::{chart, process, sample};
 
-use crate::documents::{Shell, read, steps};
+use crate::documents::{Shell, deployments, read, steps};
 use crate::support::{bare, own};
 
 const RUNBOOK: &str = "docs/runbooks/orchestrator_runbook.md";
@@ -42,10 +42,10 @@ fn the_five_lines_lead_out_of_a_dead_webhook_and_back_again() -> Result<()> {
     let title = text.lines().position(|line| line.starts_with("## Everything is denied"));
     let first = text.lines().position(|line| line.starts_with("1. "));
     ensure!(title == Some(2) && first == Some(4), "they must be at the top");
-    // Here the programs are no pods; what is restarted are Deployments of their names.
+    // Here the programs are no pods; what is restarted are Deployments by the names that an installation has.
     let admin = cluster.kubectl("admin");
-    for name in ["smartops-webhook", "smartops-orchestrator"] {
-        admin.apply_all(&[sample::deployment("smartops-system", name, 0)])?;
+    for name in deployments()? {
+        admin.apply_all(&[sample::deployment("smartops-system", &name, 0)])?;
     }
     let who = &lines[0][0];
     ensure!(shell.run(who)?.contains("created (server dry run)"), "{}", shell.run(who)?);
