@@ -156,10 +156,10 @@ fn below(folder: &Path) -> Result<Vec<PathBuf>> {
 
 /// The names of SmartOps that a text gives to `kubectl` as `deployment/NAME`.
 fn named(text: &str) -> Vec<&str> {
-    let all = text.split("deployment/").skip(1).map(|rest| {
-        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-');
-        end.map_or(rest, |end| &rest[..end])
-    });
+    let all = text
+        .split("deployment/")
+        .skip(1)
+        .filter_map(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').next());
     all.filter(|name| name.starts_with("smartops-")).collect()
 }
 

@@ -365,8 +365,8 @@ fn own_objects_are_guarded_from_automation_and_from_nobody_else() {
 fn whatever_makes_pods_in_smartops_namespace_is_out_of_automation_s_reach() {
     let rules = rules(&own_objects(&config()).unwrap());
     let is_named = |group: &str, resource: &str| {
-        let ruled = rules.iter().filter_map(|rule| rule.split_once(' ')?.1.split_once('/'));
-        ruled.clone().any(|(g, plurals)| g == group && plurals.split(',').any(|p| p == resource))
+        let mut named = rules.iter().filter_map(|rule| rule.split_once(' ')?.1.split_once('/'));
+        named.any(|(g, plurals)| g == group && plurals.split(',').any(|p| p == resource))
     };
     for (group, plural) in [
         ("", "pods"),
