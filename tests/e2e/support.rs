@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anyhow::{Context as _, Result, anyhow};
-use smartops_tests::cluster::{Cluster, Lifetime};
+use smartops_tests::cluster::{self, Cluster, Lifetime};
 use smartops_tests::kubectl::{Kubectl, Outcome};
 use smartops_tests::process::{self, Signal};
 use smartops_tests::{identities, install, places};
@@ -90,8 +90,10 @@ fn sweep() -> Result<()> {
         let path = entry.context("cannot list the clusters of earlier runs")?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let owner = name.split('-').next().unwrap_or_default();
-        let owner_runs = Path::new("/proc").join(owner).exists();
-        if !owner_runs && process::running(&path)?.is_empty() {
+        if !Path::new("/proc").join(owner).exists() {
+            // What a killed run left may still run, and a node has more than a folder.
+            cluster::down(&path)
+                .with_context(|| format!("cannot end what is left in {}", path.display()))?;
             fs::remove_dir_all(&path)
                 .with_context(|| format!("cannot remove {}", path.display()))?;
         }

@@ -130,9 +130,8 @@ pub fn down(dir: &Path) -> Result<bool> {
         Some(state) => existing::unregister(&state),
         None => Ok(()),
     };
-    node::down(&dir)?;
-    process::end_all(&dir)?;
-    unregistered?;
+    // All of it is tried: a node that does not go must not keep the processes.
+    process::together([unregistered, node::down(&dir), process::end_all(&dir)])?;
     Ok(ran)
 }
 
@@ -159,4 +158,32 @@ fn clean(dir: &Path) -> Result<()> {
 
 fn audit_log(dir: &Path) -> PathBuf {
     dir.join("audit.log")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::Launch;
+
+    #[test]
+    fn a_node_that_cannot_be_ended_is_told_and_keeps_no_process() {
+        let dir = std::env::temp_dir().join(format!("smartops-down-{}", std::process::id()));
+        let node = dir.join("nodes/real-0");
+        fs::create_dir_all(&node).unwrap();
+        fs::write(node.join("plan.json"), "{").unwrap();
+        let dir = dir.canonicalize().unwrap();
+        let sleep = Launch {
+            name: "etcd",
+            program: "/bin/sleep".into(),
+            arguments: vec!["600".into()],
+            environment: Vec::new(),
+        };
+        process::start(&dir, &sleep).unwrap();
+        let error = format!("{:#}", down(&dir).unwrap_err());
+        assert!(error.contains("plan.json is damaged"), "{error}");
+        assert_eq!(process::running(&dir).unwrap(), []);
+        fs::remove_file(node.join("plan.json")).unwrap();
+        assert!(!down(&dir).unwrap());
+        fs::remove_dir_all(&dir).unwrap();
+    }
 }

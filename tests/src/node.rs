@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-pub use self::life::{enter, run};
+pub use self::life::{enter, run, trial};
 pub use self::parts::{Parts, obstacle};
 pub use self::trace::Trace;
 
@@ -134,10 +134,8 @@ pub(crate) fn down(dir: &Path) -> Result<()> {
     if plans.is_empty() {
         return Ok(());
     }
-    for plan in &plans {
-        end(dir, plan)?;
-    }
-    network::lower()
+    let nodes = plans.iter().map(|plan| end(dir, plan));
+    process::together(nodes.chain(std::iter::once_with(network::lower)))
 }
 
 fn end(dir: &Path, plan: &Plan) -> Result<()> {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::places;
 use crate::wait::{Seen, eventually};
@@ -202,10 +202,22 @@ fn is_over(pid: u32) -> bool {
 /// end by itself is killed.
 pub fn end_all(dir: &Path) -> Result<()> {
     // A second look: a process may have been between fork and exec during the first.
+    let mut outcomes = Vec::new();
     for _ in 0..2 {
+        outcomes.clear();
         for process in running(dir)? {
-            end(dir, &process)?;
+            outcomes.push(end(dir, &process));
         }
+    }
+    together(outcomes)
+}
+
+/// What became of several things that were all tried, whatever became of the others: every error, in one.
+pub(crate) fn together(outcomes: impl IntoIterator<Item = Result<()>>) -> Result<()> {
+    let errors: Vec<String> =
+        outcomes.into_iter().filter_map(Result::err).map(|error| format!("{error:#}")).collect();
+    if !errors.is_empty() {
+        bail!("{}", errors.join("; besides: "));
     }
     Ok(())
 }
@@ -248,11 +260,7 @@ pub(crate) fn send(pid: u32, signal: Signal) -> Result<()> {
 pub fn check_runs(dir: &Path, name: &str) -> Result<()> {
     if pid(dir, name)?.is_none() {
         let path = log(dir, name);
-        anyhow::bail!(
-            "{name} ended early; the end of {}:\n{}",
-            path.display(),
-            places::tail(&path, 15)
-        );
+        bail!("{name} ended early; the end of {}:\n{}", path.display(), places::tail(&path, 15));
     }
     Ok(())
 }

@@ -92,6 +92,41 @@ fn a_namespace_deleted_first_takes_its_registrations_with_it() -> Result<()> {
     })
 }
 
+#[test]
+#[ignore = "needs real nodes: cargo xtask test --node"]
+fn a_release_of_images_nobody_has_stops_no_write_and_goes_without_its_hook() -> Result<()> {
+    site::with(|site| {
+        // Once with the right images, so that there is a namespace to write in.
+        site.ready()?;
+        site.uninstall(&[])?;
+        let said = site.install_in_vain()?.text();
+        eventually(LIMIT, "a pod waits for its image", || {
+            let pods = site.admin().get(&["pods", "-n", SYSTEM])?.to_string();
+            let waits = pods.contains("ErrImagePull") || pods.contains("ImagePullBackOff");
+            Ok(Seen::when(waits, format!("{said} {pods}")))
+        })?;
+        open_by_registrations(site)?;
+        site.uninstall(&["--no-hooks"])?;
+        open_by_registrations(site)?;
+        no_finalizers(site)?;
+        let left = ours(site, CLUSTER_WIDE, None)?;
+        assert_eq!(left, Vec::<String>::new());
+        Ok(())
+    })
+}
+
+/// Fails when a registration asks the webhook, or a write does not pass that policies forbid.
+fn open_by_registrations(site: &Site) -> Result<()> {
+    let list = site.admin().get(&[REGISTRATIONS])?;
+    for registration in list["items"].as_array().into_iter().flatten() {
+        let asks = registration["webhooks"].as_array().is_some_and(|webhooks| !webhooks.is_empty());
+        assert!(!asks, "filled, and nobody serves: {registration}");
+    }
+    site.grant()?;
+    assert_eq!(site.try_replicas(99)?, "");
+    Ok(())
+}
+
 const CLUSTER_KINDS: &str = "clusterroles,clusterrolebindings,validatingwebhookconfigurations,\
                              mutatingwebhookconfigurations,validatingadmissionpolicybindings,\
                              validatingadmissionpolicies,smartopsconfigs,guardrailpolicies,\

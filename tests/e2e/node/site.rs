@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 use smartops_tests::components::Helm;
 use smartops_tests::helm::{Release, Runner};
-use smartops_tests::kubectl::{Kubectl, Proof, write_kubeconfig};
+use smartops_tests::kubectl::{Kubectl, Outcome, Proof, write_kubeconfig};
 use smartops_tests::node::Machine;
 use smartops_tests::pki::Authority;
 use smartops_tests::places;
@@ -143,6 +143,14 @@ impl Site {
         Ok(begun.elapsed())
     }
 
+    /// `helm install` without `--wait`, of images nobody has. What helm says of it: a hook that cannot run fails it.
+    pub(super) fn install_in_vain(&self) -> Result<Outcome> {
+        let tags = "webhook.image.tag=nobody-has-it,controller.image.tag=nobody-has-it";
+        let more = ["--create-namespace", "--timeout", "20s", "--set", "image.registry=localhost"];
+        let more = [&more[..], &["--set", tags]].concat();
+        self.helm.install(RELEASE, &Self::chart(), &more)
+    }
+
     /// `helm upgrade --wait` to a chart and values, what was said before forgotten. The time it took.
     pub(super) fn upgrade(&self, chart: &Path, values: &[&str]) -> Result<Duration> {
         let fixed =
@@ -198,10 +206,8 @@ impl Site {
 
     /// Waits until two pods of each program are ready, none is ending, and the API server knows both of the webhook's.
     pub(super) fn wait_whole(&self) -> Result<()> {
-        let admin = self.admin();
         eventually(LIMIT, "both replicas of both programs are ready", || {
-            let pods = admin.get(&["pods", "-n", SYSTEM, "-l", PROGRAMS])?;
-            let pods = pods["items"].as_array().cloned().unwrap_or_default();
+            let pods = self.programs()?;
             let ready = pods.iter().filter(|pod| is_ready(pod)).count();
             let addresses = self.addresses()?;
             let whole = ready == 4 && pods.len() == 4 && addresses.len() == 2;
@@ -214,7 +220,16 @@ impl Site {
 
     /// The webhook's pods.
     pub(super) fn webhooks(&self) -> Result<Vec<Value>> {
-        let pods = self.admin().get(&["pods", "-n", SYSTEM, "-l", WEBHOOK])?;
+        self.pods(WEBHOOK)
+    }
+
+    /// The pods of both programs.
+    pub(super) fn programs(&self) -> Result<Vec<Value>> {
+        self.pods(PROGRAMS)
+    }
+
+    fn pods(&self, labels: &str) -> Result<Vec<Value>> {
+        let pods = self.admin().get(&["pods", "-n", SYSTEM, "-l", labels])?;
         Ok(pods["items"].as_array().cloned().unwrap_or_default())
     }
 
@@ -231,6 +246,16 @@ impl Site {
 
     /// Waits until a write that policies forbid is denied, and its allowed twin passes.
     pub(super) fn wait_judged(&self) -> Result<()> {
+        self.grant()?;
+        eventually(LIMIT, "99 replicas are denied by the webhook, and 2 pass", || {
+            let (bad, good) = (self.try_replicas(99)?, self.try_replicas(2)?);
+            let judged = bad.contains("denied the request") && good.is_empty();
+            Ok(Seen::when(judged, format!("99: {bad:?}; 2: {good:?}")))
+        })
+    }
+
+    /// Lets the developer write in the target namespace.
+    pub(super) fn grant(&self) -> Result<()> {
         self.admin().apply_all(&[json!({
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "RoleBinding",
@@ -242,11 +267,7 @@ impl Site {
                 "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": DEVELOPER,
             }],
         })])?;
-        eventually(LIMIT, "99 replicas are denied by the webhook, and 2 pass", || {
-            let (bad, good) = (self.try_replicas(99)?, self.try_replicas(2)?);
-            let judged = bad.contains("denied the request") && good.is_empty();
-            Ok(Seen::when(judged, format!("99: {bad:?}; 2: {good:?}")))
-        })
+        Ok(())
     }
 
     /// What the API server says against a Deployment of so many replicas, in a dry run; empty when it takes it.

@@ -11,6 +11,7 @@ use super::report;
 use super::site::{self, SYSTEM, Site};
 
 const DEPLOYMENT: &str = "deployment/smartops-webhook";
+const CONTROLLER: &str = "deployment/smartops-controller";
 const LIMIT: Duration = Duration::from_mins(3);
 
 #[test]
@@ -20,15 +21,20 @@ fn a_rolling_restart_fails_no_write() -> Result<()> {
         site.ready()?;
         let admin = site.admin();
         let tally = site.under_writes(|_| {
-            let before = names(&site.webhooks()?);
-            admin.run(&["rollout", "restart", "-n", SYSTEM, DEPLOYMENT])?.ok()?;
-            admin.run(&["rollout", "status", "-n", SYSTEM, DEPLOYMENT, "--timeout=90s"])?.ok()?;
+            let before = names(&site.programs()?);
+            for deployment in [DEPLOYMENT, CONTROLLER] {
+                admin.run(&["rollout", "restart", "-n", SYSTEM, deployment])?.ok()?;
+            }
+            for deployment in [DEPLOYMENT, CONTROLLER] {
+                let status = ["rollout", "status", "-n", SYSTEM, deployment, "--timeout=90s"];
+                admin.run(&status)?.ok()?;
+            }
             site.wait_whole()?;
-            let after = names(&site.webhooks()?);
+            let after = names(&site.programs()?);
             assert!(after.iter().all(|name| !before.contains(name)), "{before:?} {after:?}");
             Ok(())
         })?;
-        report::stream("rolling restart", &tally)?;
+        report::stream("rolling restart of both programs", &tally)?;
         assert_eq!(tally.failures, []);
         Ok(())
     })

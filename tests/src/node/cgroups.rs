@@ -64,9 +64,20 @@ pub(super) fn missing(hierarchies: &[Hierarchy]) -> Vec<&'static str> {
 
 /// Makes the folders and moves the calling process into them.
 pub(super) fn enter(hierarchies: &[Hierarchy]) -> Result<()> {
+    make(hierarchies)?;
+    for Hierarchy { folder, .. } in hierarchies {
+        fs::write(folder.join("cgroup.procs"), "0")
+            .with_context(|| format!("cannot enter {}", folder.display()))?;
+    }
+    Ok(())
+}
+
+/// Makes the folders, so that they can be entered.
+pub(super) fn make(hierarchies: &[Hierarchy]) -> Result<()> {
     for Hierarchy { options, folder, .. } in hierarchies {
-        let failed = || format!("cannot enter {}", folder.display());
-        fs::create_dir_all(folder).with_context(failed)?;
+        let failed = || format!("cannot make {}", folder.display());
+        // Never more than the last part: what is above it belongs to the machine.
+        fs::create_dir(folder).with_context(failed)?;
         if options.split(',').any(|controller| controller == "cpuset") {
             // A new one is empty, and nobody can enter it like that.
             let parent = folder.parent().unwrap_or(folder);
@@ -75,7 +86,6 @@ pub(super) fn enter(hierarchies: &[Hierarchy]) -> Result<()> {
                 fs::write(folder.join(file), whole).with_context(failed)?;
             }
         }
-        fs::write(folder.join("cgroup.procs"), "0").with_context(failed)?;
     }
     Ok(())
 }
@@ -123,6 +133,24 @@ cgroup2 /sys/fs/cgroup/unified cgroup2 rw,relatime 0 0
                 ("name=systemd", "/sys/fs/cgroup/systemd/n"),
             ]
         );
+    }
+
+    #[test]
+    fn a_hierarchy_without_our_place_is_told_and_nothing_is_made_above_it() {
+        let root = std::env::temp_dir().join(format!("smartops-cgroups-{}", std::process::id()));
+        fs::create_dir(&root).unwrap();
+        let hierarchy = |folder: &str| Hierarchy {
+            options: "pids".into(),
+            mount: root.clone(),
+            folder: root.join(folder),
+        };
+        let lost = [hierarchy("n"), hierarchy("container/n")];
+        let error = format!("{:#}", make(&lost).unwrap_err());
+        assert!(error.contains("container/n: No such file"), "{error}");
+        assert_eq!(remove(&lost), Vec::<PathBuf>::new());
+        assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
+        make(&[hierarchy("n")]).unwrap();
+        fs::remove_dir_all(&root).unwrap();
     }
 
     #[test]

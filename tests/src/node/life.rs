@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::cgroups;
+use super::cgroups::{self, Hierarchy};
+use super::network;
 use super::plan::Plan;
 use crate::places;
 use crate::process::{self, Launch};
@@ -55,7 +56,7 @@ pub fn enter(folder: &Path) -> Result<()> {
 pub fn run(folder: &Path) -> Result<()> {
     let plan = Plan::read(folder)?;
     see_own_folders(&plan)?;
-    see_own_cgroups(&plan)?;
+    see_own_cgroups(&plan.cgroups)?;
     see_own_settings(&plan)?;
     let mut containerd = inside(&plan, "containerd", Path::new("containerd"), &["--config"])?
         .arg(folder.join("containerd.toml"))
@@ -85,6 +86,14 @@ pub fn run(folder: &Path) -> Result<()> {
     bail!("the kubelet ended ({status}): {}", places::tail(&folder.join("kubelet.log"), 5))
 }
 
+/// Does what a node begins with, in namespaces made for that alone: a bridge, mounts, its own cgroups.
+pub fn trial() -> Result<()> {
+    network::raise()?;
+    network::lower()?;
+    see_own_run()?;
+    see_own_cgroups(&cgroups::below_ours("")?)
+}
+
 /// The node's own /var/lib, /var/log and /run.
 fn see_own_folders(plan: &Plan) -> Result<()> {
     for name in ["lib", "log"] {
@@ -92,18 +101,22 @@ fn see_own_folders(plan: &Plan) -> Result<()> {
         fs::create_dir_all(&folder).context("cannot make a node's folder")?;
         mount(&["--bind", &folder.display().to_string(), &format!("/var/{name}")])?;
     }
+    see_own_run()
+}
+
+fn see_own_run() -> Result<()> {
     mount(&["-t", "tmpfs", "tmpfs", "/run"])
 }
 
 /// The same hierarchies of cgroups, with the node's own folder as their root.
-fn see_own_cgroups(plan: &Plan) -> Result<()> {
-    let Some(parent) = plan.cgroups.first().and_then(|hierarchy| hierarchy.mount.parent()) else {
+fn see_own_cgroups(hierarchies: &[Hierarchy]) -> Result<()> {
+    let Some(parent) = hierarchies.first().and_then(|hierarchy| hierarchy.mount.parent()) else {
         bail!("this machine has no cgroups of version 1");
     };
     let root = parent.display().to_string();
     command("umount", &["--recursive", &root])?;
     mount(&["-t", "tmpfs", "-o", "mode=755", "tmpfs", &root])?;
-    for hierarchy in &plan.cgroups {
+    for hierarchy in hierarchies {
         fs::create_dir(&hierarchy.mount).context("cannot make a place for cgroups")?;
         let is_named = hierarchy.options.starts_with("name=");
         let options = format!("{}{}", if is_named { "none," } else { "" }, hierarchy.options);
@@ -129,9 +142,11 @@ fn mount(arguments: &[&str]) -> Result<()> {
 }
 
 fn command(program: &str, arguments: &[&str]) -> Result<()> {
-    let status = Command::new(program).args(arguments).stdin(Stdio::null()).status();
-    if !status.with_context(|| format!("cannot start {program}"))?.success() {
-        bail!("{program} {} failed", arguments.join(" "));
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    let output = output.with_context(|| format!("cannot start {program}"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("{program} {}: {}", arguments.join(" "), said.trim());
     }
     Ok(())
 }

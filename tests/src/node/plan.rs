@@ -1,6 +1,7 @@
 //! What is decided about a node before it starts, written into its folder: whoever starts it, is it or ends it reads that.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -51,7 +52,10 @@ impl Plan {
             name,
         };
         let text = serde_json::to_string_pretty(&plan).context("a plan does not serialise")?;
-        pki::write(&plan.file(), &text)?;
+        // In one step: whoever ends what a killed harness left finds a whole plan or none.
+        let draft = plan.folder.join("plan.draft");
+        pki::write(&draft, &text)?;
+        fs::rename(&draft, plan.file()).context("cannot write a node's plan")?;
         Ok(plan)
     }
 
@@ -86,7 +90,11 @@ impl Plan {
                     .with_context(|| format!("cannot remove {}", path.display()))?;
             }
         }
-        fs::remove_file(self.file()).context("cannot remove a node's plan")
+        match fs::remove_file(self.file()) {
+            // Somebody else ended it meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            outcome => outcome.context("cannot remove a node's plan"),
+        }
     }
 
     fn file(&self) -> PathBuf {
