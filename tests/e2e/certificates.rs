@@ -279,30 +279,40 @@ impl<'a> Second<'a> {
 }
 
 #[test]
-fn whoever_follows_a_leader_killed_between_storing_and_handing_out_a_ca_hands_it_out_and_no_write_fails()
+fn whoever_follows_a_leader_killed_on_the_way_to_a_new_ca_goes_it_to_its_end_and_no_write_fails()
 -> Result<()> {
     let cluster = own("killed-rotation")?;
-    let second = Second::start(&cluster, &["--failpoint=certificate-stored"])?;
-    ensure!(second.port != endpoints(&cluster)?.webhook_port);
-    Program::Webhook.terminate(&cluster, SOON)?;
-    second.wait_leads()?;
-    Program::Webhook.start(&cluster, &[])?;
-    under_load(&cluster, || {
-        let former = current(&cluster)?.context("nothing is stored")?;
-        cluster.kubectl("admin").run(&[&["delete"], SECRET.as_slice()].concat())?.ok()?;
-        process::wait_ended(cluster.dir(), SECOND, SOON)?;
-        let (authority, beside) = anew(&cluster, &former)?;
-        ensure!(beside == [former.clone()], "{beside:?}");
-        // Killed before anybody was told of it: what everybody trusts is the former one, and that is still presented.
-        served_under(&cluster, former.as_bytes())?;
-        eventually(TAKEN_OVER, "the successor hands it out", || {
-            let bundle = String::from_utf8(certificate_authority(&cluster)?)?;
-            Ok(Seen::when(bundle.starts_with(&authority), bundle))
+    // Before anybody was told of it, when some registrations were, and once the leader itself presents a leaf under it.
+    for (failpoint, is_told) in [
+        ("certificate-stored", false),
+        ("registration-before-write@3", true),
+        ("certificate-presented@2", true),
+    ] {
+        let second = Second::start(&cluster, &[&format!("--failpoint={failpoint}")])?;
+        ensure!(second.port != endpoints(&cluster)?.webhook_port);
+        Program::Webhook.terminate(&cluster, SOON)?;
+        second.wait_leads()?;
+        Program::Webhook.start(&cluster, &[])?;
+        under_load(&cluster, || {
+            let former = current(&cluster)?.context("nothing is stored")?;
+            cluster.kubectl("admin").run(&[&["delete"], SECRET.as_slice()].concat())?.ok()?;
+            process::wait_ended(cluster.dir(), SECOND, SOON)?;
+            let (authority, beside) = anew(&cluster, &former)?;
+            ensure!(beside == [former.clone()], "{beside:?}");
+            if !is_told {
+                // What everybody trusts is the former one, and that is still presented.
+                served_under(&cluster, former.as_bytes())?;
+            }
+            eventually(TAKEN_OVER, "the successor hands it out", || {
+                let bundle = String::from_utf8(certificate_authority(&cluster)?)?;
+                Ok(Seen::when(bundle.starts_with(&authority), bundle))
+            })
+            .with_context(|| Program::Webhook.last_words(&cluster))?;
+            presented_under(&cluster, &authority)?;
+            alone(&cluster, &authority)
         })
-        .with_context(|| Program::Webhook.last_words(&cluster))?;
-        presented_under(&cluster, &authority)?;
-        alone(&cluster, &authority)
-    })?;
+        .with_context(|| failpoint.to_owned())?;
+    }
     cluster.stop()
 }
 
@@ -313,7 +323,14 @@ fn the_only_replica_killed_in_the_middle_of_a_rotation_serves_again_within_secon
         Program::Webhook.terminate(&cluster, SOON)?;
         Program::Webhook.start(&cluster, &[&format!("--failpoint={failpoint}")]).map(drop)
     };
-    for failpoint in ["certificate-before-store", "certificate-stored"] {
+    // The first leaf is presented at the start, and the one under the new CA after that.
+    for failpoint in [
+        "certificate-before-store",
+        "certificate-stored",
+        "registration-before-write",
+        "registration-before-write@3",
+        "certificate-presented@2",
+    ] {
         started(failpoint)?;
         let former = current(&cluster)?.context("nothing is stored")?;
         cluster.kubectl("admin").run(&[&["delete"], SECRET.as_slice()].concat())?.ok()?;
