@@ -4,6 +4,8 @@
 mod alerts;
 mod cluster;
 mod flags;
+mod hooks;
+mod providers;
 mod rights;
 mod values;
 
@@ -47,7 +49,7 @@ fn template(more: &[&str]) -> Result<Outcome> {
 
 /// The objects it comes to, those of hooks among them.
 fn rendered(more: &[&str]) -> Result<Vec<Value>> {
-    chart::objects(&template(more)?.ok()?)
+    chart::objects(&template(&[&["--set", "hooks.render=always"], more].concat())?.ok()?)
 }
 
 fn file(path: &std::path::Path) -> Result<&str> {
@@ -76,8 +78,12 @@ fn the_manifest_for_people_without_helm_is_what_helm_renders() -> Result<()> {
     let found = fs::read_to_string(chart::install_path())?;
     ensure!(found == text, "manifests/install.yaml is stale; run `cargo xtask codegen`");
     let objects = chart::objects(&found)?;
-    // The namespace comes before what lies in it, and nothing is registered that nobody serves.
-    ensure!(objects[0]["metadata"]["name"] == chart::NAMESPACE);
+    // The namespace comes before what lies in it, and nothing is registered that nobody serves. There is no other, so that
+    // a deletion of what the file names deletes nobody's workloads.
+    let namespaces = objects.iter().enumerate().filter(|(_, object)| object["kind"] == "Namespace");
+    let namespaces: Vec<_> = namespaces.map(|(at, o)| (at, &o["metadata"]["name"])).collect();
+    ensure!(namespaces == [(0, &serde_json::json!(chart::NAMESPACE))], "{namespaces:?}");
+    ensure!(objects.iter().any(|object| object["metadata"]["namespace"] == "smartops-dev"));
     let registrations: Vec<&Value> = objects
         .iter()
         .filter(|object| object["kind"].as_str().is_some_and(|kind| kind.contains("Webhook")))
@@ -96,6 +102,7 @@ fn what_cannot_work_is_refused_with_what_can() -> Result<()> {
     for (values, told) in [
         ("stopping.drainSeconds=25", "must be less than stopping.graceSeconds"),
         ("stopping.terminationSeconds=27", "must be at least stopping.preStopSeconds"),
+        ("webhook.port=8081", "where probes and metrics are"),
         (secret, "name it by certificates.secretName"),
         ("certificates.secretName=a", "is for certificates.source: secret"),
         ("certificates.lifetime=59s", "must be at least 60s"),
@@ -121,6 +128,7 @@ fn what_cannot_work_is_refused_with_what_can() -> Result<()> {
     for values in [
         "stopping.drainSeconds=24",
         "stopping.terminationSeconds=28",
+        "webhook.port=8082",
         "certificates.source=secret,certificates.secretName=a",
         "certificates.lifetime=60s,certificates.caLifetime=2m",
         "certificates.caLifetime=180d",

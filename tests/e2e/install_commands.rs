@@ -67,7 +67,9 @@ impl Hook {
     /// The hook of this name, as the chart's defaults render it.
     fn install(cluster: &Cluster, name: &'static str) -> Result<Self> {
         let runner = Runner::new(&Helm::ensure(&|_| {})?, &cluster.dir().join("helm"));
-        let rendered = runner.template(chart::RELEASE, &chart::folder(), &[])?.ok()?;
+        let rendered = runner
+            .template(chart::RELEASE, &chart::folder(), &["--set", "hooks.render=always"])?
+            .ok()?;
         let (mut rights, mut arguments) = (Vec::new(), None);
         for object in chart::objects(&rendered)? {
             let metadata = &object["metadata"];

@@ -6,12 +6,18 @@
 
 {{- /* Labels of an object: (dict "root" $ "component" "webhook"). */}}
 {{- define "smartops.labels" -}}
+{{ include "smartops.lastingLabels" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+helm.sh/chart: {{ include "smartops.chart" .root }}
+{{- end }}
+
+{{- /* Those that no upgrade changes: SmartOps' own kinds have no others, because each write of them is judged, and one
+that says nothing new would wait for a webhook for nothing. */}}
+{{- define "smartops.lastingLabels" -}}
 {{ include "smartops.selector" . }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/part-of: smartops
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-helm.sh/chart: {{ include "smartops.chart" .root }}
 {{- with .root.Values.global.labels }}
 {{ toYaml . }}
 {{- end }}
@@ -99,12 +105,32 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
+{{- /* How a new pod takes an old one's place: it serves before the old one stops. Where each must have a node of its own
+there may be none to spare, and it would wait for ever: there an old one stops first, unless it is the only one. */}}
+{{- define "smartops.strategy" -}}
+{{- if and (eq .antiAffinity "hard") (not .affinity) (gt (int .replicas) 1) -}}
+rollingUpdate: {maxUnavailable: 1, maxSurge: 0}
+{{- else -}}
+rollingUpdate: {maxUnavailable: 0, maxSurge: 1}
+{{- end }}
+{{- end }}
+
+{{- /* The rules about Secrets in a generated file, or all but those: (dict "text" … "secrets" true). */}}
+{{- define "smartops.rules" -}}
+{{- $secrets := .secrets }}
+{{- $kept := list }}
+{{- range .text | fromYamlArray }}
+{{- if eq $secrets (has "secrets" .resources) }}{{ $kept = append $kept . }}{{ end }}
+{{- end }}
+{{- toYaml $kept }}
+{{- end }}
+
 {{- /* Flags both programs take. */}}
 {{- define "smartops.commonArgs" -}}
 - {{ printf "--log-format=%s" .Values.log.format | quote }}
 - {{ printf "--log-level=%s" .Values.log.level | quote }}
-- --drain-seconds={{ .Values.stopping.drainSeconds }}
-- --grace-seconds={{ .Values.stopping.graceSeconds }}
+- --drain-seconds={{ .Values.stopping.drainSeconds | int64 }}
+- --grace-seconds={{ .Values.stopping.graceSeconds | int64 }}
 {{- with .Values.tracing.endpoint }}
 - {{ printf "--otlp-endpoint=%s" . | quote }}
 - --trace-sample-ratio={{ $.Values.tracing.sampleRatio }}

@@ -27,6 +27,8 @@ pub(super) fn of(values: &[Entry], inside: &[(&str, &[Entry])]) -> Result<Value>
     for (name, values) in inside {
         let mut schema = section(values);
         schema["properties"]["global"] = json!({"$ref": "#/$defs/global"});
+        // Helm leaves the values of a chart out that is switched off.
+        schema.as_object_mut().and_then(|schema| schema.remove("required"));
         root["properties"][*name] = schema;
     }
     let mut all = definitions()?;
@@ -41,7 +43,16 @@ pub(super) fn of(values: &[Entry], inside: &[(&str, &[Entry])]) -> Result<Value>
 fn section(entries: &[Entry]) -> Value {
     let properties: Map<String, Value> =
         entries.iter().map(|entry| (entry.key.clone(), one(entry))).collect();
-    json!({"type": "object", "additionalProperties": false, "properties": properties})
+    let mut section =
+        json!({"type": "object", "additionalProperties": false, "properties": properties});
+    // `null` takes a value away. A section that is gone would be a template's failure instead of a sentence.
+    let is_section = |entry: &&Entry| matches!(entry.is, Is::Section(_));
+    let sections: Vec<&str> =
+        entries.iter().filter(is_section).map(|entry| entry.key.as_str()).collect();
+    if !sections.is_empty() {
+        section["required"] = json!(sections);
+    }
+    section
 }
 
 fn one(entry: &Entry) -> Value {
@@ -107,12 +118,13 @@ fn definitions() -> Result<Map<String, Value>> {
             ]}),
         ),
         (
+            // What other charts of an umbrella read there is none of ours.
             "global",
-            closed(&json!({
+            json!({"type": "object", "additionalProperties": true, "properties": {
                 "labels": {"$ref": "#/$defs/texts"},
                 "annotations": {"$ref": "#/$defs/texts"},
                 "imagePullSecrets": {"type": "array", "items": {"$ref": "#/$defs/named"}},
-            })),
+            }}),
         ),
         ("config", config()?),
         ("policies", policies()?),
@@ -268,6 +280,15 @@ mod tests {
         assert!(schema["$defs"]["env"].is_null(), "nobody names it");
         open(&schema, "", &mut found);
         assert_eq!(found, [] as [&str; 0]);
+    }
+
+    #[test]
+    fn a_section_must_be_there_and_a_value_need_not() {
+        let values = read("# A.\na:\n  # B.\n  b: 1\n# C.\nc: 1\n").unwrap();
+        let schema = of(&values, &[("inner", &values)]).unwrap();
+        assert_eq!(schema["required"], json!(["a"]));
+        assert!(schema["properties"]["a"]["required"].is_null());
+        assert!(schema["properties"]["inner"]["required"].is_null(), "it may be switched off");
     }
 
     #[test]

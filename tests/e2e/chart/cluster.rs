@@ -192,6 +192,7 @@ fn the_manifest_installs_without_helm_and_again_over_itself() -> Result<()> {
     let crds = places::root().join("manifests/crds");
     admin.run(&["apply", "--server-side", "-f", file(&crds)?])?.ok()?;
     admin.run(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"])?.ok()?;
+    admin.run(&["create", "namespace", "smartops-dev"])?.ok()?;
     let install = chart::install_path();
     admin.run(&["apply", "--server-side", "-f", file(&install)?])?.ok()?;
     for deployment in ["smartops-webhook", "smartops-controller"] {

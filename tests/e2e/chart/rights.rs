@@ -122,16 +122,47 @@ fn a_capabilitys_right_is_held_where_it_is_asked_for_and_nowhere_else() -> Resul
     Ok(())
 }
 
-#[test]
-fn a_certificate_of_somebody_elses_may_be_read_and_not_written() -> Result<()> {
-    let values = "certificates.source=secret,certificates.secretName=theirs";
+/// What an account may do with Secrets, as the verb and the names it is held to.
+fn with_secrets(account: &str, values: &str) -> Result<Vec<(String, Vec<String>)>> {
     let granted = granted(&rendered(&["--set", values])?)?;
-    let verbs: Vec<&str> = granted
-        .iter()
-        .filter(|(_, _, _, resource, names, _)| resource == "secrets" && *names == ["theirs"])
-        .map(|(.., verb)| verb.as_str())
-        .collect();
-    ensure!(verbs == ["get"], "{verbs:?}");
+    let of_secrets = granted.into_iter().filter(|(who, _, _, resource, ..)| {
+        who.ends_with(&format!(":{account}")) && resource == "secrets"
+    });
+    Ok(of_secrets.map(|(_, _, _, _, names, verb)| (verb, names)).collect())
+}
+
+#[test]
+fn who_does_not_keep_a_certificate_himself_may_write_no_secret() -> Result<()> {
+    let right = |verb: &str, names: &[&str]| {
+        (verb.to_owned(), names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+    };
+    let (webhook, controller) = ("smartops-webhook", "smartops-orchestrator");
+    let own =
+        |name: &str| vec![right("create", &[]), right("get", &[name]), right("update", &[name])];
+    for (account, values, expected) in [
+        (webhook, "certificates.source=self-managed", own("smartops-webhook-certificate")),
+        (
+            webhook,
+            "certificates.source=secret,certificates.secretName=theirs",
+            vec![right("get", &["theirs"])],
+        ),
+        (
+            webhook,
+            "certificates.source=cert-manager",
+            vec![right("get", &["smartops-webhook-tls"])],
+        ),
+        (
+            controller,
+            "controller.tls.source=self-managed",
+            own("smartops-orchestrator-certificate"),
+        ),
+        (controller, "controller.tls.source=secret,controller.tls.secretName=theirs", vec![]),
+        (controller, "controller.tls.source=cert-manager", vec![]),
+        (controller, "controller.tls.source=off", vec![]),
+    ] {
+        let found = with_secrets(account, values)?;
+        ensure!(found == expected, "{account}, {values}: {found:?}");
+    }
     Ok(())
 }
 

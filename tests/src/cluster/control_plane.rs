@@ -311,6 +311,8 @@ fn node_objects() -> Vec<Value> {
                 "labels": {
                     "kubernetes.io/hostname": name,
                     "kubernetes.io/os": "linux",
+                    // As the chart asks for.
+                    "kubernetes.io/arch": "amd64",
                     "type": "kwok",
                 },
             },
