@@ -9,6 +9,7 @@
 mod demand;
 mod entries;
 mod outage;
+mod probe;
 mod versions;
 mod wanted;
 pub(crate) mod who;
@@ -25,6 +26,7 @@ use smartops_common::names::{self, path};
 pub use self::demand::{Demand, Target};
 use self::entries::{Entry, Unanswered};
 pub(crate) use self::outage::within;
+pub use self::probe::{PROBE, REACHED, probing};
 pub use self::who::BY_AUTOMATION;
 use crate::policy::Flaw;
 

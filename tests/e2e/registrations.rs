@@ -2,6 +2,7 @@
 //! while the list of automation moves.
 
 mod leaving;
+mod reached;
 mod wiped;
 
 use std::time::Duration;

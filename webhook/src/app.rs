@@ -17,7 +17,7 @@ use smartops_certs::store::Store;
 use smartops_common::names;
 use smartops_guard::registration::Reach;
 use smartops_process::health::{self, Readiness};
-use smartops_process::lease::Election;
+use smartops_process::lease::{Election, Leadership};
 use smartops_process::metrics::Metrics;
 use smartops_process::serve::{self, Options};
 use smartops_process::shutdown::Shutdown;
@@ -95,7 +95,8 @@ impl Program {
     ) -> Result<(), BoxError> {
         let resolver = Resolver::new();
         let (done, written) = oneshot::channel();
-        let leading = self.election(args, listener.address(), written);
+        let leadership = self.election(args, listener.address(), written);
+        let leading = leadership.changes();
         let metrics = CertificateMetrics::new(&registry)?;
         let presented = (Arc::clone(&resolver), metrics);
         let (trusted, told) = watch::channel(None);
@@ -115,7 +116,7 @@ impl Program {
             board: Arc::clone(&board),
             authority,
             trusted,
-            leading: leading.clone(),
+            leadership: leadership.clone(),
             ground: home.ground(),
             backing: Arc::clone(&backing),
             reach,
@@ -126,7 +127,7 @@ impl Program {
         let inputs = vap::Inputs {
             board: Arc::clone(&board),
             backing: Arc::clone(&backing),
-            leading: leading.clone(),
+            leadership,
             ground: home.ground(),
         };
         self.backstops(inputs, alarm.clone());
@@ -187,15 +188,15 @@ impl Program {
         args: &Args,
         place: SocketAddr,
         written: oneshot::Receiver<()>,
-    ) -> watch::Receiver<bool> {
+    ) -> Leadership {
         let (client, namespace) = (self.client.clone(), &args.common.namespace);
         let election = Election::new(client, namespace, names::WEBHOOK_LEASE, place);
-        let leading = election.is_leader();
+        let leadership = election.leadership();
         let run = election.run(self.shutdown.clone(), async {
             let _dropped = written.await;
         });
         self.tasks.spawn("election", run);
-        leading
+        leadership
     }
 
     /// The ledgers, which the leader writes; `done` is dropped after its last write.

@@ -3,6 +3,7 @@
 //! live here: who fills, empties or removes what asks.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Namespace;
@@ -15,7 +16,12 @@ use smartops_process::BoxError;
 use smartops_process::health::Readiness;
 use smartops_process::shutdown::Shutdown;
 use smartops_process::watch::{Event, Watch, WatchMetrics};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+/// So long a Deployment that was deleted may take to come back: whoever replaces one deletes it first. Shorter than the
+/// pods that were its last have left, who are the last to empty anything.
+const REPLACED: Duration = Duration::from_secs(2);
 
 /// What there is to stand on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,32 +59,31 @@ enum Part {
     /// Nothing yet.
     #[default]
     Unread,
-    /// It is not there.
-    Absent {
-        /// Whether it has been.
-        was_there: bool,
-    },
-    /// It is being deleted.
-    Leaving,
+    /// It has never been seen.
+    Absent,
+    /// It is being deleted, or was, since then.
+    Leaving(Instant),
     /// It is there; its uid.
     Stands(Arc<str>),
 }
 
 impl Part {
-    fn of(metadata: &ObjectMeta) -> Self {
+    fn after(&self, metadata: &ObjectMeta, now: Instant) -> Self {
         if metadata.deletion_timestamp.is_some() {
-            return Self::Leaving;
+            return match self {
+                Self::Leaving(since) => Self::Leaving(*since),
+                Self::Unread | Self::Absent | Self::Stands(_) => Self::Leaving(now),
+            };
         }
         Self::Stands(Arc::from(metadata.uid.as_deref().unwrap_or_default()))
     }
 
-    fn gone(&self) -> Self {
-        let was_there = match self {
-            Self::Unread => false,
-            Self::Absent { was_there } => *was_there,
-            Self::Leaving | Self::Stands(_) => true,
-        };
-        Self::Absent { was_there }
+    fn gone(&self, now: Instant) -> Self {
+        match self {
+            Self::Unread | Self::Absent => Self::Absent,
+            Self::Leaving(since) => Self::Leaving(*since),
+            Self::Stands(_) => Self::Leaving(now),
+        }
     }
 }
 
@@ -91,38 +96,39 @@ struct Told {
 }
 
 impl Told {
-    fn see<K: kube::Resource>(&mut self, event: &Event<K>) {
+    fn see<K: kube::Resource>(&mut self, event: &Event<K>, now: Instant) {
         match event {
             Event::Init => self.is_listed = false,
             Event::InitApply(object) | Event::Apply(object) => {
                 self.is_listed = true;
-                self.part = Part::of(object.meta());
+                self.part = self.part.after(object.meta(), now);
             }
             Event::Unreadable { metadata, .. } => {
                 self.is_listed = true;
-                self.part = Part::of(metadata);
+                self.part = self.part.after(metadata, now);
             }
             Event::InitDone if self.is_listed => {}
-            Event::InitDone | Event::Delete(_) => self.part = self.part.gone(),
+            Event::InitDone | Event::Delete(_) => self.part = self.part.gone(now),
         }
     }
 }
 
-/// What follows from both; `deployment` where it is asked. One that never was there says nothing.
-fn ground(namespace: &Part, deployment: Option<&Part>) -> Ground {
+/// What follows from both; `deployment` where it is asked. One that never was there says nothing, and one that was
+/// deleted a moment ago may come back: until then nothing that was deleted is made again, and what stands is kept.
+fn ground(namespace: &Part, deployment: Option<&Part>, now: Instant) -> Ground {
     let uid = match namespace {
         Part::Unread => return Ground::Unknown,
-        Part::Absent { .. } | Part::Leaving => {
+        Part::Absent | Part::Leaving(_) => {
             return Ground::Leaves("the namespace smartops-system is being deleted");
         }
         Part::Stands(uid) => Arc::clone(uid),
     };
     let may_restore = match deployment {
         Some(Part::Unread) => return Ground::Unknown,
-        Some(Part::Absent { was_there: true } | Part::Leaving) => {
+        Some(Part::Leaving(since)) if *since + REPLACED <= now => {
             return Ground::Leaves("the Deployment smartops-webhook is being deleted");
         }
-        Some(Part::Absent { was_there: false }) => false,
+        Some(Part::Absent | Part::Leaving(_)) => false,
         Some(Part::Stands(_)) | None => true,
     };
     Ground::Stands { namespace: uid, may_restore }
@@ -135,6 +141,7 @@ pub struct Home {
     /// None where it is not asked.
     deployment: Option<Mutex<Told>>,
     ground: watch::Sender<Ground>,
+    turned: Notify,
 }
 
 impl Home {
@@ -144,6 +151,7 @@ impl Home {
             namespace: Mutex::default(),
             deployment: is_in_cluster.then(Mutex::default),
             ground: watch::Sender::new(Ground::Unknown),
+            turned: Notify::new(),
         })
     }
 
@@ -183,21 +191,56 @@ impl Home {
                 let Some(told) = &self.deployment else { return Ok(()) };
                 deployment.run(shutdown.clone(), |event| self.see(told, &event)).await
             },
+            async {
+                tokio::select! {
+                    () = self.wait() => {}
+                    () = shutdown.stopping() => {}
+                }
+                Ok(())
+            },
         )?;
         Ok(())
     }
 
     fn see<K: kube::Resource>(&self, told: &Mutex<Told>, event: &Event<K>) {
-        told.lock().unwrap_or_else(PoisonError::into_inner).see(event);
-        let part =
-            |told: &Mutex<Told>| told.lock().unwrap_or_else(PoisonError::into_inner).part.clone();
-        let now = ground(&part(&self.namespace), self.deployment.as_ref().map(part).as_ref());
+        let now = Instant::now();
+        told.lock().unwrap_or_else(PoisonError::into_inner).see(event, now);
+        self.tell(now);
+        self.turned.notify_one();
+    }
+
+    /// Tells what there is to stand on now.
+    fn tell(&self, now: Instant) {
+        let deployment = self.deployment.as_ref().map(part);
+        let now = ground(&part(&self.namespace), deployment.as_ref(), now);
         self.ground.send_if_modified(|told| {
             let is_new = *told != now;
             *told = now;
             is_new
         });
     }
+
+    /// Tells it again once a Deployment that was deleted has not come back.
+    async fn wait(&self) {
+        loop {
+            let turned = self.turned.notified();
+            let Some(Part::Leaving(since)) = self.deployment.as_ref().map(part) else {
+                turned.await;
+                continue;
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(since + REPLACED) => {
+                    self.tell(Instant::now());
+                    self.turned.notified().await;
+                }
+                () = turned => {}
+            }
+        }
+    }
+}
+
+fn part(told: &Mutex<Told>) -> Part {
+    told.lock().unwrap_or_else(PoisonError::into_inner).part.clone()
 }
 
 #[cfg(test)]
@@ -215,23 +258,25 @@ mod tests {
         let here = |may_restore| Ground::Stands { namespace: Arc::from("u"), may_restore };
         let namespace = Ground::Leaves("the namespace smartops-system is being deleted");
         let deployment = Ground::Leaves("the Deployment smartops-webhook is being deleted");
-        let (gone, never) = (Part::Absent { was_there: true }, Part::Absent { was_there: false });
+        let start = Instant::now();
+        let (just, over) = (start + REPLACED.mul_f32(0.9), start + REPLACED);
+        let gone = || Part::Leaving(start);
         let rows = [
-            (Part::Unread, Some(stands()), Ground::Unknown),
-            (Part::Unread, None, Ground::Unknown),
-            (stands(), Some(Part::Unread), Ground::Unknown),
-            (stands(), Some(stands()), here(true)),
-            (stands(), None, here(true)),
-            (stands(), Some(never.clone()), here(false)),
-            (stands(), Some(gone.clone()), deployment.clone()),
-            (stands(), Some(Part::Leaving), deployment),
-            (Part::Leaving, Some(stands()), namespace.clone()),
-            (Part::Leaving, None, namespace.clone()),
-            (gone, None, namespace.clone()),
-            (never, Some(Part::Leaving), namespace),
+            (Part::Unread, Some(stands()), over, Ground::Unknown),
+            (Part::Unread, None, over, Ground::Unknown),
+            (stands(), Some(Part::Unread), over, Ground::Unknown),
+            (stands(), Some(stands()), over, here(true)),
+            (stands(), None, over, here(true)),
+            (stands(), Some(Part::Absent), over, here(false)),
+            (stands(), Some(gone()), start, here(false)),
+            (stands(), Some(gone()), just, here(false)),
+            (stands(), Some(gone()), over, deployment),
+            (gone(), Some(stands()), start, namespace.clone()),
+            (gone(), None, start, namespace.clone()),
+            (Part::Absent, Some(gone()), start, namespace),
         ];
-        for (namespace, deployment, expected) in rows {
-            let found = ground(&namespace, deployment.as_ref());
+        for (namespace, deployment, now, expected) in rows {
+            let found = ground(&namespace, deployment.as_ref(), now);
             assert_eq!(found, expected, "{namespace:?} {deployment:?}");
         }
     }
@@ -247,22 +292,23 @@ mod tests {
             ..Namespace::default()
         };
         let mut told = Told::default();
-        let mut after = |events: Vec<Event<Namespace>>| {
+        let start = Instant::now();
+        let mut after = |seconds: u64, events: Vec<Event<Namespace>>| {
             for event in &events {
-                told.see(event);
+                told.see(event, start + Duration::from_secs(seconds));
             }
             told.part.clone()
         };
-        let never = Part::Absent { was_there: false };
-        assert_eq!(after(vec![Event::Init, Event::InitDone]), never);
-        assert_eq!(after(vec![Event::Apply(object(false))]), stands());
+        let gone = |seconds| Part::Leaving(start + Duration::from_secs(seconds));
+        assert_eq!(after(0, vec![Event::Init, Event::InitDone]), Part::Absent);
+        assert_eq!(after(1, vec![Event::Apply(object(false))]), stands());
         let listed = vec![Event::Init, Event::InitApply(object(false)), Event::InitDone];
-        assert_eq!(after(listed), stands());
-        assert_eq!(after(vec![Event::Apply(object(true))]), Part::Leaving);
-        let gone = Part::Absent { was_there: true };
-        assert_eq!(after(vec![Event::Delete(Box::default())]), gone);
-        assert_eq!(after(vec![Event::Init, Event::InitDone]), gone);
-        assert_eq!(after(vec![Event::Apply(object(false))]), stands());
-        assert_eq!(after(vec![Event::Init, Event::InitDone]), gone);
+        assert_eq!(after(2, listed), stands());
+        assert_eq!(after(3, vec![Event::Apply(object(true))]), gone(3));
+        assert_eq!(after(4, vec![Event::Apply(object(true))]), gone(3));
+        assert_eq!(after(5, vec![Event::Delete(Box::default())]), gone(3));
+        assert_eq!(after(6, vec![Event::Init, Event::InitDone]), gone(3));
+        assert_eq!(after(7, vec![Event::Apply(object(false))]), stands());
+        assert_eq!(after(8, vec![Event::Init, Event::InitDone]), gone(8));
     }
 }

@@ -46,6 +46,8 @@ pub struct WebhookMetrics {
     pub dropped_events: IntCounter,
     /// Registrations written, and why.
     pub registration_writes: IntCounterVec,
+    /// Whether the API server is known to reach a webhook, where this replica leads.
+    pub reached: IntGauge,
     /// ValidatingAdmissionPolicies and their bindings written or removed, and why.
     pub backstop_writes: IntCounterVec,
 }
@@ -120,6 +122,10 @@ impl WebhookMetrics {
                 &["resource", "operation", "decision"],
             )?,
             registration_writes: registration::counter(metrics)?,
+            reached: metrics.gauge(
+                "smartops_webhook_reached",
+                "1 where this replica leads and the API server is known to reach a webhook, else 0.",
+            )?,
             backstop_writes: metrics.counters(
                 "smartops_webhook_backstop_writes_total",
                 "What the API server judges by itself, written or removed: because what should stand changed, or because somebody else changed it.",

@@ -262,7 +262,7 @@ fn spec_checked(case: &Case<'_>) -> Result<Answer, String> {
         "remediationpolicies" => remediation_policy::check(new.get()),
         "guardrailexceptions" | "changeledgers" if stays() => return Ok(Answer::allowed()),
         "guardrailexceptions" => exception::check(request, (old, new), writer, snapshot, now),
-        "changeledgers" => ledger::check(&request.user_info.username),
+        "changeledgers" => ledger::check(request),
         other => return Err(format!("{other} are not checked by this path")),
     };
     let bad_as_before = !checked.flaws.is_empty() && stays();

@@ -4,12 +4,14 @@
 
 mod opening;
 mod plan;
+mod reached;
 mod seen;
 mod standing;
+mod trial;
 mod trust;
 mod writing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,16 +25,19 @@ use smartops_common::names;
 use smartops_guard::policy::Flaw;
 use smartops_guard::registration::{Demand, Reach, registrations};
 use smartops_process::BoxError;
-use smartops_process::client::Error;
 use smartops_process::health::{Handle, Readiness};
+use smartops_process::lease::Leadership;
 use smartops_process::shutdown::Shutdown;
 use smartops_process::watch::{Watch, WatchMetrics};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use self::reached::Reached;
 use self::seen::Seen;
 use self::standing::{Key, Kind, Standing};
+use self::trial::Way;
 use self::trust::Authority;
+use self::writing::Unwritten;
 pub use self::writing::counter;
 use crate::home::Ground;
 use crate::metrics::WebhookMetrics;
@@ -44,7 +49,7 @@ use crate::vap::Backing;
 
 /// The pause after a pass that did not come to its end.
 const RETRY: Duration = Duration::from_secs(1);
-/// How often it is looked whether the API server reaches a webhook, before the first registration is filled.
+/// How often it is looked whether the Service leads to a replica that is ready, before the first registration is filled.
 const LOOK: Duration = Duration::from_millis(500);
 /// So long after a replica is known to be reached the way to it is open everywhere: those who carry calls to a Service
 /// learn of it one after the other.
@@ -59,8 +64,8 @@ pub struct Inputs {
     pub authority: watch::Receiver<Option<Arc<str>>>,
     /// Told what of that every caller trusts by now.
     pub trusted: watch::Sender<Option<Arc<str>>>,
-    /// Whether this replica leads.
-    pub leading: watch::Receiver<bool>,
+    /// Whether this replica leads, and whether that is certain when something is written.
+    pub leadership: Leadership,
     /// Whether the webhook is here to stay.
     pub ground: watch::Receiver<Ground>,
     /// Whether anything holds of people's rules while no webhook answers.
@@ -99,20 +104,15 @@ struct Memory {
     repairs: BTreeMap<Key, Repairs>,
     told: Option<Flaw>,
     reached: Reached,
+    open: Open,
 }
 
-/// Whether the API server reaches a webhook, as far as the leader had to know.
-#[derive(Debug, Default, Clone, Copy)]
-enum Reached {
-    /// It has not been asked.
-    #[default]
-    Unasked,
-    /// Not yet.
-    Waits,
-    /// Since then.
-    Since(Instant),
-    /// Long enough; it is asked no more.
-    Yes,
+/// Since when the Service leads to a replica that is ready.
+#[derive(Debug, Default)]
+struct Open {
+    since: Option<Instant>,
+    /// Whether it was told that it does not.
+    waits: bool,
 }
 
 impl Memory {
@@ -171,7 +171,7 @@ impl Registrar {
 
     async fn keep(&self, shutdown: Shutdown) {
         let mut authority = self.inputs.authority.clone();
-        let mut leading = self.inputs.leading.clone();
+        let mut leading = self.inputs.leadership.changes();
         let mut ground = self.inputs.ground.clone();
         let mut changes = self.inputs.board.changes();
         let mut backed = self.inputs.backing.stands();
@@ -184,6 +184,7 @@ impl Registrar {
             backed.mark_unchanged();
             if !leads || matches!(stays, Ground::Leaves(_)) {
                 memory = Memory::default();
+                self.metrics.reached.set(0);
                 self.inputs.backing.tell_registered(None);
             }
             let state = State { leads, is_draining: shutdown.is_draining(), ground: &stays };
@@ -234,6 +235,9 @@ impl Registrar {
                 Some(Instant::now() + RETRY)
             }
         };
+        if let Some(authority) = &authority {
+            self.tell_trusted(authority);
+        }
         self.tell_trust(match &authority {
             Some(authority) => self.distrusting(authority),
             None => Some("no certificate yet".to_owned()),
@@ -242,21 +246,27 @@ impl Registrar {
     }
 
     /// Which registrations do not trust this authority, and so what is presented under it; `None` where all that ask do.
-    /// One that is not there, or asks about nothing, calls nobody. Where all do, that is told.
+    /// One that is not there, or asks about nothing, calls nobody.
     fn distrusting(&self, authority: &Authority) -> Option<String> {
         let all = self.seen.all();
         let distrusts = all.values().filter(|standing| !standing.trusts(authority));
         let names: Vec<String> =
             distrusts.map(Standing::key).map(|(kind, name)| format!("{name} ({kind:?})")).collect();
         if names.is_empty() {
-            self.inputs.trusted.send_if_modified(|told| {
-                let is_new = told.as_ref() != Some(authority.bundle());
-                *told = Some(Arc::clone(authority.bundle()));
-                is_new
-            });
             return None;
         }
         Some(format!("the leader has not put the CA into {}", names.join(", ")))
+    }
+
+    /// Tells what of the bundle stands in every entry: what is not in one of them is not trusted by whoever calls by it.
+    fn tell_trusted(&self, authority: &Authority) {
+        let all = self.seen.all();
+        let trusted = authority.shared(all.values().flat_map(Standing::bundles));
+        self.inputs.trusted.send_if_modified(|told| {
+            let is_new = *told != trusted;
+            *told = trusted;
+            is_new
+        });
     }
 
     /// Says whether it is ready. Once it is it stays so: a registration that somebody edits takes no healthy webhook out
@@ -276,7 +286,7 @@ impl Registrar {
         state: &State<'_>,
         memory: &mut Memory,
         absences: &Absences<Key>,
-    ) -> Result<Option<Instant>, Error> {
+    ) -> Result<Option<Instant>, Unwritten> {
         if !state.leads {
             return Ok(None);
         }
@@ -291,8 +301,10 @@ impl Registrar {
         };
         let Some(snapshot) = self.inputs.board.snapshot() else { return Ok(None) };
         let reach = self.reach(memory);
-        if let Some(until) = self.wait_reached(&reach, memory).await? {
-            return Ok(Some(until));
+        let standing = (state.ground, may_restore);
+        match self.way((authority, &reach), standing, memory, absences).await? {
+            Way::Open => {}
+            Way::Waits(until) => return Ok(until),
         }
         let Some((outage, wanted)) =
             self.wanted(&snapshot, (authority, &reach), state.ground, memory)
@@ -307,13 +319,25 @@ impl Registrar {
         let due = standing::due(&written.collect::<Vec<_>>(), &seen, is_drift);
         let flags = (is_drift, may_restore);
         let plan = plan::plan(due, &seen, absences, &memory.repairs, flags, Instant::now());
+        let (mut failed, mut error) = (BTreeSet::new(), None);
         for standing in &plan.now {
-            if is_drift {
-                memory.repairs.entry(standing.key()).or_default().note(Instant::now());
-                self.repair(standing).await?;
-            } else {
-                self.change(standing).await?;
+            let key = standing.key();
+            if plan::waits_for_failed(&key, &plan.now, &failed) {
+                continue;
             }
+            let written = if is_drift {
+                memory.repairs.entry(key.clone()).or_default().note(Instant::now());
+                self.repair(standing).await
+            } else {
+                self.change(standing).await
+            };
+            if let Err(why) = written {
+                failed.insert(key);
+                error.get_or_insert(why);
+            }
+        }
+        if let Some(error) = error {
+            return Err(error);
         }
         memory.brought(outage, wanted);
         self.inputs.backing.tell_registered(Some(outage));
@@ -321,11 +345,12 @@ impl Registrar {
     }
 
     /// Takes everything out of the registrations that stand: nobody will be left to answer them.
-    async fn empty(&self, why: &'static str) -> Result<(), Error> {
+    async fn empty(&self, why: &'static str) -> Result<(), Unwritten> {
+        let mut emptied = Ok(());
         for standing in self.seen.all().values().filter(|standing| standing.is_filled()) {
-            self.clear(standing, why).await?;
+            emptied = emptied.and(self.clear(standing, why).await);
         }
-        Ok(())
+        emptied
     }
 
     /// How the API server reaches the webhook.
@@ -337,40 +362,6 @@ impl Registrar {
         });
         memory.reach = Some(reach.clone());
         reach
-    }
-
-    /// Until when the first entry waits, so that none fails closed before somebody is there to answer. A Service leads to
-    /// replicas that are ready alone; where anything stands already, that was waited for.
-    async fn wait_reached(
-        &self,
-        reach: &Reach,
-        memory: &mut Memory,
-    ) -> Result<Option<Instant>, Error> {
-        let is_first = || !self.seen.all().values().any(Standing::is_filled);
-        if matches!(memory.reached, Reached::Yes) || *reach != Reach::Service || !is_first() {
-            memory.reached = Reached::Yes;
-            return Ok(None);
-        }
-        let (is_reached, now) = (self.inputs.doors.are_open().await?, Instant::now());
-        let since = match memory.reached {
-            _ if !is_reached => {
-                if !matches!(memory.reached, Reached::Waits) {
-                    tracing::info!(
-                        "nobody is reached behind the Service yet: nothing is asked about until then"
-                    );
-                }
-                memory.reached = Reached::Waits;
-                return Ok(Some(now + LOOK));
-            }
-            Reached::Since(since) => since,
-            Reached::Unasked | Reached::Waits | Reached::Yes => now,
-        };
-        if since + SETTLE > now {
-            memory.reached = Reached::Since(since);
-            return Ok(Some(since + SETTLE));
-        }
-        memory.reached = Reached::Yes;
-        Ok(None)
     }
 
     /// What should stand, and what it says of an outage; `None` where the configuration asks for more than can be said.

@@ -27,6 +27,7 @@ use smartops_process::BoxError;
 use smartops_process::client::{Error, deadline};
 use smartops_process::clock::Clock;
 use smartops_process::health::{Handle, Readiness};
+use smartops_process::lease::Leadership;
 use smartops_process::shutdown::Shutdown;
 use smartops_process::watch::{Watch, WatchMetrics};
 use tokio::sync::watch;
@@ -56,7 +57,7 @@ pub struct Inputs {
     /// What the registrations are told, and tell.
     pub backing: Arc<Backing>,
     /// Whether this replica leads.
-    pub leading: watch::Receiver<bool>,
+    pub leadership: Leadership,
     /// Whether the webhook is here to stay.
     pub ground: watch::Receiver<Ground>,
 }
@@ -66,7 +67,7 @@ pub struct Keeper {
     client: Client,
     board: Arc<Board>,
     backing: Arc<Backing>,
-    leading: watch::Receiver<bool>,
+    leadership: Leadership,
     ground: watch::Receiver<Ground>,
     watched: [Handle; 2],
     seen: Arc<Seen<Object>>,
@@ -112,13 +113,13 @@ struct Wanted {
 impl Keeper {
     /// Writes through this client.
     pub fn new(client: Client, inputs: Inputs, alarm: Alarm, shutdown: &Shutdown) -> Self {
-        let Inputs { board, backing, leading, ground } = inputs;
+        let Inputs { board, backing, leadership, ground } = inputs;
         // Of its own, so that readiness does not hang on it.
         let listed = Readiness::new(shutdown.clone());
         let watched = ["admission-policies", "admission-bindings"].map(|name| listed.handle(name));
         let metrics = alarm.metrics.clone();
         let seen = Arc::default();
-        Self { client, board, backing, leading, ground, watched, seen, alarm, metrics }
+        Self { client, board, backing, leadership, ground, watched, seen, alarm, metrics }
     }
 
     /// Runs until the stop.
@@ -151,7 +152,7 @@ impl Keeper {
     }
 
     async fn keep(&self, shutdown: Shutdown) {
-        let mut leading = self.leading.clone();
+        let mut leading = self.leadership.changes();
         let mut ground = self.ground.clone();
         let mut changes = self.board.changes();
         let mut exceptions = self.board.exceptions().changes();
@@ -274,6 +275,12 @@ impl Keeper {
             // No binding without its policy, and no policy taken from under its binding.
             if failed.contains(&name) {
                 continue;
+            }
+            if !self.leadership.is_certain() {
+                tracing::warn!(
+                    "this replica is not certain any more that it leads: it writes nothing"
+                );
+                return Some(now + RETRY);
             }
             match self.take(*step, &stands).await {
                 Ok(()) if step.is_write => lead.brought.note(step.object),

@@ -152,6 +152,12 @@ pub(super) fn own() -> Entry {
     entry("own", vec![rule], vec![who::not_the_webhooks_ledger()], LabelSelector::default())
 }
 
+/// The webhook's own trial whether the API server reaches it.
+pub(super) fn reach() -> Entry {
+    let rule = by(&[Operation::Create], &["changeledgers"]);
+    entry("reach", vec![rule], vec![who::tries_its_reach()], LabelSelector::default())
+}
+
 /// The mutating half of SmartOps' own kinds: what is stamped when it comes into being.
 pub(super) fn stamped() -> Entry {
     let rule = by(&[Operation::Create], &STAMPED);

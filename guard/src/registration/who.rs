@@ -6,6 +6,7 @@ use smartops_common::config::{Principal, SmartOpsConfigSpec};
 use smartops_common::names;
 use smartops_common::remediation::Phase;
 
+use super::probe::PROBE;
 use crate::policy::Flaw;
 use crate::vap::cel::{list, literal};
 
@@ -143,6 +144,21 @@ pub(super) fn not_the_webhooks_ledger() -> MatchCondition {
         format!(
             "!(request.userInfo.username == {} && request.resource.resource == 'changeledgers')",
             literal(&webhook),
+        ),
+    )
+}
+
+/// The webhook's own dry run by which it learns whether the API server reaches it; nobody else is ever asked.
+pub(super) fn tries_its_reach() -> MatchCondition {
+    let webhook =
+        names::service_account_user(names::SYSTEM_NAMESPACE, names::WEBHOOK_SERVICE_ACCOUNT);
+    condition(
+        "tries-its-reach",
+        format!(
+            "request.userInfo.username == {} && has(request.dryRun) && request.dryRun && \
+             has(request.name) && request.name == {}",
+            literal(&webhook),
+            literal(PROBE),
         ),
     )
 }

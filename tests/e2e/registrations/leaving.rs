@@ -133,12 +133,27 @@ fn with_its_namespace_everything_of_smartops_goes_and_people_write_on() -> Resul
     cluster.stop()
 }
 
-/// A webhook that is reached by its Service, as far as the API server's objects tell: no pod runs.
-fn launch_by_service(cluster: &Cluster) -> Result<()> {
+/// A loopback address of this test's own, at which the Service's port is free.
+fn address(test: u8) -> String {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    format!("127.{}.{high}.{low}", 100 + test)
+}
+
+/// The Service of the webhook. No pod runs, so the API server is led by name to where the webhook listens.
+fn service(address: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"namespace": "smartops-system", "name": "smartops-webhook"},
+        "spec": {"type": "ExternalName", "externalName": address},
+    })
+}
+
+/// A webhook that is reached by its Service, as far as the API server's objects tell.
+fn launch_by_service(cluster: &Cluster, address: &str) -> Result<()> {
     let endpoints = endpoints(cluster)?;
     let arguments = vec![
         format!("--kubeconfig={}", cluster.state.kubeconfig("webhook").display()),
-        format!("--listen-address=127.0.0.1:{}", endpoints.webhook_port),
+        format!("--listen-address={address}:443"),
         format!("--health-address=127.0.0.1:{}", endpoints.webhook_health_port),
     ];
     let environment = vec![("SMARTOPS_DRAIN_SECONDS".to_owned(), "1".to_owned())];
@@ -188,14 +203,20 @@ fn behind_its_service_nothing_is_filled_before_it_is_reached_nor_left_when_the_d
     install::install_base(&mut cluster, &|_| {})?;
     let admin = cluster.kubectl("admin");
     admin.apply(&install::render(&cluster, "registrations")?)?;
-    admin.apply_all(&[deployment(), slice(false)])?;
-    launch_by_service(&cluster)?;
+    let address = address(1);
+    admin.apply_all(&[deployment(), service(&address), slice(false)])?;
+    launch_by_service(&cluster, &address)?;
     let log = || std::fs::read_to_string(process::log(cluster.dir(), "webhook"));
     eventually(SECONDS, "the leader waits until it is reached", || {
         let text = log().unwrap_or_default();
         Ok(Seen::when(text.contains("nobody is reached behind the Service yet"), text))
     })?;
-    ensure!(filled(&cluster)?.is_empty(), "ready, and asked about nothing");
+    let standing = entries(&cluster, VALIDATING, "smartops-own");
+    ensure!(
+        standing[0]["name"] == "reach.smartops.dev",
+        "ready, and asked about nothing: {standing}"
+    );
+    ensure!(filled(&cluster)?.len() == 1, "{:?}", filled(&cluster)?);
     admin.apply_all(&[slice(true)])?;
     all_filled(&cluster)?;
     let service = entries(&cluster, VALIDATING, "smartops-people")[0]["clientConfig"].clone();
@@ -241,7 +262,8 @@ fn in_whatever_order_smartops_is_deleted_no_registration_is_left_that_asks() -> 
     install::install_base(&mut cluster, &|_| {})?;
     let admin = cluster.kubectl("admin");
     let registrations = install::render(&cluster, "registrations")?;
-    admin.apply_all(&[slice(true)])?;
+    let address = address(2);
+    admin.apply_all(&[service(&address), slice(true)])?;
     let steps: [(&str, &[&str]); 3] = [
         ("registrations", &["delete", REGISTRATIONS, "-l", OURS]),
         ("rights", &["delete", "clusterrolebindings", "-l", OURS]),
@@ -251,7 +273,7 @@ fn in_whatever_order_smartops_is_deleted_no_registration_is_left_that_asks() -> 
         admin.apply(&install::render(&cluster, "base")?)?;
         admin.apply(&registrations)?;
         admin.apply_all(&[deployment()])?;
-        launch_by_service(&cluster)?;
+        launch_by_service(&cluster, &address)?;
         all_filled(&cluster)?;
         for index in order {
             let (_, arguments) = steps[index];

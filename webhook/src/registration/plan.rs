@@ -1,10 +1,11 @@
 //! Which of the registrations that are due are written now, and when the others are. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use smartops_common::names;
 use tokio::time::Instant;
 
-use super::standing::{Key, Standing};
+use super::standing::{Key, Kind, Standing};
 use crate::upkeep::{Absences, Making, Repairs};
 
 /// What becomes of those that are due.
@@ -53,6 +54,16 @@ pub(super) fn plan(
         }
     }
     plan
+}
+
+/// Whether one of those written now waits because another could not be: where the list of automation moves, people's
+/// registration and automation's follow each other, and without the one before the next would leave somebody out.
+pub(super) fn waits_for_failed(key: &Key, now: &[Standing], failed: &BTreeSet<Key>) -> bool {
+    let automation = (Kind::Validating, names::AUTOMATION_REGISTRATION.to_owned());
+    let people = (Kind::Validating, names::PEOPLE_REGISTRATION.to_owned());
+    let moves = now.iter().filter(|standing| standing.key() == automation).count() > 1;
+    let both = [automation, people];
+    moves && both.contains(key) && both.iter().any(|key| failed.contains(key))
 }
 
 #[cfg(test)]
@@ -115,5 +126,25 @@ mod tests {
         assert_eq!(names(&work_out(true, later)), ["a", "b", "c"]);
         let gone = work_out(false, later);
         assert_eq!((names(&gone), gone.later), (vec!["a".to_owned(), "c".to_owned()], None));
+    }
+
+    #[test]
+    fn one_that_cannot_be_written_stops_no_other_but_the_next_step_of_a_moving_list() {
+        let [automation, people, own] =
+            ["smartops-automation", "smartops-people", "smartops-own"].map(registration);
+        let still = vec![automation.clone(), people.clone(), own.clone()];
+        let moving = vec![automation.clone(), people.clone(), automation.clone(), own.clone()];
+        for (now, failed, key, waits) in [
+            (&still, &automation, &people, false),
+            (&still, &people, &own, false),
+            (&moving, &automation, &people, true),
+            (&moving, &people, &automation, true),
+            (&moving, &automation, &own, false),
+            (&moving, &own, &people, false),
+        ] {
+            let failed = BTreeSet::from([failed.key()]);
+            let found = waits_for_failed(&key.key(), now, &failed);
+            assert_eq!(found, waits, "{now:?} {failed:?} {key:?}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, OwnerReference};
 use kube::api::ObjectMeta;
 use smartops_common::names;
-use smartops_guard::registration::{BY_AUTOMATION, Reach, Registrations};
+use smartops_guard::registration::{BY_AUTOMATION, PROBE, Reach, Registrations};
 
 use super::trust::Authority;
 
@@ -102,12 +102,20 @@ impl Standing {
         !self.client_configs().is_empty()
     }
 
+    /// Whether it asks about what automation or people write.
+    pub(super) fn asks_about_others(&self) -> bool {
+        self.is_filled() && self.metadata().name.as_deref() != Some(names::OWN_REGISTRATION)
+    }
+
+    /// The CA bundle of every entry that anybody's write hangs on: the trial alone hangs on nothing.
+    pub(super) fn bundles(&self) -> impl Iterator<Item = &[u8]> {
+        let calls = self.calls().into_iter().filter(|(name, _)| *name != PROBE);
+        calls.map(|(_, call)| call.ca_bundle.as_ref().map_or(&[][..], |bundle| &bundle.0))
+    }
+
     /// Whether every entry trusts this authority; one that asks about nothing trusts whomever.
     pub(super) fn trusts(&self, authority: &Authority) -> bool {
-        let is_trusting = |c: &&WebhookClientConfig| {
-            c.ca_bundle.as_ref().is_some_and(|bundle| authority.is_in(&bundle.0))
-        };
-        self.client_configs().iter().all(is_trusting)
+        self.bundles().all(|bundle| authority.is_in(bundle))
     }
 
     /// Whether somebody's injector keeps its CA bundles.
@@ -297,6 +305,13 @@ pub(super) fn all(wanted: &Registrations) -> Vec<Standing> {
     validating.chain(wanted.mutating.iter().cloned().map(Standing::from)).collect()
 }
 
+/// What has to be written until nothing stands but this trial.
+pub(super) fn clearing(trial: &Standing, seen: &BTreeMap<Key, Standing>) -> Vec<Standing> {
+    let others = seen.values().filter(|stands| stands.key() != trial.key() && stands.is_filled());
+    let is_missing = seen.get(&trial.key()).is_none_or(|stands| !stands.says_the_same(trial));
+    others.map(Standing::emptied).chain(is_missing.then(|| trial.clone())).collect()
+}
+
 /// What has to be written, in order, so that at no instant somebody is neither automation's nor people's: whoever
 /// becomes automation is so before people's registration lets go of them, and whoever ceases to be is people's first.
 ///
@@ -333,7 +348,7 @@ mod tests {
 
     use smartops_common::config::SmartOpsConfigSpec;
     use smartops_guard::policy::{GuardrailPolicy, compile, shipped};
-    use smartops_guard::registration::{Demand, registrations};
+    use smartops_guard::registration::{Demand, probing, registrations};
 
     use super::super::trust::tests::pem;
     use super::*;
@@ -411,6 +426,25 @@ mod tests {
         assert!(wanted.says_the_same(&plain), "what is owned besides is nobody's drift");
         assert!(wanted.says_the_same(&wanted.clone()));
         assert_eq!(wanted.emptied().metadata().owner_references, Some(vec![owner("home")]));
+    }
+
+    #[test]
+    fn beside_the_trial_nothing_stands_and_by_the_trial_nobody_is_distrusted() {
+        let (trial, former) = (pem("AAAA"), pem("BBBB"));
+        let trial: Standing = probing(&Reach::Service, trial.as_bytes()).into();
+        let all = wanted(&[]);
+        let own: Vec<Standing> =
+            all.iter().filter(|standing| standing.key().1 == trial.key().1).cloned().collect();
+        assert!(own.len() == 2 && !own.iter().any(Standing::asks_about_others), "{own:?}");
+        assert!(all.iter().any(Standing::asks_about_others));
+        let written = clearing(&trial, &stand(&own));
+        assert_eq!(written, [own[1].emptied(), trial.clone()]);
+        let stands = BTreeMap::from([(trial.key(), trial.clone())]);
+        assert_eq!(clearing(&trial, &stands), []);
+        assert_eq!(clearing(&trial, &BTreeMap::new()), [trial.clone()]);
+        assert!(trial.is_filled() && !trial.asks_about_others());
+        assert!(trial.trusts(&authority(&former)), "nobody's write hangs on it");
+        assert!(!own[0].trusts(&authority(&former)));
     }
 
     fn stand(all: &[Standing]) -> BTreeMap<Key, Standing> {

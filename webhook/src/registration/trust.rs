@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use smartops_certs::pem;
 
 /// What callers must trust: a bundle whose first certificate is the current CA's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Authority {
     bundle: Arc<str>,
     current: CertificateDer<'static>,
+    /// All of them, the current one first.
+    certificates: Vec<CertificateDer<'static>>,
 }
 
 impl Authority {
@@ -18,7 +21,21 @@ impl Authority {
     pub(super) fn read(bundle: &Arc<str>) -> Result<Self, String> {
         let current = CertificateDer::from_pem_slice(bundle.as_bytes())
             .map_err(|error| format!("the CA of the certificate is not PEM: {error}"))?;
-        Ok(Self { bundle: Arc::clone(bundle), current })
+        let certificates = pem::certificates(bundle.as_bytes())?;
+        Ok(Self { bundle: Arc::clone(bundle), current, certificates })
+    }
+
+    /// What of the bundle all of these hold, PEM; the whole of it where there are none, and `None` where nothing is left.
+    pub(super) fn shared<'b>(&self, bundles: impl Iterator<Item = &'b [u8]>) -> Option<Arc<str>> {
+        let mut shared: Vec<&CertificateDer<'static>> = self.certificates.iter().collect();
+        for bundle in bundles {
+            shared.retain(|certificate| pem::holds(bundle, certificate));
+        }
+        if shared.len() == self.certificates.len() {
+            return Some(Arc::clone(&self.bundle));
+        }
+        let text: String = shared.into_iter().map(pem::encode).collect();
+        (!text.is_empty()).then(|| Arc::from(text))
     }
 
     /// The whole bundle.
@@ -59,5 +76,24 @@ pub(super) mod tests {
             assert_eq!(authority.is_in(bundle.as_bytes()), expected, "{bundle:?}");
         }
         assert!(Authority::read(&Arc::from("no PEM")).is_err());
+    }
+
+    #[test]
+    fn what_every_caller_holds_is_told_in_the_order_of_the_bundle_and_nothing_else() {
+        let (current, former, other) = (pem("AAAA"), pem("BBBB"), pem("CCCC"));
+        let both = format!("{current}{former}");
+        let authority = Authority::read(&Arc::from(both.as_str())).unwrap();
+        let turned = format!("{former}{other}{current}");
+        for (bundles, expected) in [
+            (vec![], Some(&both)),
+            (vec![&both, &turned], Some(&both)),
+            (vec![&both, &current], Some(&current)),
+            (vec![&former, &turned], Some(&former)),
+            (vec![&former, &current], None),
+            (vec![&other], None),
+        ] {
+            let found = authority.shared(bundles.iter().map(|bundle| bundle.as_bytes()));
+            assert_eq!(found.as_deref(), expected.map(String::as_str), "{bundles:?}");
+        }
     }
 }

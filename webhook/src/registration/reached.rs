@@ -1,0 +1,140 @@
+//! Whether the API server reaches the webhook, as far as the leader has to know it: what an answer to its trial says,
+//! and when it tries again. Pure; who tries is `trial`'s.
+
+use std::time::Duration;
+
+use smartops_guard::registration::REACHED;
+use tokio::time::Instant;
+
+/// How long what was seen holds: by then it has been filled what waited for it.
+const FRESH: Duration = Duration::from_secs(10);
+/// The first and the longest pause after a trial that nobody was asked about: the entry is on its way.
+const UNASKED: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+/// The first and the longest pause after one that failed.
+const FAILED: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+/// So many that fail alike in a row are told once.
+const TOLD_AGAIN: u32 = 12;
+
+/// What a trial came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// A webhook has refused it in its own words.
+    Reached,
+    /// The API server asked nobody.
+    Unasked,
+    /// The API server could not ask. Its words.
+    Unreachable(String),
+    /// Nothing is known. Why.
+    Unknown(String),
+}
+
+impl Answer {
+    /// What the dry run's outcome says; an error in the API server's words.
+    pub(super) fn of(outcome: Result<(), String>) -> Self {
+        match outcome {
+            Ok(()) => Self::Unasked,
+            Err(words) if words.contains(REACHED) => Self::Reached,
+            Err(words) if words.contains("failed calling webhook") => Self::Unreachable(words),
+            Err(words) => Self::Unknown(words),
+        }
+    }
+}
+
+/// What has been found out.
+#[derive(Debug, Default)]
+pub(super) struct Reached {
+    seen: Option<Instant>,
+    next: Option<Instant>,
+    last: Option<Answer>,
+    in_a_row: u32,
+}
+
+impl Reached {
+    /// Whether a webhook was reached a moment ago.
+    pub(super) fn is_seen(&self, now: Instant) -> bool {
+        self.seen.is_some_and(|seen| now < seen + FRESH)
+    }
+
+    /// Until when the next trial waits; `None` where it need not.
+    pub(super) fn pause(&self, now: Instant) -> Option<Instant> {
+        self.next.filter(|next| now < *next)
+    }
+
+    /// Takes note of an answer. Whether it is to be told: when it is another than before, and now and then.
+    pub(super) fn note(&mut self, answer: Answer, now: Instant) -> bool {
+        let kind = std::mem::discriminant(&answer);
+        let is_new = self.last.as_ref().map(std::mem::discriminant) != Some(kind);
+        self.in_a_row = if is_new { 0 } else { self.in_a_row.saturating_add(1) };
+        let pause = |(first, longest): (Duration, Duration)| {
+            (first * (1 << self.in_a_row.min(8))).min(longest)
+        };
+        (self.seen, self.next) = match answer {
+            Answer::Reached => (Some(now), None),
+            Answer::Unasked => (None, Some(now + pause(UNASKED))),
+            Answer::Unreachable(_) | Answer::Unknown(_) => (None, Some(now + pause(FAILED))),
+        };
+        self.last = Some(answer);
+        self.in_a_row.is_multiple_of(TOLD_AGAIN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_webhooks_own_words_show_that_it_is_reached() {
+        let words = |words: &str| Err(words.to_owned());
+        let unreachable = "Internal error occurred: failed calling webhook \"reach.smartops.dev\": dial tcp: i/o timeout";
+        let denied = format!(
+            "admission webhook \"reach.smartops.dev\" denied the request: SmartOps denies CREATE: metadata.name: {REACHED}"
+        );
+        for (outcome, expected) in [
+            (Ok(()), Answer::Unasked),
+            (Err(denied), Answer::Reached),
+            (words(unreachable), Answer::Unreachable(unreachable.to_owned())),
+            (words("changeledgers is forbidden"), Answer::Unknown("changeledgers is forbidden".to_owned())),
+            (
+                words("admission webhook \"reach.smartops.dev\" denied the request: its time was over"),
+                Answer::Unknown(
+                    "admission webhook \"reach.smartops.dev\" denied the request: its time was over".to_owned(),
+                ),
+            ),
+        ] {
+            assert_eq!(Answer::of(outcome.clone()), expected, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_but_a_fresh_answer_lets_anything_be_filled_and_failures_are_told_now_and_then() {
+        let start = Instant::now();
+        let after = |milliseconds| start + Duration::from_millis(milliseconds);
+        let failed = || Answer::Unreachable("x".to_owned());
+        let mut reached = Reached::default();
+        assert!(!reached.is_seen(start) && reached.pause(start).is_none());
+        let mut now = 0;
+        for (answer, told, pause) in [
+            (Answer::Unasked, true, 100),
+            (Answer::Unasked, false, 200),
+            (failed(), true, 500),
+            (failed(), false, 1000),
+            (failed(), false, 2000),
+            (failed(), false, 4000),
+            (failed(), false, 5000),
+            (failed(), false, 5000),
+            (Answer::Unknown("y".to_owned()), true, 500),
+        ] {
+            assert_eq!(reached.note(answer.clone(), after(now)), told, "{answer:?} at {now}");
+            assert_eq!(reached.pause(after(now)), Some(after(now + pause)), "{answer:?} at {now}");
+            now += pause;
+            assert!(!reached.is_seen(after(now)) && reached.pause(after(now)).is_none());
+        }
+        let told = (0..24).filter(|_| reached.note(failed(), after(now))).count();
+        assert_eq!(told, 2);
+        reached.note(Answer::Reached, after(now));
+        assert!(reached.is_seen(after(now)) && reached.pause(after(now)).is_none());
+        assert!(reached.is_seen(after(now + 9999)) && !reached.is_seen(after(now + 10_000)));
+        reached.note(Answer::Unasked, after(now));
+        assert!(!reached.is_seen(after(now)), "what was seen before says nothing then");
+    }
+}
