@@ -99,10 +99,12 @@ fn kind(failure: &Failure) -> Option<&'static str> {
     if says(&["connection refused"]) {
         return Some("dialled, refused");
     }
-    if says(&["no route to host", "i/o timeout", "deadline exceeded", "Timeout", "timeout"]) {
-        return Some("dialled, no answer");
+    if says(&["EOF", "connection reset", "broken pipe", "closed"]) {
+        return Some("in flight");
     }
-    says(&["EOF", "connection reset", "broken pipe", "http2", "closed"]).then_some("in flight")
+    // Not by "timeout" alone: each call's URL says how long it may take.
+    let unanswered = ["no route to host", "i/o timeout", "deadline exceeded", "Client.Timeout"];
+    says(&unanswered).then_some("dialled, no answer")
 }
 
 /// Tells how many failed which way, and how long that was possible.
