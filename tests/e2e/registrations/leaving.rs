@@ -137,6 +137,7 @@ fn with_its_namespace_everything_of_smartops_goes_and_people_write_on() -> Resul
 
 /// A loopback address of this test's own, at which the Service's port is free; `None`, and said, where only root may
 /// listen on that port. Real nodes have the same tests with pods behind the Service.
+#[expect(clippy::print_stderr, reason = "whoever runs the tests is to know what was not tried")]
 fn address(test: u8) -> Result<Option<String>> {
     let [.., high, low] = std::process::id().to_be_bytes();
     let address = format!("127.{}.{high}.{low}", 100 + test);
