@@ -186,8 +186,9 @@ fn an_unhealthy_pod_is_evicted_once_its_budget_lets_it_go_and_a_ready_one_never_
             "admin",
             &["get", "pdb/sick", "-o", "jsonpath={.status.observedGeneration}"],
         )?;
-        let pods = pods()?;
-        Ok(Seen::when(pods.len() == 2 && seen == "1", format!("{pods:?} {seen}")))
+        let phases = "jsonpath={.items[*].status.phase}";
+        let run = ns.allowed("developer", &["get", "pods", "-l", "app=sick", "-o", phases])?;
+        Ok(Seen::when(run.trim() == "Running Running" && seen == "1", format!("{run} {seen}")))
     })?;
     let before = pods()?;
     let mut body = envelope(&ns, "evict_pod", &json!({"verify": false}));
