@@ -47,6 +47,9 @@ pub const AUTOMATION_REGISTRATION: &str = "smartops-automation";
 
 /// The registration that has every write of SmartOps' own kinds checked, whoever writes it.
 pub const OWN_REGISTRATION: &str = "smartops-own";
+/// The names of all of them; there is a registration of each kind under each.
+pub const REGISTRATIONS: [&str; 3] =
+    [AUTOMATION_REGISTRATION, PEOPLE_REGISTRATION, OWN_REGISTRATION];
 
 /// The label, with the value `smartops`, of every object of an installation.
 pub const PART_OF: &str = "app.kubernetes.io/part-of";

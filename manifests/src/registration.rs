@@ -10,9 +10,6 @@ use smartops_guard::registration::Registrations;
 
 use crate::rbac;
 
-const NAMES: [&str; 3] =
-    [names::AUTOMATION_REGISTRATION, names::PEOPLE_REGISTRATION, names::OWN_REGISTRATION];
-
 /// The registrations, each without an entry.
 pub fn unfilled() -> Registrations {
     let named = |name: &str| ObjectMeta {
@@ -21,13 +18,13 @@ pub fn unfilled() -> Registrations {
         ..ObjectMeta::default()
     };
     Registrations {
-        validating: NAMES
+        validating: names::REGISTRATIONS
             .map(|name| ValidatingWebhookConfiguration {
                 metadata: named(name),
                 webhooks: Some(Vec::new()),
             })
             .into(),
-        mutating: NAMES
+        mutating: names::REGISTRATIONS
             .map(|name| MutatingWebhookConfiguration {
                 metadata: named(name),
                 webhooks: Some(Vec::new()),

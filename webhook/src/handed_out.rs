@@ -17,9 +17,6 @@ use smartops_process::client::{Error, deadline};
 
 /// How long one call to the API server may take.
 const CALL: Duration = Duration::from_secs(3);
-/// Our registrations, of either kind.
-const OURS: [&str; 3] =
-    [names::AUTOMATION_REGISTRATION, names::PEOPLE_REGISTRATION, names::OWN_REGISTRATION];
 
 /// The registrations, as the API server has them.
 pub struct HandedOut(Client);
@@ -44,7 +41,7 @@ impl HandedOut {
             deadline("listing validating registrations", CALL, validating.list(&all)),
             deadline("listing mutating registrations", CALL, mutating.list(&all)),
         )?;
-        let is_ours = |name: &str| OURS.contains(&name);
+        let is_ours = |name: &str| names::REGISTRATIONS.contains(&name);
         let validating = validating.iter().filter(|c| is_ours(&c.name_any()));
         let mutating = mutating.iter().filter(|c| is_ours(&c.name_any()));
         let validating = validating.flat_map(|c| c.webhooks.iter().flatten());

@@ -358,7 +358,7 @@ impl Registrar {
         let reach = self.inputs.reach.clone().or_else(|| memory.reach.clone());
         let reach = reach.unwrap_or_else(|| {
             let seen = self.seen.all();
-            expected().iter().find_map(|key| seen.get(key)?.reach()).unwrap_or(Reach::Service)
+            expected().find_map(|key| seen.get(&key)?.reach()).unwrap_or(Reach::Service)
         });
         memory.reach = Some(reach.clone());
         reach
@@ -412,13 +412,7 @@ struct State<'g> {
 }
 
 /// Every registration there should be.
-fn expected() -> [Key; 6] {
-    [
-        (Kind::Validating, names::AUTOMATION_REGISTRATION.to_owned()),
-        (Kind::Validating, names::PEOPLE_REGISTRATION.to_owned()),
-        (Kind::Validating, names::OWN_REGISTRATION.to_owned()),
-        (Kind::Mutating, names::AUTOMATION_REGISTRATION.to_owned()),
-        (Kind::Mutating, names::PEOPLE_REGISTRATION.to_owned()),
-        (Kind::Mutating, names::OWN_REGISTRATION.to_owned()),
-    ]
+fn expected() -> impl Iterator<Item = Key> {
+    let kinds = [Kind::Validating, Kind::Mutating].into_iter();
+    kinds.flat_map(|kind| names::REGISTRATIONS.map(|name| (kind, name.to_owned())))
 }

@@ -4,9 +4,6 @@ use smartops_common::names;
 
 use super::{Grant, Program, READ, Scope};
 
-const REGISTRATIONS: &[&str] =
-    &[names::AUTOMATION_REGISTRATION, names::PEOPLE_REGISTRATION, names::OWN_REGISTRATION];
-
 /// What it judges by.
 pub(super) fn judging() -> Vec<Grant> {
     use Scope::Cluster;
@@ -155,7 +152,7 @@ pub(super) fn upkeep() -> Vec<Grant> {
         grant(
             "admissionregistration.k8s.io",
             &["validatingwebhookconfigurations", "mutatingwebhookconfigurations"],
-            REGISTRATIONS,
+            &names::REGISTRATIONS,
             &["create", "get", "patch", "update"],
             "keep SmartOps' own registrations as policies and configuration ask for, and make one that is missing (by \
              server-side apply, which names what it creates)",

@@ -136,11 +136,9 @@ impl Seen {
 /// Deletes whatever stands, and says what did: in the order in which it has to go.
 async fn look(client: &Client, term: Term) -> Result<Vec<Found>, Error> {
     let binding = format!("{}-cluster", names::WEBHOOK_SERVICE_ACCOUNT);
-    let registrations =
-        [names::AUTOMATION_REGISTRATION, names::PEOPLE_REGISTRATION, names::OWN_REGISTRATION];
     let mut found = Vec::new();
     found.extend(delete::<ClusterRoleBinding>(client, &binding, term).await?);
-    for name in registrations {
+    for name in names::REGISTRATIONS {
         found.extend(delete::<ValidatingWebhookConfiguration>(client, name, term).await?);
         found.extend(delete::<MutatingWebhookConfiguration>(client, name, term).await?);
     }

@@ -21,13 +21,8 @@ impl upkeep::Standing for Standing {
     }
 
     fn is_looked_at(name: &str) -> bool {
-        is_ours(name)
+        names::REGISTRATIONS.contains(&name)
     }
-}
-
-fn is_ours(name: &str) -> bool {
-    [names::PEOPLE_REGISTRATION, names::AUTOMATION_REGISTRATION, names::OWN_REGISTRATION]
-        .contains(&name)
 }
 
 #[cfg(test)]
