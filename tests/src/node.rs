@@ -57,13 +57,17 @@ impl Machine {
         let parts = Parts::ensure(tell)?;
         network::raise()?;
         tell("starting a control plane for real nodes");
-        let cluster = Cluster::start_for_real_nodes(dir, Lifetime::Harness, tell)?;
+        let cluster = Cluster::start_for_real_nodes(dir, Lifetime::Harness, tell);
+        let cluster = cluster.or_else(|error| network::lower().and(Err(error)))?;
         let machine = Self { cluster, parts, images: images.to_vec() };
-        for index in 0..nodes {
-            machine.join(index)?;
+        let whole = (0..nodes).try_for_each(|index| machine.join(index));
+        match whole.and_then(|()| machine.wait_ready(nodes)) {
+            Ok(()) => Ok(machine),
+            Err(error) => Err(match machine.stop() {
+                Ok(()) => error,
+                Err(stop) => error.context(format!("and what had started stays: {stop:#}")),
+            }),
         }
-        machine.wait_ready(nodes)?;
-        Ok(machine)
     }
 
     /// The name of a node.

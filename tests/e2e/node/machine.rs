@@ -1,5 +1,6 @@
 //! The machine itself: nodes that are real, and nothing of them that stays.
 
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -53,13 +54,26 @@ fn two_real_nodes_run_pods_and_leave_no_trace() -> Result<()> {
     for kind in ["link: ", "addr: ", "cgroup: ", "process: "] {
         assert!(added.iter().any(|line| line.starts_with(kind)), "no {kind} in {added:#?}");
     }
+    // Somebody still looks at a pod's network: its link would stay for as long.
+    let network = pods_network()?;
     let begun = Instant::now();
     machine.stop()?;
     report::took("the same until nothing of them is left", begun.elapsed())?;
     let after = Trace::take()?;
     assert_eq!(after.added_since(&before), Vec::<String>::new());
     assert_eq!(after.lost_since(&before), Vec::<String>::new());
+    drop(network);
     Ok(())
+}
+
+/// The network namespace of some pod, held open.
+fn pods_network() -> Result<File> {
+    let quiet = fs::read_dir("/proc")?.flatten().map(|entry| entry.path()).find(|path| {
+        let name = fs::read_to_string(path.join("comm")).unwrap_or_default();
+        name.trim() == "smartops-pause"
+    });
+    let namespace = quiet.context("no pod's process is there")?.join("ns/net");
+    File::open(&namespace).with_context(|| format!("cannot open {}", namespace.display()))
 }
 
 #[test]
@@ -109,7 +123,7 @@ fn a_killed_harness_leaves_no_trace_of_its_node() -> Result<()> {
 #[ignore = "needs real nodes: cargo xtask test --node"]
 fn a_machine_whose_cgroups_are_read_only_says_so_and_is_skipped() -> Result<()> {
     let script = "mount --options remount,bind,ro \"$1\" && exec \"$2\" prepare";
-    let mounts = std::fs::read_to_string("/proc/self/mounts")?;
+    let mounts = fs::read_to_string("/proc/self/mounts")?;
     let pids = mounts.lines().find(|line| line.contains(" cgroup ") && line.contains(",pids"));
     let point = pids.and_then(|line| line.split(' ').nth(1)).context("there are no pids")?;
     let output = Command::new("unshare")
@@ -127,7 +141,7 @@ fn a_machine_whose_cgroups_are_read_only_says_so_and_is_skipped() -> Result<()> 
 #[test]
 fn a_machine_without_the_rights_for_a_node_says_so_and_is_skipped() -> Result<()> {
     let node = places::program("smartops-node")?;
-    let is_root = std::fs::read_to_string("/proc/self/status")?.contains("\nUid:\t0\t");
+    let is_root = fs::read_to_string("/proc/self/status")?.contains("\nUid:\t0\t");
     let mut command = Command::new(if is_root { Path::new("setpriv") } else { node.as_path() });
     if is_root {
         // Root without a right, as in a container that was given none.

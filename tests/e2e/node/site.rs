@@ -1,6 +1,7 @@
 //! The shared machine and what is done with it: SmartOps by helm, a developer whose writes are judged, streams of them
 //! while something happens.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -64,14 +65,14 @@ pub(super) fn with(test: impl FnOnce(&Site) -> Result<()>) -> Result<()> {
         Some(site) => site,
         None => Site::start()?,
     };
-    let outcome = test(&site);
-    if outcome.is_ok() {
+    let outcome = panic::catch_unwind(AssertUnwindSafe(|| test(&site)));
+    if matches!(outcome, Ok(Ok(()))) {
         *place = Some(site);
     } else {
         site.tell_state();
         site.machine.stop()?;
     }
-    outcome
+    outcome.unwrap_or_else(|panicked| panic::resume_unwind(panicked))
 }
 
 /// A machine, and helm.

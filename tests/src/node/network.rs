@@ -5,6 +5,10 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use super::GONE;
+use crate::wait::{Seen, eventually};
 
 /// The bridge.
 pub(super) const BRIDGE: &str = "smartops0";
@@ -30,7 +34,7 @@ pub(super) fn pods(index: usize) -> [String; 4] {
 
 /// Why this network namespace must not be touched; none when there is nothing in it but loopback.
 pub(super) fn obstacle() -> Result<Option<String>> {
-    let devices = fs::read_to_string("/proc/net/dev").context("cannot tell network devices")?;
+    let devices = devices()?;
     let others = others(&devices);
     Ok((!others.is_empty()).then(|| {
         format!(
@@ -39,6 +43,10 @@ pub(super) fn obstacle() -> Result<Option<String>> {
             others.join(", ")
         )
     }))
+}
+
+fn devices() -> Result<String> {
+    fs::read_to_string("/proc/net/dev").context("cannot tell network devices")
 }
 
 /// The devices besides loopback in what the kernel says in `/proc/net/dev`.
@@ -56,12 +64,38 @@ pub(super) fn raise() -> Result<()> {
     ip(&["link", "set", BRIDGE, "up"])
 }
 
-/// Removes it, where it is.
+/// Removes it, where it is, and the links of pods. Those would go by themselves, but only when the kernel gets round to
+/// letting go of the namespaces of pods that ended, which takes a busy machine a while.
 pub(super) fn lower() -> Result<()> {
-    if has(&["link", "show", "dev", BRIDGE])? {
-        ip(&["link", "del", BRIDGE])?;
+    if !has(BRIDGE)? {
+        return Ok(());
     }
-    Ok(())
+    for link in names(&output(&["-json", "link", "show", "master", BRIDGE])?)? {
+        if let Err(error) = ip(&["link", "del", &link])
+            && has(&link)?
+        {
+            return Err(error);
+        }
+    }
+    ip(&["link", "del", BRIDGE])?;
+    eventually(GONE, "nothing but loopback is left in the network namespace", || {
+        let left = devices()?;
+        Ok(Seen::when(others(&left).is_empty(), left))
+    })
+}
+
+/// The names of the links that `ip -json` lists; it prints nothing at all when there are none.
+fn names(listed: &str) -> Result<Vec<String>> {
+    #[derive(Deserialize)]
+    struct Link {
+        ifname: String,
+    }
+    if listed.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let links: Vec<Link> =
+        serde_json::from_str(listed).context("ip lists links in a way we cannot read")?;
+    Ok(links.into_iter().map(|link| link.ifname).collect())
 }
 
 /// Gives the bridge a node's address.
@@ -91,8 +125,11 @@ fn ip(arguments: &[&str]) -> Result<()> {
     output(arguments).map(|_| ())
 }
 
-fn has(arguments: &[&str]) -> Result<bool> {
-    let status = command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+fn has(link: &str) -> Result<bool> {
+    let status = command(&["link", "show", "dev", link])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
     Ok(status.context("cannot start ip")?.success())
 }
 
@@ -111,6 +148,15 @@ mod tests {
         let head = "Inter-|   Receive\n face |bytes packets\n";
         assert!(others(&format!("{head}    lo: 0 0\n")).is_empty());
         assert_eq!(others(&format!("{head}    lo: 0 0\n  eth0: 7 1\n")), ["eth0"]);
+    }
+
+    #[test]
+    fn links_are_known_by_their_names_and_none_is_none() {
+        let two =
+            r#"[{"ifindex":4,"link":"eth0","ifname":"vetha","flags":["UP"]},{"ifname":"vethb"}]"#;
+        assert_eq!(names(two).unwrap(), ["vetha", "vethb"]);
+        assert!(names("[]").unwrap().is_empty() && names("\n").unwrap().is_empty());
+        assert!(names("Device does not exist").is_err());
     }
 
     #[test]
