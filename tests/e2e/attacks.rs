@@ -8,6 +8,7 @@ mod accounts;
 mod approvals;
 mod claims;
 pub(crate) mod ground;
+mod numbers;
 mod own;
 mod remediations;
 mod schema;

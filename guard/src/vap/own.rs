@@ -25,7 +25,7 @@ const BY_NAME: [(&str, &str); 4] = [
     ("rbac.authorization.k8s.io", "clusterrolebindings"),
 ];
 /// What automation has no business with in SmartOps' namespace: group and plurals, subresources included.
-const IN_SYSTEM_NAMESPACE: [(&str, &[&str]); 8] = [
+const IN_SYSTEM_NAMESPACE: [(&str, &[&str]); 9] = [
     (
         "",
         &[
@@ -40,6 +40,10 @@ const IN_SYSTEM_NAMESPACE: [(&str, &[&str]); 8] = [
             "pods/*",
             "replicationcontrollers",
             "replicationcontrollers/*",
+            // A quota or a limit can leave SmartOps no pod.
+            "limitranges",
+            "resourcequotas",
+            "resourcequotas/*",
         ],
     ),
     // Whatever makes pods here can make them run as the webhook.
@@ -56,12 +60,15 @@ const IN_SYSTEM_NAMESPACE: [(&str, &[&str]); 8] = [
             "statefulsets/*",
         ],
     ),
+    // What scales a program as the control plane would, whatever its Deployment says.
+    ("autoscaling", &["horizontalpodautoscalers", "horizontalpodautoscalers/*"]),
     ("batch", &["cronjobs", "cronjobs/*", "jobs", "jobs/*"]),
     ("coordination.k8s.io", &["leases"]),
     // Through these the API server finds the webhook, or does not.
     ("discovery.k8s.io", &["endpointslices"]),
     ("networking.k8s.io", &["networkpolicies"]),
-    ("policy", &["poddisruptionbudgets"]),
+    // By these, and by their status, an eviction takes every replica at once, or a drain waits for ever.
+    ("policy", &["poddisruptionbudgets", "poddisruptionbudgets/*"]),
     ("rbac.authorization.k8s.io", &["roles", "rolebindings"]),
 ];
 

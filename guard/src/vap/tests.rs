@@ -361,13 +361,15 @@ fn own_objects_are_guarded_from_automation_and_from_nobody_else() {
     assert_eq!(own_objects(&config).unwrap_err().field, "spec.automation");
 }
 
+/// Whether a rule of what guards SmartOps' own objects names this resource.
+fn is_guarded(group: &str, resource: &str) -> bool {
+    let rules = rules(&own_objects(&config()).unwrap());
+    let mut named = rules.iter().filter_map(|rule| rule.split_once(' ')?.1.split_once('/'));
+    named.any(|(g, plurals)| g == group && plurals.split(',').any(|p| p == resource))
+}
+
 #[test]
 fn whatever_makes_pods_in_smartops_namespace_is_out_of_automation_s_reach() {
-    let rules = rules(&own_objects(&config()).unwrap());
-    let is_named = |group: &str, resource: &str| {
-        let mut named = rules.iter().filter_map(|rule| rule.split_once(' ')?.1.split_once('/'));
-        named.any(|(g, plurals)| g == group && plurals.split(',').any(|p| p == resource))
-    };
     for (group, plural) in [
         ("", "pods"),
         ("", "replicationcontrollers"),
@@ -379,8 +381,25 @@ fn whatever_makes_pods_in_smartops_namespace_is_out_of_automation_s_reach() {
         ("batch", "jobs"),
     ] {
         for resource in [plural.to_owned(), format!("{plural}/*")] {
-            assert!(is_named(group, &resource), "{group}/{resource}: {rules:#?}");
+            assert!(is_guarded(group, &resource), "{group}/{resource}");
         }
     }
-    assert!(!is_named("", "events"), "what makes none: {rules:#?}");
+    assert!(!is_guarded("", "events"), "what makes none");
+}
+
+#[test]
+fn whatever_decides_how_many_pods_smartops_has_is_out_of_automation_s_reach() {
+    for (group, resource) in [
+        ("autoscaling", "horizontalpodautoscalers"),
+        ("autoscaling", "horizontalpodautoscalers/*"),
+        ("policy", "poddisruptionbudgets"),
+        // What an eviction is allowed by stands in the status, and so does what a quota is held to.
+        ("policy", "poddisruptionbudgets/*"),
+        ("", "resourcequotas"),
+        ("", "resourcequotas/*"),
+        ("", "limitranges"),
+    ] {
+        assert!(is_guarded(group, resource), "{group}/{resource}");
+    }
+    assert!(!is_guarded("", "persistentvolumeclaims"), "what decides over none");
 }

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use super::ground::{CONTROLLER, Ground, at, merge};
 
 /// An agent to whom somebody gave every right there is.
-const AGENT: [&str; 2] =
+pub(super) const AGENT: [&str; 2] =
     ["--as=system:serviceaccount:smartops-dev:agent", "--as-group=system:masters"];
-const SYSTEM: &str = "smartops-system";
+pub(super) const SYSTEM: &str = "smartops-system";
 
 /// An agent and the controller try, each with every right, and are refused; a person is not.
 fn only_people(ground: &Ground, person: &str, attempt: &[&str]) -> Result<()> {
