@@ -1,4 +1,4 @@
-//! What of the chart is generated: CRDs, the rules of its roles, the shipped policies; and, from its values and their
+//! What of the chart is generated: CRDs, the rules of its roles, its hooks' among them, the shipped policies; and, from its values and their
 //! comments, the values' schema and reference. Its templates put names, labels and switches around them, and are written
 //! by hand under `charts/`.
 
@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::grants::{Program, Scope};
+use crate::grants::{Account, Scope};
 use crate::output::{File, file, stream, yaml};
 use crate::{rbac, render, roles};
 
@@ -22,26 +22,32 @@ pub const RIGHTS: &str = "charts/smartops/charts/orchestrator-rbac";
 
 /// The generated files of the chart and of the chart inside it.
 pub fn files() -> Result<Vec<File>> {
-    let (mut files, mut crds) = (Vec::new(), Vec::new());
+    let mut files = Vec::new();
     for crd in render::crds()? {
         let plural = crd.pointer("/spec/names/plural").and_then(Value::as_str);
         let plural = plural.context("a CRD has no plural name")?;
         files.push(file(&format!("{CHART}/crds/{plural}.yaml"), &stream([&crd])?));
-        crds.push(crd["metadata"]["name"].clone());
     }
-    files.push(file(&format!("{CHART}/files/crd-names.yaml"), &yaml(&crds)?));
     for policy in render::policies()? {
         files.push(of_policy(&policy)?);
     }
-    for (program, folder) in [(Program::Controller, RIGHTS), (Program::Webhook, CHART)] {
+    let mut folders = vec![
+        (Account::Controller, format!("{RIGHTS}/files/rules")),
+        (Account::Webhook, format!("{CHART}/files/rules")),
+    ];
+    for hook in Account::HOOKS {
+        folders.push((hook, format!("{CHART}/files/hooks/{}", hook.service_account())));
+    }
+    for (account, folder) in folders {
         for (scope, name) in [
             (Scope::Cluster, "cluster"),
             (Scope::SystemNamespace, "system-namespace"),
             (Scope::TargetNamespaces, "target-namespaces"),
+            (Scope::DefaultTargetNamespace, "default-target-namespace"),
         ] {
-            let rules = rbac::rules(program, scope);
+            let rules = rbac::rules(account, scope);
             if !rules.is_empty() {
-                files.push(file(&format!("{folder}/files/rules/{name}.yaml"), &yaml(&rules)?));
+                files.push(file(&format!("{folder}/{name}.yaml"), &yaml(&rules)?));
             }
         }
     }

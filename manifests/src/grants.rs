@@ -2,6 +2,7 @@
 //! are `rbac`'s, roles for people are `roles`'.
 
 mod controller;
+mod hooks;
 mod webhook;
 
 use serde::Serialize;
@@ -13,6 +14,8 @@ use smartops_common::names;
 pub enum Scope {
     /// In each namespace whose workloads SmartOps may remedy, by a RoleBinding there.
     TargetNamespaces,
+    /// In the one of them that is meant where none is named.
+    DefaultTargetNamespace,
     /// In SmartOps' own namespace.
     SystemNamespace,
     /// In the whole cluster.
@@ -21,25 +24,36 @@ pub enum Scope {
     WhereBound,
 }
 
-/// One program's ServiceAccount.
+/// One of SmartOps' ServiceAccounts: a program's, or that of what helm runs once, which lives as long as that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Program {
+pub enum Account {
     /// smartops-controller.
     Controller,
     /// smartops-webhook.
     Webhook,
+    /// What brings the CRDs up before an install and an upgrade.
+    Crds,
+    /// What takes away, before an uninstall, all by which writes are judged.
+    Removal,
+    /// What `helm test` runs.
+    SelfTest,
 }
 
-impl Program {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Controller, Self::Webhook];
+impl Account {
+    /// Those of the two programs.
+    pub const PROGRAMS: [Self; 2] = [Self::Controller, Self::Webhook];
+    /// Those of the chart's hooks.
+    pub const HOOKS: [Self; 3] = [Self::Crds, Self::Removal, Self::SelfTest];
 
     /// The ServiceAccount's name, and the name of every role and binding made for it.
     pub const fn service_account(self) -> &'static str {
         match self {
             Self::Controller => names::CONTROLLER_SERVICE_ACCOUNT,
             Self::Webhook => names::WEBHOOK_SERVICE_ACCOUNT,
+            Self::Crds => "smartops-crds",
+            Self::Removal => "smartops-removal",
+            Self::SelfTest => "smartops-self-test",
         }
     }
 }
@@ -50,7 +64,7 @@ impl Program {
 pub struct Grant {
     /// Whose.
     #[serde(skip)]
-    pub program: Program,
+    pub account: Account,
     /// Where.
     pub scope: Scope,
     /// The role of its own that holds it, where it is held nowhere by itself.
@@ -62,7 +76,7 @@ pub struct Grant {
     pub resources: &'static [&'static str],
     /// Only objects of these names, where that can be said.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    pub names: &'static [&'static str],
+    pub names: Names,
     /// The verbs.
     pub verbs: &'static [&'static str],
     /// Why, for whoever audits.
@@ -72,38 +86,52 @@ pub struct Grant {
 impl Grant {
     /// In the whole cluster, for objects of any name, held without a role of its own.
     const fn everywhere(
-        program: Program,
+        account: Account,
         group: &'static str,
         resources: &'static [&'static str],
         verbs: &'static [&'static str],
         reason: &'static str,
     ) -> Self {
         let scope = Scope::Cluster;
-        Self { program, scope, role: None, group, resources, names: &[], verbs, reason }
+        Self { account, scope, role: None, group, resources, names: &[], verbs, reason }
     }
 }
 
+/// Names of objects.
+type Names = &'static [&'static str];
+
 const READ: &[&str] = &["get", "list", "watch"];
 
-/// Every grant of both programs.
+/// Every grant of every account.
 pub fn grants() -> Vec<Grant> {
     let mut grants = controller::on_targets();
     grants.extend(controller::everywhere());
     grants.extend(controller::capabilities());
     grants.extend(controller::approvals());
-    grants.extend(replicated(Program::Controller));
+    grants.extend(replicated(
+        Account::Controller,
+        &[names::CONTROLLER_LEASE],
+        &[names::CONTROLLER_CERTIFICATE_SECRET],
+    ));
     grants.extend(webhook::judging());
     grants.extend(webhook::approvals());
     grants.extend(webhook::upkeep());
     grants.extend(webhook::history());
-    grants.extend(replicated(Program::Webhook));
+    grants.extend(replicated(
+        Account::Webhook,
+        &[names::WEBHOOK_LEASE],
+        &[names::WEBHOOK_CERTIFICATE_SECRET],
+    ));
+    grants.extend(hooks::crds());
+    grants.extend(hooks::removal());
+    grants.extend(hooks::self_test());
     grants
 }
 
-/// What a program of several replicas keeps in SmartOps' own namespace: its leadership and its certificate.
-fn replicated(program: Program) -> [Grant; 4] {
+/// What a program of several replicas keeps in SmartOps' own namespace: its leadership and its certificate, each of this name.
+fn replicated(account: Account, lease: Names, certificate: Names) -> [Grant; 4] {
     let grant = |group, resources, names, verbs, reason| Grant {
-        program,
+        account,
         scope: Scope::SystemNamespace,
         role: None,
         group,
@@ -111,12 +139,6 @@ fn replicated(program: Program) -> [Grant; 4] {
         names,
         verbs,
         reason,
-    };
-    let (lease, certificate): (&[&str], &[&str]) = match program {
-        Program::Controller => {
-            (&[names::CONTROLLER_LEASE], &[names::CONTROLLER_CERTIFICATE_SECRET])
-        }
-        Program::Webhook => (&[names::WEBHOOK_LEASE], &[names::WEBHOOK_CERTIFICATE_SECRET]),
     };
     [
         grant(
@@ -207,7 +229,7 @@ mod tests {
     #[test]
     fn the_controller_holds_exactly_the_contracts_verbs_and_the_extras_listed_here() {
         let mut held = Vec::new();
-        for grant in grants().into_iter().filter(|grant| grant.program == Program::Controller) {
+        for grant in grants().into_iter().filter(|grant| grant.account == Account::Controller) {
             let scope = serde_json::to_value(grant.scope).unwrap();
             for resource in grant.resources {
                 for verb in grant.verbs {
@@ -236,9 +258,14 @@ mod tests {
     }
 
     #[test]
-    fn nobody_may_impersonate_mint_tokens_or_write_rbac() {
+    fn nobody_may_impersonate_mint_tokens_or_write_rbac_but_to_take_the_webhook_its_rights() {
         for grant in grants() {
-            assert!(grant.group != "rbac.authorization.k8s.io", "{grant:?}");
+            let is_rbac = grant.group == "rbac.authorization.k8s.io";
+            assert_eq!(is_rbac, grant.names == [hooks::WEBHOOK_BINDING], "{grant:?}");
+            assert!(
+                !is_rbac || (grant.account, grant.verbs) == (Account::Removal, &["get", "delete"]),
+                "{grant:?}"
+            );
             assert!(!grant.verbs.iter().any(|v| ["impersonate", "bind", "escalate"].contains(v)));
             assert!(!grant.resources.contains(&"serviceaccounts/token"));
         }

@@ -10,41 +10,41 @@ use k8s_openapi::api::rbac::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use smartops_common::names;
 
-use crate::grants::{Grant, Program, Scope, grants};
+use crate::grants::{Account, Grant, Scope, grants};
 use crate::roles;
 
 /// The objects of `manifests/rbac.yaml`, as JSON values in the order in which they can be applied: the programs' rights,
 /// then roles for the programs and for people that are bound to nobody.
 pub fn objects(target_namespaces: &[&str]) -> Result<Vec<serde_json::Value>, serde_json::Error> {
     let mut objects = vec![serde_json::to_value(system_namespace())?];
-    for program in Program::ALL {
-        objects.push(serde_json::to_value(service_account(program))?);
+    for account in Account::PROGRAMS {
+        objects.push(serde_json::to_value(service_account(account))?);
         for scope in [Scope::Cluster, Scope::SystemNamespace, Scope::TargetNamespaces] {
-            let rules = rules(program, scope);
+            let rules = rules(account, scope);
             if rules.is_empty() {
                 continue;
             }
             match scope {
-                Scope::WhereBound => {}
+                Scope::DefaultTargetNamespace | Scope::WhereBound => {}
                 Scope::Cluster => {
-                    let name = format!("{}-cluster", program.service_account());
+                    let name = format!("{}-cluster", account.service_account());
                     objects.push(serde_json::to_value(cluster_role(&name, rules))?);
-                    objects.push(serde_json::to_value(cluster_role_binding(&name, program))?);
+                    objects.push(serde_json::to_value(cluster_role_binding(&name, account))?);
                 }
                 Scope::SystemNamespace => {
-                    let name = program.service_account();
+                    let name = account.service_account();
                     objects.push(serde_json::to_value(Role {
                         metadata: metadata(name, Some(names::SYSTEM_NAMESPACE)),
                         rules: Some(rules),
                     })?);
-                    let binding = role_binding(name, names::SYSTEM_NAMESPACE, "Role", program);
+                    let binding = role_binding(name, names::SYSTEM_NAMESPACE, "Role", account);
                     objects.push(serde_json::to_value(binding)?);
                 }
                 Scope::TargetNamespaces => {
-                    let name = program.service_account();
+                    let name = account.service_account();
                     objects.push(serde_json::to_value(cluster_role(name, rules))?);
                     for namespace in target_namespaces {
-                        let binding = role_binding(name, namespace, "ClusterRole", program);
+                        let binding = role_binding(name, namespace, "ClusterRole", account);
                         objects.push(serde_json::to_value(binding)?);
                     }
                 }
@@ -65,7 +65,7 @@ pub fn matrix() -> BTreeMap<String, Vec<Grant>> {
     let mut matrix: BTreeMap<String, Vec<Grant>> = BTreeMap::new();
     for grant in grants() {
         let user =
-            names::service_account_user(names::SYSTEM_NAMESPACE, grant.program.service_account());
+            names::service_account_user(names::SYSTEM_NAMESPACE, grant.account.service_account());
         matrix.entry(user).or_default().push(grant);
     }
     matrix
@@ -77,9 +77,9 @@ pub fn optional_roles() -> impl Iterator<Item = ClusterRole> {
     grants.filter_map(|grant| Some(cluster_role(grant.role?, vec![rule(&grant)])))
 }
 
-/// What a program holds there, as the rules of a role.
-pub fn rules(program: Program, scope: Scope) -> Vec<PolicyRule> {
-    grants().iter().filter(|g| g.program == program && g.scope == scope).map(rule).collect()
+/// What an account holds there, as the rules of a role.
+pub fn rules(account: Account, scope: Scope) -> Vec<PolicyRule> {
+    grants().iter().filter(|g| g.account == account && g.scope == scope).map(rule).collect()
 }
 
 fn rule(grant: &Grant) -> PolicyRule {
@@ -124,9 +124,9 @@ fn system_namespace() -> Namespace {
     Namespace { metadata, ..Namespace::default() }
 }
 
-fn service_account(program: Program) -> ServiceAccount {
+fn service_account(account: Account) -> ServiceAccount {
     ServiceAccount {
-        metadata: metadata(program.service_account(), Some(names::SYSTEM_NAMESPACE)),
+        metadata: metadata(account.service_account(), Some(names::SYSTEM_NAMESPACE)),
         ..ServiceAccount::default()
     }
 }
@@ -135,19 +135,19 @@ pub(crate) fn cluster_role(name: &str, rules: Vec<PolicyRule>) -> ClusterRole {
     ClusterRole { metadata: metadata(name, None), rules: Some(rules), ..ClusterRole::default() }
 }
 
-fn cluster_role_binding(name: &str, program: Program) -> ClusterRoleBinding {
+fn cluster_role_binding(name: &str, account: Account) -> ClusterRoleBinding {
     ClusterRoleBinding {
         metadata: metadata(name, None),
         role_ref: role_ref("ClusterRole", name),
-        subjects: Some(vec![subject(program)]),
+        subjects: Some(vec![subject(account)]),
     }
 }
 
-fn role_binding(name: &str, namespace: &str, kind: &str, program: Program) -> RoleBinding {
+fn role_binding(name: &str, namespace: &str, kind: &str, account: Account) -> RoleBinding {
     RoleBinding {
         metadata: metadata(name, Some(namespace)),
         role_ref: role_ref(kind, name),
-        subjects: Some(vec![subject(program)]),
+        subjects: Some(vec![subject(account)]),
     }
 }
 
@@ -159,10 +159,10 @@ fn role_ref(kind: &str, name: &str) -> RoleRef {
     }
 }
 
-fn subject(program: Program) -> Subject {
+fn subject(account: Account) -> Subject {
     Subject {
         kind: "ServiceAccount".to_owned(),
-        name: program.service_account().to_owned(),
+        name: account.service_account().to_owned(),
         namespace: Some(names::SYSTEM_NAMESPACE.to_owned()),
         ..Subject::default()
     }

@@ -1,14 +1,18 @@
 //! What each ServiceAccount may do, as the API server lists it, is what docs/rbac_matrix.yaml says and what everybody may
-//! who has any token at all: no more, no less, in every sort of namespace.
+//! who has any token at all: no more, no less, in every sort of namespace. That the chart brings no other account is
+//! `chart::rights`'.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
+use serde_json::{Value, json};
 use smartops_tests::cluster::Cluster;
-use smartops_tests::{identities, places, sample};
+use smartops_tests::components::Helm;
+use smartops_tests::helm::Runner;
+use smartops_tests::{chart, identities, places, sample};
 
-use crate::support::shared;
+use crate::support::{bare, shared};
 
 const SYSTEM: &str = "smartops-system";
 
@@ -31,6 +35,8 @@ struct Grant {
 #[serde(rename_all = "kebab-case")]
 enum Scope {
     TargetNamespaces,
+    /// In the one of them that is meant where none is named.
+    DefaultTargetNamespace,
     SystemNamespace,
     Cluster,
     /// Nowhere until somebody binds its role.
@@ -116,39 +122,86 @@ fn read(table: &str) -> Result<Held> {
     Ok(held)
 }
 
-#[test]
-fn each_account_may_do_what_the_matrix_says_and_what_every_token_may_and_nothing_else() -> Result<()>
-{
-    let cluster = shared()?;
+/// That a user may do there what holds in these places and in the whole cluster, and what somebody without any right may.
+fn holds(
+    (cluster, nobody): (&Cluster, &str),
+    (user, grants): (&str, &[Grant]),
+    namespace: &str,
+    places: &[Scope],
+) -> Result<()> {
+    let is_held = |grant: &&Grant| grant.scope == Scope::Cluster || places.contains(&grant.scope);
+    let mut expected: Held = grants.iter().filter(is_held).flat_map(Grant::held).collect();
+    ensure!(!expected.is_empty(), "{user} holds nothing in {namespace}");
+    expected.extend(listed(cluster, nobody, namespace)?);
+    let found = listed(cluster, user, namespace)?;
+    let more: Vec<_> = found.difference(&expected).collect();
+    let less: Vec<_> = expected.difference(&found).collect();
+    if !more.is_empty() || !less.is_empty() {
+        bail!("{user} in {namespace}: not in the matrix: {more:?}; not held: {less:?}");
+    }
+    Ok(())
+}
+
+/// The same of these users, in a namespace of each sort.
+fn all_hold(cluster: &Cluster, matrix: &BTreeMap<String, Vec<Grant>>) -> Result<()> {
     identities::account(cluster, "smartops-nobody", &[])?;
     let nobody = format!("system:serviceaccount:{SYSTEM}:smartops-nobody");
-    let matrix = matrix()?;
-    ensure!(matrix.len() == 2, "{:?}", matrix.keys());
-    for (user, grants) in &matrix {
-        for (namespace, scope) in [
-            (sample::NAMESPACE, Some(Scope::TargetNamespaces)),
-            (SYSTEM, Some(Scope::SystemNamespace)),
-            ("kube-system", None),
-            ("default", None),
+    for (user, grants) in matrix {
+        for (namespace, places) in [
+            (sample::NAMESPACE, &[Scope::TargetNamespaces, Scope::DefaultTargetNamespace][..]),
+            (SYSTEM, &[Scope::SystemNamespace]),
+            ("kube-system", &[]),
+            ("default", &[]),
         ] {
-            let holds =
-                |grant: &&Grant| grant.scope == Scope::Cluster || Some(grant.scope) == scope;
-            let mut expected: Held = grants.iter().filter(holds).flat_map(Grant::held).collect();
-            ensure!(!expected.is_empty());
-            expected.extend(listed(cluster, &nobody, namespace)?);
-            let found = listed(cluster, user, namespace)?;
-            let more: Vec<_> = found.difference(&expected).collect();
-            let less: Vec<_> = expected.difference(&found).collect();
-            if !more.is_empty() || !less.is_empty() {
-                bail!("{user} in {namespace}: not in the matrix: {more:?}; not held: {less:?}");
-            }
+            holds((cluster, &nobody), (user, grants), namespace, places)?;
         }
     }
+    Ok(())
+}
+
+/// The kinds by which the chart says who may do what.
+const RIGHTS: [&str; 5] =
+    ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
+
+/// Every account of the chart's and its rights, those of hooks among them.
+fn rights_of_the_chart(cluster: &Cluster) -> Result<Vec<Value>> {
+    let runner = Runner::new(&Helm::ensure(&|_| {})?, &cluster.dir().join("helm"));
+    let hooks = ["--set", "hooks.render=always"];
+    let rendered = runner.template(chart::RELEASE, &chart::folder(), &hooks)?.ok()?;
+    let mut objects = chart::objects(&rendered)?;
+    objects.retain(|object| RIGHTS.iter().any(|kind| object["kind"] == *kind));
+    Ok(objects)
+}
+
+#[test]
+fn each_account_of_the_chart_may_do_what_the_matrix_says_and_what_every_token_may_and_nothing_else()
+-> Result<()> {
+    let cluster = bare("can-i")?;
+    let admin = cluster.kubectl("admin");
+    let namespace =
+        |name: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    admin.apply_all(&[SYSTEM, sample::NAMESPACE].map(namespace))?;
+    admin.apply_all(&rights_of_the_chart(&cluster)?)?;
+    let matrix = matrix()?;
+    ensure!(matrix.len() == 5, "{:?}", matrix.keys());
+    all_hold(&cluster, &matrix)?;
     // What is bound nowhere is held nowhere.
     let bound = matrix.values().flatten().filter(|grant| grant.scope == Scope::WhereBound);
-    let bound: Vec<Grant> = bound.cloned().collect();
-    ensure!(bound.len() == 2, "{bound:?}");
-    Ok(())
+    ensure!(bound.count() == 2, "{matrix:?}");
+    cluster.stop()
+}
+
+#[test]
+fn each_program_that_the_manifests_bring_may_do_what_the_matrix_says_and_nothing_else() -> Result<()>
+{
+    let cluster = shared()?;
+    let mut matrix = matrix()?;
+    // The hooks are helm's alone to run.
+    matrix.retain(|user, _| {
+        [":smartops-orchestrator", ":smartops-webhook"].iter().any(|name| user.ends_with(name))
+    });
+    ensure!(matrix.len() == 2, "{:?}", matrix.keys());
+    all_hold(cluster, &matrix)
 }
 
 #[test]

@@ -2,12 +2,12 @@
 
 use smartops_common::names;
 
-use super::{Grant, Program, READ, Scope};
+use super::{Account, Grant, READ, Scope};
 
 /// What it reads and writes where its targets are.
 pub(super) fn on_targets() -> Vec<Grant> {
     let grant = |group, resources, verbs, reason| Grant {
-        program: Program::Controller,
+        account: Account::Controller,
         scope: Scope::TargetNamespaces,
         role: None,
         group,
@@ -78,7 +78,7 @@ pub(super) fn on_targets() -> Vec<Grant> {
 /// What it reads and asks everywhere.
 pub(super) fn everywhere() -> Vec<Grant> {
     let grant = |group, resources, verbs, reason| {
-        Grant::everywhere(Program::Controller, group, resources, verbs, reason)
+        Grant::everywhere(Account::Controller, group, resources, verbs, reason)
     };
     vec![
         grant(
@@ -123,7 +123,7 @@ pub(super) fn everywhere() -> Vec<Grant> {
 /// What the actions ask for that are off unless somebody switches them on, each by a role of its own.
 pub(super) fn capabilities() -> [Grant; 2] {
     let grant = |role, group, resources, verbs, reason| Grant {
-        program: Program::Controller,
+        account: Account::Controller,
         scope: Scope::WhereBound,
         role: Some(role),
         group,
@@ -155,7 +155,7 @@ pub(super) fn capabilities() -> [Grant; 2] {
 /// What approvals and warrants ask of it.
 pub(super) fn approvals() -> Vec<Grant> {
     let grant = |group, resources, verbs, reason| {
-        Grant::everywhere(Program::Controller, group, resources, verbs, reason)
+        Grant::everywhere(Account::Controller, group, resources, verbs, reason)
     };
     vec![
         grant(

@@ -2,13 +2,13 @@
 
 use smartops_common::names;
 
-use super::{Grant, Program, READ, Scope};
+use super::{Account, Grant, READ, Scope};
 
 /// What it judges by.
 pub(super) fn judging() -> Vec<Grant> {
     use Scope::Cluster;
     let grant = |scope, group, resources, names, verbs, reason| Grant {
-        program: Program::Webhook,
+        account: Account::Webhook,
         scope,
         role: None,
         group,
@@ -105,7 +105,7 @@ pub(super) fn judging() -> Vec<Grant> {
 /// What approvals and warrants ask of it.
 pub(super) fn approvals() -> Vec<Grant> {
     let grant = |group, resources, verbs, reason| {
-        Grant::everywhere(Program::Webhook, group, resources, verbs, reason)
+        Grant::everywhere(Account::Webhook, group, resources, verbs, reason)
     };
     vec![
         grant(
@@ -132,7 +132,7 @@ pub(super) fn approvals() -> Vec<Grant> {
 /// What the webhook keeps of the API server's: its registrations and their backstop.
 pub(super) fn upkeep() -> Vec<Grant> {
     let grant = |group, resources, names, verbs, reason| Grant {
-        program: Program::Webhook,
+        account: Account::Webhook,
         scope: Scope::Cluster,
         role: None,
         group,
@@ -181,7 +181,7 @@ pub(super) fn upkeep() -> Vec<Grant> {
 /// What the webhook observes, and where it keeps it.
 pub(super) fn history() -> Vec<Grant> {
     let grant = |scope, group, resources, verbs, reason| Grant {
-        program: Program::Webhook,
+        account: Account::Webhook,
         scope,
         role: None,
         group,

@@ -1,4 +1,5 @@
-//! What the chart grants is what `docs/rbac_matrix.yaml` says, no more and no less.
+//! What the chart grants is what `docs/rbac_matrix.yaml` says, no more and no less, to every account it has. That the API
+//! server reads it so is `can_i`'s.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -35,21 +36,21 @@ fn held(who: &str, place: &str, rules: &Value) -> BTreeSet<Right> {
     held
 }
 
-/// The rights that the bindings among the objects give, hooks left out.
+/// The user that an account of this namespace is.
+fn user(namespace: &Value, name: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    format!("system:serviceaccount:{}:{}", text(namespace), text(name))
+}
+
+/// The rights that the bindings among the objects give, in the cluster or in a namespace.
 fn granted(objects: &[Value]) -> Result<BTreeSet<Right>> {
     let mut granted = BTreeSet::new();
     for binding in objects {
-        let kind = binding["kind"].as_str().unwrap_or_default();
-        let is_hook = !binding["metadata"]["annotations"]["helm.sh/hook"].is_null();
-        if !kind.ends_with("RoleBinding") || is_hook {
+        if !binding["kind"].as_str().is_some_and(|kind| kind.ends_with("RoleBinding")) {
             continue;
         }
         let namespace = binding["metadata"]["namespace"].as_str();
-        let place = match namespace {
-            None => "cluster",
-            Some(chart::NAMESPACE) => "system-namespace",
-            Some(_) => "target-namespaces",
-        };
+        let place = namespace.unwrap_or("cluster");
         let (role_kind, role) = (&binding["roleRef"]["kind"], &binding["roleRef"]["name"]);
         let role = objects
             .iter()
@@ -62,12 +63,7 @@ fn granted(objects: &[Value]) -> Result<BTreeSet<Right>> {
             .with_context(|| format!("{binding} names a role that is not there"))?;
         for subject in binding["subjects"].as_array().into_iter().flatten() {
             ensure!(subject["kind"] == "ServiceAccount", "{binding}");
-            let (namespace, name) = (&subject["namespace"], &subject["name"]);
-            let who = format!(
-                "system:serviceaccount:{}:{}",
-                namespace.as_str().unwrap_or_default(),
-                name.as_str().unwrap_or_default()
-            );
+            let who = user(&subject["namespace"], &subject["name"]);
             granted.extend(held(&who, place, &role["rules"]));
         }
     }
@@ -94,13 +90,60 @@ fn of_the_matrix(is_meant: impl Fn(&str) -> bool) -> Result<BTreeSet<Right>> {
     Ok(rights)
 }
 
+/// The same with places named as the matrix names them, where there are these two target namespaces.
+fn in_sorts_of_places(granted: BTreeSet<Right>, first: &str, second: &str) -> BTreeSet<Right> {
+    let everywhere = granted.clone();
+    let placed = granted.into_iter().filter_map(|(who, place, group, resource, names, verb)| {
+        let there = |place: &str| {
+            let (who, group, resource) = (who.clone(), group.clone(), resource.clone());
+            (who, place.to_owned(), group, resource, names.clone(), verb.clone())
+        };
+        let sort = match place.as_str() {
+            chart::NAMESPACE => "system-namespace",
+            place if place == second && everywhere.contains(&there(first)) => return None,
+            place if place == first && everywhere.contains(&there(second)) => "target-namespaces",
+            place if place == first => "default-target-namespace",
+            place => place,
+        };
+        Some(there(sort))
+    });
+    placed.collect()
+}
+
 #[test]
-fn the_chart_grants_what_the_matrix_says_and_nothing_more() -> Result<()> {
-    let (granted, written) = (granted(&rendered(&[])?)?, of_the_matrix(|p| p != "where-bound")?);
-    ensure!(granted.len() > 50, "{granted:?}");
+fn the_chart_grants_each_account_what_the_matrix_says_and_nothing_more() -> Result<()> {
+    let objects = rendered(&["--set", "orchestrator-rbac.targetNamespaces={shop,warehouse}"])?;
+    let granted = in_sorts_of_places(granted(&objects)?, "shop", "warehouse");
+    let written = of_the_matrix(|p| p != "where-bound")?;
+    ensure!(granted.len() > 80, "{granted:?}");
     let (more, less): (Vec<_>, Vec<_>) =
         (granted.difference(&written).collect(), written.difference(&granted).collect());
     ensure!(more.is_empty() && less.is_empty(), "more: {more:?}, less: {less:?}");
+    Ok(())
+}
+
+#[test]
+fn no_account_of_the_chart_and_none_that_its_pods_run_as_is_missing_from_the_matrix() -> Result<()>
+{
+    let objects = rendered(&[])?;
+    let namespace = json!(chart::NAMESPACE);
+    let (mut made, mut used) = (BTreeSet::new(), BTreeSet::new());
+    for object in &objects {
+        let pod = match object["kind"].as_str() {
+            Some("ServiceAccount") => {
+                made.insert(user(&object["metadata"]["namespace"], &object["metadata"]["name"]));
+                continue;
+            }
+            Some("Pod") => &object["spec"],
+            _ => &object["spec"]["template"]["spec"],
+        };
+        if pod["containers"].is_array() {
+            used.insert(user(&namespace, &pod["serviceAccountName"]));
+        }
+    }
+    let written: BTreeSet<String> =
+        of_the_matrix(|_| true)?.into_iter().map(|(who, ..)| who).collect();
+    ensure!(made == written && used == written, "{made:?}, {used:?}, {written:?}");
     Ok(())
 }
 
@@ -171,7 +214,7 @@ fn the_rights_installed_by_themselves_are_those_the_whole_chart_brings() -> Resu
     let whole = granted(&rendered(&[])?)?;
     let less = "orchestrator-rbac.enabled=false,controller.defaultNamespace=smartops-dev";
     let mut parts = granted(&rendered(&["--set", less])?)?;
-    ensure!(parts.iter().all(|(who, ..)| who.ends_with(":smartops-webhook")), "{parts:?}");
+    ensure!(!parts.iter().any(|(who, ..)| who.ends_with(":smartops-orchestrator")), "{parts:?}");
     let inner = chart::folder().join("charts/orchestrator-rbac");
     let rendered = helm()?.template(chart::RELEASE, &inner, &[])?.ok()?;
     parts.extend(granted(&chart::objects(&rendered)?)?);
@@ -180,73 +223,47 @@ fn the_rights_installed_by_themselves_are_those_the_whole_chart_brings() -> Resu
 }
 
 #[test]
-fn what_runs_before_an_upgrade_an_uninstall_and_in_a_test_may_do_that_and_nothing_more()
--> Result<()> {
-    let (objects, names) =
-        (rendered(&[])?, ["smartops-automation", "smartops-people", "smartops-own"]);
-    let configurations = ["validatingwebhookconfigurations", "mutatingwebhookconfigurations"];
-    let crds: Vec<String> = [
-        "changeledgers",
-        "guardrailexceptions",
-        "guardrailpolicies",
-        "remediationapprovals",
-        "remediationpolicies",
-        "remediations",
-        "smartopsconfigs",
-    ]
-    .map(|plural| format!("{plural}.smartops.dev"))
-    .to_vec();
-    let registration = "admissionregistration.k8s.io";
-    let rule = |group: &str, resources: &[&str], names: &[&str], verbs: &[&str]| json!({"apiGroups": [group], "resources": resources, "resourceNames": names, "verbs": verbs});
-    let expected = [
-        (
-            "smartops-crds",
-            vec![json!({
-                "apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"],
-                "resourceNames": crds, "verbs": ["create", "get", "patch"],
-            })],
-        ),
-        (
-            "smartops-removal",
-            vec![
-                rule(
-                    "rbac.authorization.k8s.io",
-                    &["clusterrolebindings"],
-                    &["smartops-webhook-cluster"],
-                    &["delete", "get"],
-                ),
-                rule(registration, &configurations, &names, &["delete", "get"]),
-                // Their names follow the policies'.
-                rule(
-                    registration,
-                    &["validatingadmissionpolicies", "validatingadmissionpolicybindings"],
-                    &[],
-                    &["delete", "list"],
-                ),
-            ],
-        ),
-        (
-            "smartops-self-test",
-            vec![
-                rule(registration, &configurations, &names, &["get"]),
-                rule("", &["services/proxy"], &["https:smartops-orchestrator:8001"], &["get"]),
-                // Dry runs; RBAC cannot say so.
-                rule("apps", &["deployments"], &[], &["create"]),
-                rule("smartops.dev", &["remediations"], &[], &["create"]),
-            ],
-        ),
-    ];
-    for (name, rules) in expected {
-        let roles = objects.iter().filter(|object| {
-            object["kind"].as_str().is_some_and(|kind| kind.ends_with("Role"))
-                && object["metadata"]["name"] == name
-        });
-        let mut found = BTreeSet::new();
-        for role in roles {
-            ensure!(role["metadata"]["annotations"]["helm.sh/hook"].is_string(), "{role}");
-            found.extend(held(name, "", &role["rules"]));
+fn what_a_hook_may_lives_as_long_as_the_hook_and_a_programs_rights_are_none() -> Result<()> {
+    let programs = ["smartops-orchestrator", "smartops-webhook"];
+    let mut hooks = BTreeSet::new();
+    for object in rendered(&[])? {
+        let kind = object["kind"].as_str().unwrap_or_default();
+        let name = match kind {
+            "ServiceAccount" => &object["metadata"]["name"],
+            "RoleBinding" | "ClusterRoleBinding" => &object["subjects"][0]["name"],
+            _ => continue,
+        };
+        let name = name.as_str().context("an account has no name")?.to_owned();
+        let annotations = &object["metadata"]["annotations"];
+        let deletion = annotations["helm.sh/hook-delete-policy"].as_str();
+        let expected =
+            (!programs.contains(&name.as_str())).then_some("before-hook-creation,hook-succeeded");
+        ensure!(deletion == expected, "{object}");
+        ensure!(annotations["helm.sh/hook"].is_string() == expected.is_some(), "{object}");
+        if expected.is_some() {
+            hooks.insert((kind.to_owned(), name));
         }
-        ensure!(found == held(name, "", &json!(rules)), "{name}: {found:?}");
+    }
+    // Each has an account and a binding in the cluster, and one has more than that.
+    ensure!(hooks.len() == 7, "{hooks:?}");
+    Ok(())
+}
+
+#[test]
+fn the_self_test_asks_the_controller_as_its_api_is_served_and_may_ask_nobody_else() -> Result<()> {
+    for (source, proxy) in [
+        ("self-managed", "https:smartops-orchestrator:8001"),
+        ("off", "http:smartops-orchestrator:8001"),
+    ] {
+        let objects = rendered(&["--set", &format!("controller.tls.source={source}")])?;
+        let proxies: Vec<Right> = granted(&objects)?
+            .into_iter()
+            .filter(|(_, _, _, resource, ..)| resource == "services/proxy")
+            .collect();
+        ensure!(proxies.len() == 1 && proxies[0].4 == [proxy], "{source}: {proxies:?}");
+        let pod = find(&objects, "Pod", "smartops-self-test").context("no self-test")?;
+        let arguments = texts(&pod["spec"]["containers"][0]["args"]);
+        ensure!(arguments.contains(&format!("--controller={proxy}")), "{source}: {arguments:?}");
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 {{- /*
 What runs before an upgrade and an uninstall and in a test: a pod of the webhook's image, with a ServiceAccount and
-rights that live as long as it does. (dict "root" $ "name" … "hook" … "args" (list …) "cluster" (list RULE …)
-"namespaced" (dict NAMESPACE (list RULE …)))
+rights that live as long as it does, generated below `files/hooks`. (dict "root" $ "name" … "hook" … "args" (list …)), and
+where a rule names an object that values name otherwise: "instead" (dict NAME OTHER).
 */}}
 {{- /* Whether hooks are rendered. Only helm runs them when they are due: to kubectl and kustomize a Job that takes
 everything away before an uninstall is one to be run at once. So they are rendered where helm has a cluster before it, in
@@ -16,11 +16,19 @@ helm.sh/hook-weight: {{ .weight | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}
 
+{{- /* The rules a hook has in a place: (dict "hook" HOOK "place" "cluster"); nothing where it has none. */}}
+{{- define "smartops.hook.rules" -}}
+{{- $text := .hook.root.Files.Get (printf "files/hooks/%s/%s.yaml" .hook.name .place) }}
+{{- range $name, $other := .hook.instead }}{{ $text = replace $name $other $text }}{{ end }}
+{{- with $text | fromYamlArray }}{{ toYaml . }}{{ end }}
+{{- end }}
+
 {{- define "smartops.hook.rights" -}}
 {{- $labels := include "smartops.labels" (dict "root" .root "component" "hook") }}
 {{- $annotations := include "smartops.hook.annotations" (dict "hook" .hook "weight" "-10") }}
 {{- $subject := dict "kind" "ServiceAccount" "name" .name "namespace" .root.Release.Namespace }}
-{{- $name := .name -}}
+{{- $name := .name }}
+{{- $hook := . -}}
 apiVersion: v1
 kind: ServiceAccount
 metadata:
@@ -45,7 +53,7 @@ metadata:
   annotations:
     {{- $annotations | nindent 4 }}
 rules:
-  {{- toYaml .cluster | nindent 2 }}
+  {{- include "smartops.hook.rules" (dict "hook" . "place" "cluster") | nindent 2 }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
@@ -58,7 +66,11 @@ metadata:
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {{ $name }}}
 subjects:
   {{- toYaml (list $subject) | nindent 2 }}
-{{- range $namespace, $rules := .namespaced }}
+{{- $namespaces := dict
+  "system-namespace" .root.Release.Namespace
+  "default-target-namespace" (include "smartops.target" .root) }}
+{{- range $place, $namespace := $namespaces }}
+{{- with include "smartops.hook.rules" (dict "hook" $hook "place" $place) }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
@@ -70,7 +82,7 @@ metadata:
   annotations:
     {{- $annotations | nindent 4 }}
 rules:
-  {{- toYaml $rules | nindent 2 }}
+  {{- . | nindent 2 }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
@@ -84,6 +96,7 @@ metadata:
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: {{ $name }}}
 subjects:
   {{- toYaml (list $subject) | nindent 2 }}
+{{- end }}
 {{- end }}
 {{- end }}
 
