@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::ReplicationController;
@@ -49,7 +50,9 @@ use crate::workload::{Watchable, Workload};
 /// Connections of reviews at once: the API server pools a few for each of its instances.
 const MAX_CONNECTIONS: usize = 512;
 /// Connections to the health port at once.
-const MAX_HEALTH_CONNECTIONS: usize = 32;
+const MAX_HEALTH_CONNECTIONS: usize = 128;
+/// How long the health port waits for a request: probes come with theirs, and whoever reads metrics comes again.
+const HEALTH_PATIENCE: Duration = Duration::from_secs(10);
 /// Objects in a page of a watch's list. A page is held whole until it has been read: a megabyte of large workloads.
 const PAGE: u32 = 100;
 
@@ -149,6 +152,7 @@ impl Program {
         // Last: whoever asks is not to be told "ready" before all that it takes is known.
         let router = health::router("webhook", self.readiness.clone(), registry);
         let options = Options { tls: None, max_connections: MAX_HEALTH_CONNECTIONS };
+        let health_listener = health_listener.with_patience(HEALTH_PATIENCE);
         self.tasks.spawn("health", health_listener.serve(router, options, self.shutdown.clone()));
 
         let (drain, grace) = (args.common.drain(), args.common.grace());
