@@ -121,7 +121,7 @@ async fn serve(args: &Args, tls: Tls, telemetry: &Telemetry) -> anyhow::Result<(
     let router = api::with_fallbacks(api::router(api).merge(health));
 
     let options = Options { tls, max_connections: MAX_CONNECTIONS };
-    tasks.spawn("api", listener.serve(router, options, shutdown.clone()));
+    tasks.spawn_answering("api", listener.serve(router, options, shutdown.clone()));
     // It leads on after the stop until no step is under way any more, and then hands over at once.
     let (done, idle) = oneshot::channel::<()>();
     let last_work = async {

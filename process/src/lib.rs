@@ -13,6 +13,7 @@ pub mod lease;
 pub mod metrics;
 pub mod serve;
 pub mod shutdown;
+pub mod signals;
 pub mod supervise;
 pub mod telemetry;
 pub mod watch;

@@ -1,17 +1,18 @@
 //! The life of a process: named tasks, the signal to stop, the drain, the grace, the end.
 //!
 //! A task that ends or panics before the stop ends the process: half a process is worse than none, and whoever
-//! runs it starts it anew.
+//! runs it starts it anew. Callers pay nothing for that: it ends the way it does at a signal, unless what ended is the very
+//! task that answers them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
 use crate::BoxError;
 use crate::shutdown::Shutdown;
+use crate::signals::Signals;
 
 /// Why a process ended other than by a clean stop.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,8 @@ pub enum Error {
 pub struct Supervisor {
     tasks: JoinSet<Result<(), BoxError>>,
     names: HashMap<Id, &'static str>,
+    /// The tasks that answer callers.
+    answering: HashSet<&'static str>,
 }
 
 impl Supervisor {
@@ -68,19 +71,28 @@ impl Supervisor {
         self.names.insert(id, name);
     }
 
-    /// Runs until SIGTERM or SIGINT, then drains, stops, and waits for every task, all within `grace`. A task that
-    /// ends early stops the rest at once, and its error is returned.
+    /// Starts the task that answers callers: once it has ended there is nothing to drain.
+    pub fn spawn_answering<F>(&mut self, name: &'static str, task: F)
+    where
+        F: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        self.answering.insert(name);
+        self.spawn(name, task);
+    }
+
+    /// Runs until SIGTERM or SIGINT, then drains, stops, and waits for every task, all within `grace`. So it does when a
+    /// task ends early, without the drain where that was one that answers callers; its error is returned.
     pub async fn run(
         self,
         shutdown: Shutdown,
         drain: Duration,
         grace: Duration,
     ) -> Result<(), Error> {
-        let mut signals = Signals {
-            terminate: signal(SignalKind::terminate()).map_err(Error::Signals)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(Error::Signals)?,
+        let mut signals = Signals::listen().map_err(Error::Signals)?;
+        let signalled = async || {
+            signals.next().await;
         };
-        self.run_until(async || signals.next().await, shutdown, drain, grace).await
+        self.run_until(signalled, shutdown, drain, grace).await
     }
 
     async fn run_until(
@@ -95,22 +107,32 @@ impl Supervisor {
             ended = self.next() => Some(ended),
         };
         let deadline = Instant::now() + grace;
-        if let Some((name, result)) = early {
-            shutdown.stop();
+        let is_answered = early.as_ref().is_none_or(|(name, _)| !self.answering.contains(name));
+        let failure = early.map(|(name, result)| {
             let error = result.err().unwrap_or(Error::Ended(name));
             tracing::error!(task = name, %error, "a task ended early: the process ends");
-            let _rest = self.finish(signalled, deadline, grace).await;
-            return Err(error);
-        }
-        tracing::info!(drain_seconds = drain.as_secs(), "draining");
-        shutdown.drain();
-        tokio::select! {
-            () = tokio::time::sleep(drain) => {}
-            () = signalled() => return Err(Error::Aborted),
+            error
+        });
+        if is_answered {
+            tracing::info!(drain_seconds = drain.as_secs(), "draining");
+            shutdown.drain();
+            // Of a process that ends by itself the first signal wants what is under way already.
+            let mut heeded = if failure.is_some() { 2 } else { 1 };
+            let mut drained = std::pin::pin!(tokio::time::sleep(drain));
+            while heeded > 0 {
+                tokio::select! {
+                    () = &mut drained => break,
+                    () = signalled() => heeded -= 1,
+                }
+            }
+            if heeded == 0 {
+                return Err(failure.unwrap_or(Error::Aborted));
+            }
         }
         tracing::info!("stopping");
         shutdown.stop();
-        self.finish(signalled, deadline, grace).await
+        let rest = self.finish(signalled, deadline, grace).await;
+        failure.map_or(rest, Err)
     }
 
     /// Waits for the rest, keeping the first failure.
@@ -150,20 +172,6 @@ impl Supervisor {
             }
             // Without tasks there is nothing to end early.
             None => std::future::pending().await,
-        }
-    }
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
         }
     }
 }
@@ -219,6 +227,57 @@ mod tests {
         let never = async || std::future::pending::<()>().await;
         let error = supervisor.run_until(never, Shutdown::new(), SHORT, SHORT).await.unwrap_err();
         assert!(matches!(error, Error::Panicked("bad")), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_task_that_ends_early_drops_no_caller_unless_it_is_the_one_that_answers_them() {
+        for (answers, is_drained) in [(false, true), (true, false)] {
+            let shutdown = Shutdown::new();
+            let mut supervisor = Supervisor::new();
+            if answers {
+                supervisor.spawn_answering("bad", async { Err("broken".into()) });
+                supervisor.spawn("good", until_stop(shutdown.clone()));
+            } else {
+                supervisor.spawn("bad", async { Err("broken".into()) });
+                supervisor.spawn_answering("good", until_stop(shutdown.clone()));
+            }
+            let never = async || std::future::pending::<()>().await;
+            let drain = if is_drained { SHORT } else { LONG };
+            let start = Instant::now();
+            let error = supervisor.run_until(never, shutdown, drain, 2 * LONG).await.unwrap_err();
+            assert!(matches!(error, Error::Failed { name: "bad", .. }), "{error}");
+            assert!((start.elapsed() >= drain) == is_drained && start.elapsed() < LONG);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_signal_while_a_process_ends_by_itself_cuts_nothing_short_and_a_second_one_does() {
+        for (signals, drain) in [(1, SHORT), (2, LONG)] {
+            let shutdown = Shutdown::new();
+            let mut supervisor = Supervisor::new();
+            supervisor.spawn("good", until_stop(shutdown.clone()));
+            supervisor.spawn("bad", async { panic!("on purpose") });
+            let is_over = shutdown.clone();
+            let mut left = signals;
+            let signalled = async move || {
+                // Only once the process ends by itself.
+                while !is_over.is_draining() {
+                    tokio::task::yield_now().await;
+                }
+                if left == 0 {
+                    std::future::pending::<()>().await;
+                }
+                left -= 1;
+            };
+            let start = Instant::now();
+            let error = supervisor
+                .run_until(signalled, shutdown.clone(), drain, 2 * LONG)
+                .await
+                .unwrap_err();
+            assert!(matches!(error, Error::Panicked("bad")), "{error}");
+            assert_eq!(shutdown.is_stopping(), signals == 1);
+            assert!((SHORT..LONG).contains(&start.elapsed()) || signals == 2);
+        }
     }
 
     #[tokio::test]
