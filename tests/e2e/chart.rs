@@ -103,6 +103,7 @@ fn what_cannot_work_is_refused_with_what_can() -> Result<()> {
         ("stopping.drainSeconds=25", "must be less than stopping.graceSeconds"),
         ("stopping.terminationSeconds=27", "must be at least stopping.preStopSeconds"),
         ("webhook.port=8081", "where probes and metrics are"),
+        ("stopping.preStopSeconds=0,stopping.drainSeconds=3", "must be at least 4"),
         (secret, "name it by certificates.secretName"),
         ("certificates.secretName=a", "is for certificates.source: secret"),
         ("certificates.lifetime=59s", "must be at least 60s"),
@@ -137,6 +138,8 @@ fn what_cannot_work_is_refused_with_what_can() -> Result<()> {
         "monitoring.serviceMonitor.enabled=true",
     ] {
         template(&["--set", values])?.ok().context(values)?;
+        "stopping.preStopSeconds=0,stopping.drainSeconds=4",
+        "stopping.preStopSeconds=3,stopping.drainSeconds=1",
     }
     let elsewhere = smartops_tests::helm::Release { name: "smartops", namespace: "elsewhere" };
     let outcome = helm()?.template(elsewhere, &chart::folder(), &[])?;

@@ -162,6 +162,7 @@ fn a_value_of_another_kind_is_refused() -> Result<()> {
     for (value, told) in [
         ("webhook.replicas=many", "got string, want integer"),
         ("webhook.replicas=0", "minimum"),
+        ("stopping.drainSeconds=0", "minimum"),
         ("people.outage=Open", "value must be one of"),
         ("certificates.lifetime=90", "want string"),
         ("certificates.lifetime=3months", "does not match pattern"),
