@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rcgen::{KeyPair, PublicKeyData as _};
-use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
 use rustls::crypto::aws_lc_rs;
@@ -16,7 +15,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::bundle::{Bundle, Names};
-use crate::pem;
+use crate::{pem, trust};
 
 /// From when until when a certificate is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,9 +81,7 @@ pub fn vouches(
     names: &Names,
     now: Timestamp,
 ) -> Result<(), String> {
-    let mut roots = RootCertStore::empty();
-    let authority = authority.clone().into_owned();
-    roots.add(authority).map_err(|error| format!("the CA is no root: {error}"))?;
+    let roots = trust::roots([authority.clone().into_owned()])?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
         .build()
@@ -133,7 +130,7 @@ pub fn read(certificate: &CertificateDer<'_>) -> Result<Reading, String> {
 }
 
 /// Reads a certificate to which this key belongs.
-fn paired(what: &str, certificate: &str, key: &str) -> Result<Reading, String> {
+pub(crate) fn paired(what: &str, certificate: &str, key: &str) -> Result<Reading, String> {
     let read = pem::first(certificate.as_bytes()).and_then(|der| read(&der));
     let read = read.map_err(|error| format!("{what}: {error}"))?;
     let key = KeyPair::from_pem(key).map_err(|error| format!("the key of the {what}: {error}"))?;

@@ -1,7 +1,7 @@
 //! Certificates that issue and rotate themselves.
 //!
 //! Lives here: issuing, the pure decisions when to issue anew and how one CA follows another, the Secret all replicas
-//! share, the resolver that swaps certificates under a running server, and `smartops-certs` for use by hand. Does not live
+//! share, the resolver that swaps certificates under a running server, clients that trust certain CAs alone, and `smartops-certs` for use by hand. Does not live
 //! here: who the certificate is for, and how its CA comes to those who have to trust it.
 
 pub mod args;
@@ -20,3 +20,4 @@ pub mod resolver;
 pub mod rotate;
 pub mod served;
 pub mod store;
+pub mod trust;

@@ -11,11 +11,9 @@ use futures::future::join_all;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use kube::api::ListParams;
 use kube::{Api, Client};
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use smartops_certs::callers::{Answer, Places, Serving};
+use smartops_certs::{pem, trust};
 use smartops_common::names;
 use smartops_process::client::{Error, deadline};
 use tokio::net::TcpStream;
@@ -148,16 +146,8 @@ fn is_distrust(error: &std::io::Error) -> bool {
 
 /// A client that trusts the first of these certificates alone.
 fn trusting(authority: &str) -> Result<TlsConnector, String> {
-    let authority = CertificateDer::from_pem_slice(authority.as_bytes())
-        .map_err(|error| format!("the CA is not PEM: {error}"))?;
-    let mut roots = RootCertStore::empty();
-    roots.add(authority).map_err(|error| format!("the CA is no root: {error}"))?;
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| format!("TLS cannot be set up: {error}"))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
+    let first = pem::first(authority.as_bytes()).map_err(|error| format!("the CA is {error}"))?;
+    trust::connector([first])
 }
 
 /// Whether new calls come out here.

@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 use hyper::Uri;
 use jiff::Timestamp;
@@ -16,21 +15,18 @@ use k8s_openapi::api::admissionregistration::v1::{
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ListParams;
 use kube::{Api, Client};
-use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use smartops_common::names;
 use smartops_process::client::{self, deadline};
 use smartops_process::clock::Clock;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 use super::ClusterArgs;
 use crate::bundle::Names;
 use crate::inspect::{self, vouches};
-use crate::pem;
 use crate::store::Store;
+use crate::{pem, trust};
 
 /// How long one call of the API server, or one handshake, may take.
 const CALL: Duration = Duration::from_secs(10);
@@ -206,15 +202,7 @@ async fn dial(
     port: u16,
     authorities: Vec<CertificateDer<'static>>,
 ) -> anyhow::Result<CertificateDer<'static>> {
-    let mut roots = RootCertStore::empty();
-    for authority in authorities {
-        roots.add(authority).context("a CA in its caBundle is no root")?;
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let connector = TlsConnector::from(Arc::new(config));
+    let connector = trust::connector(authorities).map_err(|why| anyhow!("its caBundle: {why}"))?;
     let name = ServerName::try_from(host.to_owned())?;
     let shake = async {
         let stream = TcpStream::connect((host, port)).await?;
