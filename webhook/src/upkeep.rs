@@ -3,6 +3,7 @@
 //! `vap`'s.
 
 mod absences;
+pub(crate) mod meaning;
 mod repairs;
 mod seen;
 

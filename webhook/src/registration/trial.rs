@@ -2,6 +2,8 @@
 //! with one entry that asks about nothing else, a ledger is made that never is. Whoever is reached refuses it in words of
 //! its own, whichever replica that is; where nobody is, nothing stands that could fail closed.
 
+use std::time::Duration;
+
 use kube::Api;
 use kube::api::PostParams;
 use smartops_common::names;
@@ -10,13 +12,20 @@ use smartops_guard::registration::{PROBE, Reach, probing};
 use smartops_process::client::deadline;
 use tokio::time::Instant;
 
+use super::leader::Memory;
 use super::reached::{Answer, Reached};
-use super::standing::{Kind, Standing};
+use super::standing::{Key, Kind, Standing};
 use super::trust::Authority;
 use super::writing::Unwritten;
-use super::{LOOK, Memory, Open, Registrar, SETTLE, standing};
+use super::{Registrar, order};
 use crate::home::Ground;
 use crate::upkeep::{Absences, CALL, Making};
+
+/// How often it is looked whether the Service leads to a replica that is ready, before the first registration is filled.
+const LOOK: Duration = Duration::from_millis(500);
+/// So long after a replica is known to be reached the way to it is open everywhere: those who carry calls to a Service
+/// learn of it one after the other.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// Whether the registrations may be filled.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,6 +36,14 @@ pub(super) enum Way {
     Waits(Option<Instant>),
 }
 
+/// Since when the Service leads to a replica that is ready.
+#[derive(Debug, Default)]
+pub(super) struct Open {
+    since: Option<Instant>,
+    /// Whether it was told that it does not.
+    waits: bool,
+}
+
 impl Registrar {
     /// Tries, where nothing of automation's or people's stands that anybody is asked about. Where something does, that
     /// was waited for.
@@ -35,7 +52,7 @@ impl Registrar {
         (authority, reach): (&Authority, &Reach),
         (ground, may_restore): (&Ground, bool),
         memory: &mut Memory,
-        absences: &Absences<standing::Key>,
+        absences: &Absences<Key>,
     ) -> Result<Way, Unwritten> {
         let (seen, now) = (self.seen.all(), Instant::now());
         if seen.values().any(Standing::asks_about_others) {
@@ -63,7 +80,7 @@ impl Registrar {
         let trial: Standing = probing(reach, authority.bundle().as_bytes()).into();
         let trial = trial.owned_by(ground.owner().as_ref());
         let trial = trial.leaving_injected(seen.get(&own), authority);
-        for standing in standing::clearing(&trial, &seen) {
+        for standing in order::clearing(&trial, &seen) {
             self.prepare(&standing).await?;
         }
         if *reach == Reach::Service

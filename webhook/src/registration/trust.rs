@@ -11,18 +11,21 @@ use smartops_certs::pem;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Authority {
     bundle: Arc<str>,
-    current: CertificateDer<'static>,
-    /// All of them, the current one first.
+    /// All of them, the current one first; there is at least one.
     certificates: Vec<CertificateDer<'static>>,
 }
 
 impl Authority {
     /// Reads a bundle, PEM; the error is a sentence.
     pub(super) fn read(bundle: &Arc<str>) -> Result<Self, String> {
-        let current = CertificateDer::from_pem_slice(bundle.as_bytes())
-            .map_err(|error| format!("the CA of the certificate is not PEM: {error}"))?;
-        let certificates = pem::certificates(bundle.as_bytes())?;
-        Ok(Self { bundle: Arc::clone(bundle), current, certificates })
+        let certificates = pem::certificates(bundle.as_bytes())
+            .map_err(|error| format!("the CA of the certificate is {error}"))?;
+        if certificates.is_empty() {
+            return Err(
+                "the CA of the certificate is missing: there is no PEM certificate".to_owned()
+            );
+        }
+        Ok(Self { bundle: Arc::clone(bundle), certificates })
     }
 
     /// What of the bundle all of these hold, PEM; the whole of it where there are none, and `None` where nothing is left.
@@ -45,8 +48,9 @@ impl Authority {
 
     /// Whether the current CA is among these.
     pub(super) fn is_in(&self, bundle: &[u8]) -> bool {
+        let current = self.certificates.first();
         CertificateDer::pem_slice_iter(bundle)
-            .any(|certificate| certificate.is_ok_and(|certificate| certificate == self.current))
+            .any(|certificate| certificate.is_ok_and(|certificate| Some(&certificate) == current))
     }
 }
 

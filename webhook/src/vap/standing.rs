@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::admissionregistration::v1::{
     MatchResources, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::ObjectMeta;
 use smartops_common::names;
 
-use crate::upkeep;
+use crate::upkeep::{self, meaning};
 
 /// In which API they are.
 pub(super) const API_VERSION: &str = "admissionregistration.k8s.io/v1";
@@ -96,8 +96,7 @@ impl Object {
             Self::Policy(policy) => {
                 let mut spec = policy.spec.clone().unwrap_or_default();
                 normalise(spec.match_constraints.get_or_insert_default());
-                let conditions = spec.match_conditions.get_or_insert_default();
-                conditions.sort_by(|a, b| a.name.cmp(&b.name));
+                meaning::normalise_conditions(&mut spec.match_conditions);
                 spec.variables.get_or_insert_default();
                 spec.audit_annotations.get_or_insert_default();
                 let metadata = kept(&policy.metadata);
@@ -163,20 +162,15 @@ fn normalise(matched: &mut MatchResources) {
     matched.resource_rules.get_or_insert_default();
     matched.exclude_resource_rules.get_or_insert_default();
     for selector in [&mut matched.namespace_selector, &mut matched.object_selector] {
-        let selector: &mut LabelSelector = selector.get_or_insert_default();
-        selector.match_labels.take_if(|labels| labels.is_empty());
-        selector.match_expressions.take_if(|expressions| expressions.is_empty());
+        meaning::normalise_selector(selector);
     }
 }
 
 /// Of the metadata only the label by which it is found and who owns it count.
 fn kept(metadata: &ObjectMeta) -> ObjectMeta {
-    let is_kept = |(key, _): &(&String, &String)| *key == names::PART_OF;
-    let labels = metadata.labels.iter().flatten().filter(is_kept);
     ObjectMeta {
-        labels: Some(labels.map(|(key, value)| (key.clone(), value.clone())).collect()),
         owner_references: Some(metadata.owner_references.clone().unwrap_or_default()),
-        ..ObjectMeta::default()
+        ..meaning::found_by(metadata)
     }
 }
 
