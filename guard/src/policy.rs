@@ -4,18 +4,21 @@
 mod allowance;
 mod compile;
 mod coverage;
+mod covered;
 mod defaults;
 mod fit;
 mod index;
 mod kind;
+mod named;
 mod relabel;
 mod selector;
 mod unjudged;
 
 pub use self::allowance::ExceptionsSpec;
 pub use self::compile::{CompileError, CompiledPolicy, Flaw, blind, compile};
-pub use self::coverage::{Covered, ends_a_pod};
-pub(crate) use self::coverage::{Reach, has_history};
+pub(crate) use self::coverage::Reach;
+pub use self::coverage::ends_a_pod;
+pub use self::covered::Covered;
 pub use self::defaults::shipped;
 pub(crate) use self::fit::Fit;
 pub use self::index::{Applied, Index};
@@ -24,3 +27,4 @@ pub use self::kind::{
     KindMatch, Match, Mode, NamespaceMatch, OperationName, PolicyDecision, SubjectMatch,
     SubjectSet, crd,
 };
+pub(crate) use self::named::has_history;

@@ -1,30 +1,21 @@
 //! Which writes a policy means: the kinds it names, and the neighbours through which the same could be reached. What
-//! it has to say about them is the rules'.
+//! it has to say about them is the rules', how a kind is named `named`'s, and what has to be sent for all that
+//! `covered`'s.
 
-use smartops_change::{Change, Kind, NumberPath, Operation, Owner, Resource};
+use smartops_change::{Change, NumberPath, Operation, Owner, Resource};
 
 use super::compile::Flaw;
-use super::kind::{KindMatch, Match};
+use super::kind::Match;
+use super::named::{self, NamedKind};
 use crate::facts::Related;
-use crate::history::WorkloadKind;
 use crate::rules::RulesSpec;
-
-/// A kind a policy names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct NamedKind {
-    group: String,
-    resource: String,
-    subresource: String,
-    version: Option<String>,
-    number: Option<NumberPath>,
-}
 
 /// Everything a policy covers.
 #[derive(Debug, Clone)]
 pub(crate) struct Coverage {
     kinds: Vec<NamedKind>,
     operations: Vec<Operation>,
-    wants: Wants,
+    pub(super) wants: Wants,
 }
 
 /// Which of the rules that reach beyond a kind a policy has.
@@ -32,11 +23,11 @@ pub(crate) struct Coverage {
 #[expect(clippy::struct_excessive_bools, reason = "each is a rule of its own")]
 pub(crate) struct Wants {
     /// Anything at all.
-    any: bool,
+    pub(super) any: bool,
     /// Bounds on numbers.
-    replicas: bool,
+    pub(super) replicas: bool,
     /// A pause between restarts.
-    restarts: bool,
+    pub(super) restarts: bool,
     /// What the controller may do beyond the rest.
     capabilities: bool,
 }
@@ -71,21 +62,6 @@ pub(crate) enum Covers {
     Needs,
 }
 
-/// A kind and the operations on it that a policy has to see, for registrations.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Covered {
-    /// The API group, empty for core.
-    pub group: String,
-    /// The plural.
-    pub resource: String,
-    /// Empty for the object itself.
-    pub subresource: String,
-    /// The API version it has to be in; `None` where any will do.
-    pub version: Option<String>,
-    /// Which operations.
-    pub operations: Vec<Operation>,
-}
-
 impl Wants {
     pub(crate) fn of(rules: &RulesSpec) -> Self {
         let cooldown = rules.cooldown.as_ref();
@@ -98,56 +74,9 @@ impl Wants {
     }
 }
 
-impl NamedKind {
-    pub(super) fn is(&self, group: &str, resource: &str, subresource: &str) -> bool {
-        self.resource == resource && self.group == group && self.subresource == subresource
-    }
-
-    fn is_same_as(&self, resource: Resource<'_>) -> bool {
-        self.is(resource.group, resource.resource, resource.subresource)
-    }
-
-    fn resource(&self) -> Resource<'_> {
-        Resource {
-            group: &self.group,
-            version: "",
-            resource: &self.resource,
-            subresource: &self.subresource,
-        }
-    }
-
-    /// What the kind is to the rules.
-    pub(crate) fn kind(&self) -> Kind {
-        self.resource().kind()
-    }
-
-    /// Whether it has a number of replicas or bounds on one.
-    pub(crate) fn has_number(&self) -> bool {
-        self.number.is_some()
-            || self.kind().has_number()
-            || self.kind() == Kind::HorizontalPodAutoscaler
-    }
-
-    /// Whether what was observed of it is kept.
-    pub(crate) fn has_history(&self) -> bool {
-        matches!(self.subresource.as_str(), "" | "scale") && has_history(self.resource())
-    }
-
-    /// Whether writes to it can end pods one by one.
-    pub(crate) fn ends_pods(&self) -> bool {
-        self.is("", "pods", "") || self.is("", "pods", "eviction")
-    }
-}
-
-impl std::fmt::Display for NamedKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.resource().fmt(f)
-    }
-}
-
 impl Coverage {
     pub(super) fn compile(match_: &Match, rules: &RulesSpec, flaws: &mut Vec<Flaw>) -> Self {
-        let kinds = kinds(&match_.kinds, flaws);
+        let kinds = named::read(&match_.kinds, flaws);
         if match_.operations.is_empty() {
             flaws.push(Flaw::new("spec.match.operations", "is empty; give at least one"));
         }
@@ -325,73 +254,6 @@ impl Coverage {
     pub(super) fn means(&self, resource: Resource<'_>) -> bool {
         self.resources().any(|named| named == (resource.group, resource.resource))
     }
-
-    /// The API version in which the policy reads a kind, as far as it says one.
-    pub(super) fn version(&self, group: &str, resource: &str) -> Option<String> {
-        let of_kind = |k: &&NamedKind| k.group == group && k.resource == resource;
-        self.kinds.iter().filter(of_kind).find_map(|kind| kind.version.clone())
-    }
-
-    /// Everything a registration must send, so that the policy sees what it means.
-    pub(super) fn covered(&self) -> Vec<Covered> {
-        let covered =
-            |group: &str, resource: &str, subresource: &str, operations: &[Operation]| Covered {
-                group: group.to_owned(),
-                resource: resource.to_owned(),
-                subresource: subresource.to_owned(),
-                version: self.version(group, resource),
-                operations: operations.to_vec(),
-            };
-        let updates = self.operations.contains(&Operation::Update);
-        let mut all = Vec::new();
-        for kind in &self.kinds {
-            let mut operations = self.operations.clone();
-            if updates && self.wants.any && kind.has_history() && kind.subresource.is_empty() {
-                operations.push(Operation::Create);
-            }
-            operations.sort_unstable();
-            operations.dedup();
-            all.push(covered(&kind.group, &kind.resource, &kind.subresource, &operations));
-            if !updates || !self.wants.any || !kind.subresource.is_empty() {
-                continue;
-            }
-            if kind.has_number() && kind.kind() != Kind::HorizontalPodAutoscaler && kind.has_scale()
-            {
-                all.push(covered(&kind.group, &kind.resource, "scale", &[Operation::Update]));
-            }
-            if self.wants.replicas && kind.has_scale() {
-                let operations = [Operation::Create, Operation::Update];
-                all.push(covered("autoscaling", "horizontalpodautoscalers", "", &operations));
-            }
-            if kind.kind() == Kind::Deployment {
-                let operations = [Operation::Create, Operation::Update, Operation::Delete];
-                let most = if self.wants.restarts { 3 } else { 2 };
-                all.push(covered("apps", "replicasets", "", &operations[..most]));
-                all.push(covered("apps", "replicasets", "scale", &[Operation::Update]));
-            }
-        }
-        all
-    }
-}
-
-impl NamedKind {
-    /// Whether it has a scale subresource.
-    fn has_scale(&self) -> bool {
-        self.number.is_some()
-            || matches!(
-                self.kind(),
-                Kind::Deployment
-                    | Kind::StatefulSet
-                    | Kind::ReplicaSet
-                    | Kind::ReplicationController
-            )
-    }
-}
-
-/// Whether what was observed of the object of a resource is kept, or of the one that owns it.
-pub(crate) fn has_history(resource: Resource<'_>) -> bool {
-    WorkloadKind::of(resource.group, resource.resource).is_some()
-        || (resource.group, resource.resource) == ("apps", "replicasets")
 }
 
 /// Whether a write ends a pod: its deletion or eviction.
@@ -406,61 +268,4 @@ pub fn ends_a_pod(change: &Change<'_>) -> bool {
 
 fn is_deployment(owner: &Owner<'_>) -> bool {
     owner.group == "apps" && owner.kind == "Deployment"
-}
-
-fn kinds(specs: &[KindMatch], flaws: &mut Vec<Flaw>) -> Vec<NamedKind> {
-    if specs.is_empty() {
-        flaws.push(Flaw::new("spec.match.kinds", "is empty; give at least one"));
-    }
-    let word = |text: &str| {
-        !text.is_empty()
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b))
-    };
-    let mut kinds = Vec::new();
-    for (place, kind) in specs.iter().enumerate() {
-        let (resource, subresource) = kind
-            .resource
-            .split_once('/')
-            .map_or((kind.resource.as_str(), None), |(r, s)| (r, Some(s)));
-        if !word(resource) || subresource.is_some_and(|s| !word(s)) {
-            flaws.push(Flaw::new(
-                format!("spec.match.kinds[{place}].resource"),
-                format!(
-                    "{:?} is no resource; write the plural, with a subresource where one is meant, as in deployments or deployments/scale",
-                    kind.resource
-                ),
-            ));
-        }
-        let mut named = NamedKind {
-            group: kind.group.clone(),
-            resource: resource.to_owned(),
-            subresource: subresource.unwrap_or_default().to_owned(),
-            version: kind.version.clone(),
-            number: None,
-        };
-        if kind.version.as_ref().is_some_and(|version| !word(version)) {
-            let reason = "is no API version; write it as in v1 or v1beta2";
-            flaws.push(Flaw::new(format!("spec.match.kinds[{place}].version"), reason));
-        }
-        if let Some(path) = &kind.replicas_path {
-            let field = format!("spec.match.kinds[{place}].replicasPath");
-            if named.kind() == Kind::Other && named.subresource.is_empty() {
-                if kind.version.is_none() {
-                    let reason = "is missing: replicasPath holds for one API version; name it, so that writes in another are converted to it";
-                    flaws.push(Flaw::new(format!("spec.match.kinds[{place}].version"), reason));
-                }
-                match path.parse() {
-                    Ok(path) => named.number = Some(path),
-                    Err(error) => flaws.push(Flaw::new(field, format!("{error}"))),
-                }
-            } else {
-                let reason = "is for custom resources themselves; leave it out here, the place of the number is known";
-                flaws.push(Flaw::new(field, reason));
-            }
-        }
-        kinds.push(named);
-    }
-    kinds
 }

@@ -4,7 +4,8 @@ use smartops_change::{Change, Kind, NumberPath, Operation, Resource};
 use smartops_common::names;
 
 use super::compile::CompiledPolicy;
-use super::coverage::{Covered, Covers, Reach};
+use super::coverage::{Covers, Reach};
+use super::covered::Covered;
 use super::kind::{Mode, SubjectMatch, SubjectSet};
 use super::relabel::{is_of_a_namespace, may_relabel};
 use super::selector::Selector;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use smartops_change::{Change, Operation};
 
 use super::compile::CompiledPolicy;
-use super::coverage::Covered;
+use super::covered::Covered;
 
 /// The subresources whose update the API server stores with other labels: the status of nearly every kind of its own,
 /// and what finalises a namespace.

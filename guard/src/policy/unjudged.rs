@@ -4,8 +4,9 @@
 use smartops_change::{Kind, Operation};
 
 use super::compile::Flaw;
-use super::coverage::{Coverage, NamedKind};
+use super::coverage::Coverage;
 use super::kind::GuardrailPolicySpec;
+use super::named::NamedKind;
 
 /// A rule that a policy has, and what it judges.
 struct Given {
