@@ -5,6 +5,7 @@ mod alerts;
 mod cluster;
 mod flags;
 mod hooks;
+mod network;
 mod providers;
 mod rights;
 mod values;
