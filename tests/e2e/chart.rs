@@ -109,6 +109,14 @@ fn what_cannot_work_is_refused_with_what_can() -> Result<()> {
         ("certificates.secretName=a", "is for certificates.source: secret"),
         ("certificates.lifetime=59s", "must be at least 60s"),
         ("certificates.caLifetime=179d", "must be at least twice certificates.lifetime"),
+        (
+            "monitoring.prometheusRule.certificateExpirySeconds=2592000",
+            "must be less than a third of certificates.lifetime 90d",
+        ),
+        (
+            "certificates.lifetime=24h,monitoring.prometheusRule.certificateExpirySeconds=1209600",
+            "must be less than a third of certificates.lifetime 24h",
+        ),
         ("controller.tls.source=secret", "name it by controller.tls.secretName"),
         ("controller.tls.secretName=a", "is for controller.tls.source: secret"),
         ("orchestrator-rbac.targetNamespaces=null", "name a namespace"),
@@ -136,6 +144,10 @@ fn what_cannot_work_is_refused_with_what_can() -> Result<()> {
         "certificates.caLifetime=180d",
         "controller.tls.source=secret,controller.tls.secretName=a",
         "orchestrator-rbac.targetNamespaces={a},orchestrator-rbac.capabilities.podEviction={a}",
+        "monitoring.prometheusRule.certificateExpirySeconds=2591999",
+        // Nobody knows how long these are good for.
+        "certificates.source=secret,certificates.secretName=a,controller.tls.source=off,\
+         monitoring.prometheusRule.certificateExpirySeconds=2592000",
         "monitoring.serviceMonitor.enabled=true",
     ] {
         template(&["--set", values])?.ok().context(values)?;

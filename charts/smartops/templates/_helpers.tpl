@@ -226,6 +226,24 @@ tlsConfig:
 {{- mul (substr 0 $last . | int) (get $units (substr $last (len .) .)) }}
 {{- end }}
 
+{{- /* Whether there is a certificate that somebody renews when a third of `certificates.lifetime` is left. */}}
+{{- define "smartops.isRenewed" -}}
+{{- $sources := list .Values.certificates.source .Values.controller.tls.source }}
+{{- if or (has "self-managed" $sources) (has "cert-manager" $sources) }}true{{ end }}
+{{- end }}
+
+{{- /* Seconds before its end at which a certificate is an alert. */}}
+{{- define "smartops.certificateExpiry" -}}
+{{- $own := 1209600 }}
+{{- $quarter := div (include "smartops.seconds" .Values.certificates.lifetime | int64) 4 }}
+{{- $asked := int64 .Values.monitoring.prometheusRule.certificateExpirySeconds }}
+{{- if $asked }}{{ $asked }}
+{{- else if not (include "smartops.isRenewed" .) }}{{ $own }}
+{{- else if has "secret" (list .Values.certificates.source .Values.controller.tls.source) }}{{ min $own $quarter }}
+{{- else }}{{ $quarter }}
+{{- end }}
+{{- end }}
+
 {{- /* A span as cert-manager writes it, without days. */}}
 {{- define "smartops.hours" -}}
 {{- if hasSuffix "d" . }}{{ mul 24 (trimSuffix "d" . | int) }}h{{ else }}{{ . }}{{ end }}

@@ -86,3 +86,62 @@ fn every_alert_is_raised_by_what_it_is_about_and_by_nothing_less() -> Result<()>
     fs::write(&tests, text)?;
     promtool(&["test", "rules", super::file(&tests)?])
 }
+
+/// What promtool is to see of the certificates' alert: a series of their end, sampled each minute, and at what minute nothing
+/// was raised before and one is.
+fn scene(name: &str, series: &str, quiet_until: u32, raised_at: Option<u32>) -> Value {
+    let alert = "alertname=\"SmartOpsCertificateExpires\"";
+    let mut expected = vec![json!({
+        "expr": format!("count_over_time(ALERTS{{{alert}}}[{quiet_until}m])"),
+        "eval_time": format!("{quiet_until}m"), "exp_samples": [],
+    })];
+    expected.extend(raised_at.map(|minute| {
+        json!({
+            "expr": format!("count by (severity) (ALERTS{{{alert},alertstate=\"firing\"}})"),
+            "eval_time": format!("{minute}m"),
+            "exp_samples": [{"labels": "{severity=\"critical\"}", "value": 1}],
+        })
+    }));
+    json!({
+        "name": name, "interval": "1m", "promql_expr_test": expected,
+        "input_series": [{
+            "series": "smartops_certificate_expiry_timestamp_seconds{certificate=\"serving\"}",
+            "values": series,
+        }],
+    })
+}
+
+#[test]
+fn a_certificate_is_an_alert_once_nobody_renewed_it_and_never_while_somebody_does() -> Result<()> {
+    const DAY: u32 = 24 * 60;
+    let folder = folder("certificate-alerts");
+    fs::create_dir_all(&folder)?;
+    let (rules, tests) = (folder.join("rules.yaml"), folder.join("tests.yaml"));
+    let own = "certificates.source=secret,certificates.secretName=mine";
+    // Two thirds of a day long it is good until its end, and then it is another.
+    let renewed = scene("renewed in time", "86400x960 144000x480", DAY, None);
+    for (values, seconds, scenes) in [
+        ("certificates.lifetime=90d", 1_944_000, vec![]),
+        ("certificates.lifetime=24h", 21_600, vec![renewed.clone()]),
+        (
+            "certificates.lifetime=24h,monitoring.prometheusRule.certificateExpirySeconds=28799",
+            28_799,
+            vec![renewed],
+        ),
+        (&format!("{own},controller.tls.source=off"), 1_209_600, vec![]),
+        // One of each sort.
+        (own, 1_209_600, vec![]),
+        (&format!("{own},certificates.lifetime=24h"), 21_600, vec![]),
+    ] {
+        fs::write(&rules, groups(&["--set", values])?.to_string())?;
+        let end = format!("{}x120", seconds + 3600);
+        let scenes: Vec<Value> =
+            scenes.into_iter().chain([scene("not renewed", &end, 60, Some(66))]).collect();
+        let of_rules = json!({
+            "rule_files": [super::file(&rules)?], "evaluation_interval": "1m", "tests": scenes,
+        });
+        fs::write(&tests, of_rules.to_string())?;
+        promtool(&["test", "rules", super::file(&tests)?]).context(values.to_owned())?;
+    }
+    Ok(())
+}
