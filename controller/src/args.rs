@@ -26,8 +26,8 @@ pub struct Args {
     /// Flags both programs take.
     #[command(flatten)]
     pub common: CommonArgs,
-    /// Address of the HTTP API, health and metrics; port 0 takes a free one.
-    #[arg(long, env = "SMARTOPS_LISTEN_ADDRESS", default_value = "0.0.0.0:8001")]
+    /// Address of the HTTP API, health and metrics; `[::]` is every address of IPv6 and IPv4, and port 0 takes a free one.
+    #[arg(long, env = "SMARTOPS_LISTEN_ADDRESS", default_value = "[::]:8001")]
     pub listen_address: SocketAddr,
     /// Flags about the API's certificate.
     #[command(flatten)]
@@ -146,7 +146,7 @@ mod tests {
         Args::command().debug_assert();
         let args = Args::try_parse_from(["smartops-controller"]).unwrap();
         args.check().unwrap();
-        assert_eq!(args.listen_address.to_string(), "0.0.0.0:8001");
+        assert_eq!(args.listen_address.to_string(), "[::]:8001");
         assert_eq!(args.default_namespace, "smartops-dev");
         assert_eq!(args.deployment_prefix, "smartops-");
         assert_eq!(args.cooldown().as_secs(), 300);

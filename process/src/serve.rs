@@ -4,9 +4,10 @@
 //! on a connection the server closed. So the drain goes on accepting and answering, every answer with
 //! `Connection: close`; only then are connections ended.
 //!
-//! Lives here: binding and accepting. What becomes of a connection is `connection`'s, and which one goes when there are
-//! too many is `places`'.
+//! Lives here: accepting. Where it listens is `bind`'s, what becomes of a connection is `connection`'s, and which
+//! one goes when there are too many `places`'.
 
+mod bind;
 mod connection;
 mod places;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
+pub use self::bind::{BindError, bind};
 use self::connection::Connection;
 use self::places::Places;
 use crate::BoxError;
@@ -51,26 +53,6 @@ pub struct Options {
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Connections at once. For a further one that is ended which has been without a request for longest.
     pub max_connections: usize,
-}
-
-/// The address could not be listened on.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the {name} listener cannot use {address}: {source}; choose another address or port 0 for a free one"
-)]
-pub struct BindError {
-    name: &'static str,
-    address: SocketAddr,
-    source: std::io::Error,
-}
-
-/// Binds, and tells the bound address in one log line. `name` is `api`, `webhook` or `health`.
-pub async fn bind(name: &'static str, address: SocketAddr) -> Result<Listener, BindError> {
-    let failed = |source| BindError { name, address, source };
-    let tcp = TcpListener::bind(address).await.map_err(failed)?;
-    let address = tcp.local_addr().map_err(failed)?;
-    tracing::info!(listener = name, %address, "listening");
-    Ok(Listener { name, tcp, address, patience: HEAD_TIMEOUT })
 }
 
 impl Listener {

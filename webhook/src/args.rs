@@ -57,11 +57,11 @@ pub struct Args {
     /// What every program takes.
     #[command(flatten)]
     pub common: CommonArgs,
-    /// Address reviews are taken at, over TLS. Port 0 picks a free one.
-    #[arg(long, env = "SMARTOPS_LISTEN_ADDRESS", default_value = "0.0.0.0:8443")]
+    /// Address reviews are taken at, over TLS; `[::]` is every address of IPv6 and IPv4. Port 0 picks a free one.
+    #[arg(long, env = "SMARTOPS_LISTEN_ADDRESS", default_value = "[::]:8443")]
     pub listen_address: SocketAddr,
-    /// Address of /healthz, /readyz and /metrics. Port 0 picks a free one.
-    #[arg(long, env = "SMARTOPS_HEALTH_ADDRESS", default_value = "0.0.0.0:8081")]
+    /// Address of /healthz, /readyz and /metrics, in the same way.
+    #[arg(long, env = "SMARTOPS_HEALTH_ADDRESS", default_value = "[::]:8081")]
     pub health_address: SocketAddr,
     /// Whence the certificate comes: from the webhook itself, or from a Secret that somebody else keeps, which is followed
     /// and never written.
@@ -207,6 +207,13 @@ mod tests {
         let Source::SelfManaged(lifetimes) = own else { panic!("{own:?}") };
         assert_eq!(lifetimes.certificate.as_secs(), 60);
         assert_eq!(lifetimes.authority.as_secs(), 3600);
+    }
+
+    #[test]
+    fn unless_told_otherwise_it_listens_on_every_address_of_either_family() {
+        let args = parse(&[]);
+        assert_eq!(args.listen_address.to_string(), "[::]:8443");
+        assert_eq!(args.health_address.to_string(), "[::]:8081");
     }
 
     #[test]

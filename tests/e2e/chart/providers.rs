@@ -44,7 +44,7 @@ fn a_priority_of_the_systems_comes_with_a_quota_that_speaks_of_it() -> Result<()
 
 #[test]
 fn the_webhook_listens_where_the_control_plane_reaches_it() -> Result<()> {
-    for (port, flag) in [(8443, None), (10250, Some(json!("--listen-address=0.0.0.0:10250")))] {
+    for (port, flag) in [(8443, None), (10250, Some(json!("--listen-address=[::]:10250")))] {
         let objects = rendered(&["--set", &format!("webhook.port={port}")])?;
         let container =
             &deployment(&objects, "smartops-webhook")?["template"]["spec"]["containers"][0];
