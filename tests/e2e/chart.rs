@@ -103,8 +103,8 @@ fn what_cannot_work_is_refused_with_what_can() -> Result<()> {
     for (values, told) in [
         ("stopping.drainSeconds=25", "must be less than stopping.graceSeconds"),
         ("stopping.terminationSeconds=27", "must be at least stopping.preStopSeconds"),
-        ("webhook.port=8081", "where probes and metrics are"),
         ("stopping.preStopSeconds=0,stopping.drainSeconds=3", "must be at least 4"),
+        ("webhook.port=8081", "where probes and metrics are"),
         (secret, "name it by certificates.secretName"),
         ("certificates.secretName=a", "is for certificates.source: secret"),
         ("certificates.lifetime=59s", "must be at least 60s"),
@@ -138,21 +138,21 @@ fn what_cannot_work_is_refused_with_what_can() -> Result<()> {
     for values in [
         "stopping.drainSeconds=24",
         "stopping.terminationSeconds=28",
+        "stopping.preStopSeconds=0,stopping.drainSeconds=4",
+        "stopping.preStopSeconds=3,stopping.drainSeconds=1",
         "webhook.port=8082",
         "certificates.source=secret,certificates.secretName=a",
         "certificates.lifetime=60s,certificates.caLifetime=2m",
         "certificates.caLifetime=180d",
-        "controller.tls.source=secret,controller.tls.secretName=a",
-        "orchestrator-rbac.targetNamespaces={a},orchestrator-rbac.capabilities.podEviction={a}",
         "monitoring.prometheusRule.certificateExpirySeconds=2591999",
         // Nobody knows how long these are good for.
         "certificates.source=secret,certificates.secretName=a,controller.tls.source=off,\
          monitoring.prometheusRule.certificateExpirySeconds=2592000",
+        "controller.tls.source=secret,controller.tls.secretName=a",
+        "orchestrator-rbac.targetNamespaces={a},orchestrator-rbac.capabilities.podEviction={a}",
         "monitoring.serviceMonitor.enabled=true",
     ] {
         template(&["--set", values])?.ok().context(values)?;
-        "stopping.preStopSeconds=0,stopping.drainSeconds=4",
-        "stopping.preStopSeconds=3,stopping.drainSeconds=1",
     }
     let elsewhere = smartops_tests::helm::Release { name: "smartops", namespace: "elsewhere" };
     let outcome = helm()?.template(elsewhere, &chart::folder(), &[])?;
