@@ -54,6 +54,7 @@ mod tests {
     use std::fs;
 
     use clap::CommandFactory as _;
+    use k8s_openapi::api::core::v1::Secret;
 
     use super::*;
 
@@ -93,6 +94,33 @@ mod tests {
         let (is_fine, text) =
             said(&["inspect", &path("three/tls.crt"), "--ca", &ca]).await.unwrap();
         assert!(!is_fine && text.contains("does not vouch"), "{text}");
+
+        // A file that holds the CA's key too is taken, and the key stays where it is.
+        let combined = path("combined.pem");
+        let read = |path: &str| fs::read_to_string(path).unwrap();
+        fs::write(&combined, format!("{}{}", read(&ca_key), read(&ca_certificate))).unwrap();
+        let under = ["--ca-certificate", &combined, "--ca-key", &combined];
+        let four = path("four");
+        said(&[&["issue", "--names=a", "--folder", &four], &under[..]].concat()).await.unwrap();
+        assert!(!read(&path("four/ca.crt")).contains("PRIVATE"));
+        assert!(said(&["inspect", &path("four/tls.crt"), "--ca", &ca]).await.unwrap().0);
+        let issue = [&["issue", "--names=a", "--secret=mine"], &under[..]].concat();
+        let secret: Secret = serde_json::from_str(&said(&issue).await.unwrap().1).unwrap();
+        let shown = String::from_utf8(secret.data.unwrap()["ca.crt"].0.clone()).unwrap();
+        assert_eq!(shown.trim(), read(&ca).trim());
+
+        // The key of another CA, and what is no CA: nothing is written.
+        for (certificate, key, word) in [
+            ("one/ca.crt", "three/ca.key", "does not belong"),
+            ("one/tls.crt", "one/tls.key", "no CA"),
+        ] {
+            let (certificate, key, five) = (path(certificate), path(key), path("five"));
+            let under = ["--ca-certificate", &certificate, "--ca-key", &key];
+            let issue = [&["issue", "--names=a", "--folder", &five], &under[..]].concat();
+            let error = format!("{:#}", said(&issue).await.unwrap_err());
+            assert!(error.contains(word) && error.contains(&certificate), "{error}");
+            assert!(!fs::exists(&five).unwrap(), "{error}");
+        }
         fs::remove_dir_all(&folder).unwrap();
     }
 

@@ -1,11 +1,13 @@
 //! `smartops-certs issue`.
 
+mod authority;
+
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -15,7 +17,7 @@ use smartops_process::clock::Clock;
 
 use crate::args::LifetimeArgs;
 use crate::bundle::{Bundle, Names};
-use crate::issue;
+use crate::{inspect, issue};
 
 /// What to issue, and where to put it.
 #[derive(Debug, Args)]
@@ -63,11 +65,16 @@ pub(super) fn run(args: &IssueArgs, out: &mut impl Write) -> anyhow::Result<()> 
     };
     let (bundle, is_ca_new) = match (&args.ca_certificate, &args.ca_key) {
         (Some(certificate), Some(key)) => {
-            let (certificate, key) = (read(certificate)?, read(key)?);
-            (issue::certificate(&certificate, &key, &names, lifetimes, now)?, false)
+            let (given, key) = (read(certificate)?, read(key)?);
+            let authority = authority::taken(&given, &key, now)
+                .map_err(|why| anyhow!("--ca-certificate {}: {why}", certificate.display()))?;
+            (issue::certificate(&authority, &key, &names, lifetimes, now)?, false)
         }
         _ => (issue::all(&names, lifetimes, now)?, true),
     };
+    inspect::verify(&bundle, &names, now).map_err(|why| {
+        anyhow!("nothing is written: what was issued would not be trusted: {why}")
+    })?;
     if let Some(folder) = &args.folder {
         return put(folder, &bundle, is_ca_new, out);
     }
