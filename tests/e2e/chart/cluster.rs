@@ -107,6 +107,29 @@ fn an_api_server_takes_every_object_and_every_pod_of_every_set_of_values() -> Re
 }
 
 #[test]
+fn whoever_grants_the_rights_installs_them_into_a_new_cluster_and_the_chart_comes_after()
+-> Result<()> {
+    let cluster = bare("rights-first")?;
+    let admin = cluster.kubectl("admin");
+    let helm = helm()?.with_kubeconfig(admin.kubeconfig());
+    let text = std::fs::read_to_string(places::root().join("docs/install.md"))?;
+    let mut code = text.split('`').map(|code| code.split_whitespace().collect::<Vec<_>>());
+    let command = code.find(|words| words.starts_with(&["helm", "install", "smartops-rbac"]));
+    let command = command.context("the document has no such command")?;
+    let (inner, whole) = ("charts/smartops/charts/orchestrator-rbac", chart::folder());
+    ensure!(command.get(3) == Some(&inner), "{command:?}");
+    let rights = smartops_tests::helm::Release { name: "smartops-rbac", namespace: NAMESPACE };
+    ensure!(command.get(4..6) == Some(&["--namespace", NAMESPACE]), "{command:?}");
+    helm.install(rights, &places::root().join(inner), command.get(6..).unwrap_or_default())?
+        .ok()?;
+    let rest = ["--wait", "--timeout=60s", "--no-hooks", "--set"];
+    let values = "orchestrator-rbac.enabled=false,controller.defaultNamespace=smartops-dev";
+    helm.install(RELEASE, &whole, &[&rest[..], &[values]].concat())?.ok()?;
+    admin.run(&["-n", "smartops-dev", "get", "rolebinding", "smartops-orchestrator"])?.ok()?;
+    cluster.stop()
+}
+
+#[test]
 fn a_target_namespace_that_is_there_is_left_alone_and_none_is_deleted() -> Result<()> {
     let cluster = bare("release")?;
     let admin = cluster.kubectl("admin");
