@@ -44,6 +44,39 @@ fn what_is_rendered_without_a_cluster_and_applied_by_kubectl_runs_no_hook() -> R
     cluster.stop()
 }
 
+/// Whether the Pod of `helm test` asks for a denial.
+fn asks_for_a_denial(values: &str) -> Result<bool> {
+    let objects = rendered(&["--set", values])?;
+    let pod = find(&objects, "Pod", "smartops-self-test").context("no Pod")?;
+    let arguments = pod["spec"]["containers"][0]["args"].as_array().context("no arguments")?;
+    Ok(!arguments.iter().any(|argument| argument == "--without-policies"))
+}
+
+#[test]
+fn a_denial_is_asked_for_where_the_policies_refuse_and_nowhere_else() -> Result<()> {
+    let of_the_policy = |more: &str| format!("policies.overrides.smartops-baseline.{more}");
+    for (values, asks) in [
+        ("people.outage=Fail".to_owned(), true),
+        ("policies.enabled=false".to_owned(), false),
+        // As a policy is tried out.
+        (of_the_policy("mode=Audit"), false),
+        (of_the_policy("mode=Warn"), false),
+        (of_the_policy("mode=Enforce"), true),
+        ("policies.overrides.smartops-automation.mode=Audit".to_owned(), true),
+        (of_the_policy("rules.replicas.max=98"), true),
+        (of_the_policy("rules.replicas.max=99"), false),
+        (of_the_policy("rules.replicas.onViolation=Clamp"), false),
+        (of_the_policy("match.namespaces.exclude={shop}"), true),
+        (of_the_policy("match.namespaces.exclude={smartops-dev}"), false),
+        (of_the_policy("match.operations={UPDATE}"), false),
+        ("config.spec.guarded.excludeNamespaces={shop}".to_owned(), true),
+        ("config.spec.guarded.excludeNamespaces={smartops-dev}".to_owned(), false),
+    ] {
+        ensure!(asks_for_a_denial(&values)? == asks, "{values}");
+    }
+    Ok(())
+}
+
 #[test]
 fn kinds_are_brought_up_to_date_before_an_install_too_by_an_account_that_is_there_first()
 -> Result<()> {
