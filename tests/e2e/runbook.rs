@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 use smartops_tests::cluster::Cluster;
 use smartops_tests::components::Helm;
 use smartops_tests::helm::Runner;
@@ -16,6 +17,8 @@ use crate::documents::{Shell, deployments, read, steps};
 use crate::support::{bare, own};
 
 const RUNBOOK: &str = "docs/runbooks/orchestrator_runbook.md";
+/// What people without helm install with.
+const INSTALLED: &str = "manifests/install.yaml";
 const A_WHILE: Duration = Duration::from_mins(1);
 
 /// The commands of each of the five lines.
@@ -74,7 +77,11 @@ fn the_five_lines_lead_out_of_a_dead_webhook_and_back_again() -> Result<()> {
     ensure!(shell.run(who)?.contains("created (server dry run)"), "{}", shell.run(who)?);
     ensure!(shell.run(&by_rule)?.contains("created (server dry run)"), "nothing judges any more");
 
-    let back = shell.run(&lines[4][0])?;
+    // What this cluster was installed with.
+    let again =
+        lines[4][0].replace(INSTALLED, "manifests/rbac.yaml -f manifests/registrations.yaml");
+    ensure!(again != lines[4][0], "{again}");
+    let back = shell.run(&again)?;
     ensure!(back.contains("clusterrolebinding") && !back.contains("rror"), "{back}");
     let restarted = shell.run(&lines[4][1])?;
     ensure!(restarted.matches(" restarted").count() == 2, "{restarted}");
@@ -85,6 +92,24 @@ fn the_five_lines_lead_out_of_a_dead_webhook_and_back_again() -> Result<()> {
     })?;
     ensure!(shell.run(who)?.contains("created (server dry run)"), "{}", shell.run(who)?);
     cluster.stop()
+}
+
+/// Of what SmartOps installs, the kinds that outlive its namespace.
+const KINDS: &str = "roles,rolebindings,clusterroles,clusterrolebindings,validatingwebhookconfigurations,\
+                     mutatingwebhookconfigurations,validatingadmissionpolicies,validatingadmissionpolicybindings,\
+                     smartopsconfigs,guardrailpolicies,remediationpolicies";
+
+/// Every role, with its labels and rules.
+fn roles(cluster: &Cluster) -> Result<Vec<[Value; 3]>> {
+    let ours = ["-A", "-l", "app.kubernetes.io/part-of=smartops", "roles,clusterroles"];
+    let list = cluster.kubectl("admin").get(&ours)?;
+    let roles = list["items"].as_array().into_iter().flatten();
+    Ok(roles
+        .map(|role| {
+            [&role["metadata"]["name"], &role["metadata"]["labels"], &role["rules"]]
+                .map(Value::clone)
+        })
+        .collect())
 }
 
 /// What the third line takes away and the fifth brings back, as kind/name.
@@ -113,6 +138,67 @@ fn helm_makes_again_what_the_third_line_took() -> Result<()> {
     helm.upgrade(chart::RELEASE, &chart::folder(), &again)?.ok()?;
     let after = judging(&cluster)?;
     ensure!(after == before, "{after:?}");
+    cluster.stop()
+}
+
+#[test]
+fn the_manifest_makes_again_what_the_third_line_took_and_changes_nothing_else() -> Result<()> {
+    let cluster = bare("manifest-back")?;
+    let shell = Shell::new(&cluster);
+    for command in [
+        "kubectl create namespace smartops-dev",
+        "kubectl apply --server-side -f manifests/crds",
+        "kubectl wait --for=condition=Established --timeout=60s -f manifests/crds",
+        "kubectl apply --server-side -f manifests/install.yaml",
+    ] {
+        ensure!(read("docs/install.md")?.lines().any(|line| line == command), "{command}");
+        ensure!(read("README.md")?.lines().any(|line| line == command), "{command}");
+        let told = shell.run(command)?;
+        ensure!(!told.contains("rror"), "{command}: {told}");
+    }
+    let before = (judging(&cluster)?, roles(&cluster)?);
+    ensure!(before.0.len() == 8, "six registrations, two bindings: {before:?}");
+    let lines = five_lines(&read(RUNBOOK)?)?;
+    let deleted = shell.run(&lines[2][0])?;
+    ensure!(judging(&cluster)?.is_empty(), "{deleted}");
+    ensure!(lines[4][0].ends_with(INSTALLED), "{lines:?}");
+    let told = shell.run(&lines[4][0])?;
+    ensure!(!told.contains("rror"), "{told}");
+    let after = (judging(&cluster)?, roles(&cluster)?);
+    ensure!(after == before, "{after:?}");
+    cluster.stop()
+}
+
+#[test]
+fn where_the_namespace_went_first_the_rest_is_taken_away_by_the_commands_of_the_document()
+-> Result<()> {
+    let cluster = bare("helm-left")?;
+    let helm = Runner::new(&Helm::ensure(&|_| {})?, &cluster.dir().join("helm"))
+        .with_kubeconfig(&cluster.state.kubeconfig("admin"));
+    let install = ["--create-namespace", "--no-hooks"];
+    helm.install(chart::RELEASE, &chart::folder(), &install)?.ok()?;
+    let admin = cluster.kubectl("admin");
+    admin.run(&["delete", "namespace", "smartops-system", "--timeout=60s"])?.ok()?;
+    let left = || {
+        admin
+            .run(&["get", "-A", "-l", "app.kubernetes.io/part-of=smartops", KINDS, "-o", "name"])?
+            .ok()
+    };
+    let before = left()?;
+    for kind in ["rolebinding.", "clusterrolebinding.", "validatingwebhookconfiguration."] {
+        ensure!(before.lines().any(|line| line.starts_with(kind)), "{before}");
+    }
+    let text = read("docs/uninstall.md")?;
+    let (_, below) =
+        text.split_once("### Where the namespace went first").context("no such part")?;
+    let block = below.split("```").nth(1).context("it has no commands")?;
+    let commands: Vec<&str> = block.lines().filter(|line| !line.is_empty()).collect();
+    ensure!(commands.len() == 2, "{commands:?}");
+    for command in commands {
+        let told = Shell::new(&cluster).run(command)?;
+        ensure!(told.contains("deleted") && !told.contains("rror"), "{command}: {told}");
+    }
+    ensure!(left()?.is_empty(), "{}", left()?);
     cluster.stop()
 }
 
