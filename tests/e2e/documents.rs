@@ -181,6 +181,49 @@ fn every_deployment_a_document_names_is_one_of_an_installation() -> Result<()> {
     Ok(())
 }
 
+/// The values that a text selects by a label's key.
+fn selected<'a>(text: &'a str, key: &str) -> Vec<&'a str> {
+    let key = format!("{key}=");
+    let all = text.match_indices(&key).filter_map(|(at, _)| {
+        let rest = text.get(at + key.len()..)?;
+        rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').next()
+    });
+    all.collect()
+}
+
+#[test]
+fn every_component_a_document_selects_pods_by_is_one_of_an_installation() -> Result<()> {
+    const KEY: &str = "app.kubernetes.io/component";
+    let installed = chart::objects(&read("manifests/install.yaml")?)?;
+    let pods = installed.iter().filter(|object| object["kind"] == "Deployment");
+    let components: BTreeSet<&str> =
+        pods.filter_map(|o| o["spec"]["template"]["metadata"]["labels"][KEY].as_str()).collect();
+    ensure!(components.len() == 2, "{components:?}");
+    let mut count = 0;
+    for document in below(&places::root().join("docs"))? {
+        for name in selected(&std::fs::read_to_string(&document)?, KEY) {
+            ensure!(components.contains(name), "{}: {KEY}={name}", document.display());
+            count += 1;
+        }
+    }
+    ensure!(count >= 3, "only {count} were found");
+    Ok(())
+}
+
+#[test]
+fn whoever_is_told_to_install_is_told_to_say_where_the_images_are() -> Result<()> {
+    for document in ["README.md", "docs/install.md", "charts/smartops/README.md"] {
+        let text = read(document)?;
+        let commands: Vec<&str> =
+            text.lines().filter(|line| line.starts_with("helm install smartops ")).collect();
+        ensure!(!commands.is_empty(), "{document} installs nothing");
+        for command in commands {
+            ensure!(command.contains(" --set image.registry="), "{document}: {command}");
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn deployments_that_are_not_smartops_are_left_alone() -> Result<()> {
     let text =
