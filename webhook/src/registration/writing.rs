@@ -1,12 +1,14 @@
-//! How one registration is written, and what is told of it. Which, and when, is `registration`'s.
+//! How one registration is written, in the place of what was seen there and of nothing else, and what is told of it.
+//! Which, and when, is `leader`'s.
 
+use kube::ResourceExt as _;
 use prometheus::IntCounterVec;
 use smartops_process::client::Error;
 use smartops_process::{failpoint, metrics};
 
 use super::Registrar;
 use super::standing::Standing;
-use crate::upkeep;
+use crate::upkeep::{self, Kept};
 
 /// Why one was not written.
 #[derive(Debug, thiserror::Error)]
@@ -14,9 +16,26 @@ pub(super) enum Unwritten {
     /// Another replica may lead by now.
     #[error("this replica is not certain any more that it leads")]
     Uncertain,
+    /// What stands is not what was seen: the watch tells what is due then.
+    #[error("somebody else wrote {0} in between")]
+    Moved(String),
     /// The API server did not take it.
     #[error(transparent)]
     Call(#[from] Error),
+}
+
+/// A version no object has: the store counts its writes, and begins before the first.
+const NOBODYS: &str = "1";
+
+/// The same, to be taken only in the place of what was seen, or where nothing was seen only where nothing is. So what a
+/// leader sends late, who was frozen after he was certain to lead, undoes nothing that the next one wrote.
+fn in_place_of(mut wanted: Standing, seen: Option<&Standing>) -> Standing {
+    let metadata = wanted.metadata_mut();
+    (metadata.uid, metadata.resource_version) = match seen.map(Standing::metadata) {
+        Some(seen) => (seen.uid.clone(), seen.resource_version.clone()),
+        None => (None, Some(NOBODYS.to_owned())),
+    };
+    wanted
 }
 
 impl Registrar {
@@ -93,14 +112,17 @@ impl Registrar {
     /// Applies one registration; where others' entries or conditions remain in it, replaces it as a whole.
     async fn write(&self, wanted: &Standing) -> Result<(), Unwritten> {
         failpoint::hit("registration-before-write");
+        let key = wanted.key();
+        let sent = in_place_of(wanted.clone(), self.seen.all().get(&key));
         if !self.inputs.leadership.is_certain() {
             return Err(Unwritten::Uncertain);
         }
-        let applied = match wanted {
-            Standing::Validating(c) => upkeep::apply(&self.client, c.as_ref()).await?.into(),
-            Standing::Mutating(c) => upkeep::apply(&self.client, c.as_ref()).await?.into(),
+        failpoint::hit("registration-before-sent");
+        let applied = match &sent {
+            Standing::Validating(c) => self.apply(c.as_ref()).await?,
+            Standing::Mutating(c) => self.apply(c.as_ref()).await?,
         };
-        self.seen.wrote(Standing::clone(&applied));
+        self.seen.wrote(applied.clone());
         if applied.says_the_same(wanted) {
             return Ok(());
         }
@@ -113,6 +135,14 @@ impl Registrar {
         }
         Ok(())
     }
+
+    async fn apply<K: Kept + Into<Standing>>(&self, sent: &K) -> Result<Standing, Unwritten> {
+        match upkeep::apply(&self.client, sent).await {
+            Ok(applied) => Ok(applied.into()),
+            Err(error) if error.is_conflict() => Err(Unwritten::Moved(sent.name_any())),
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 /// The counter of written registrations.
@@ -123,3 +153,6 @@ pub fn counter(metrics: &metrics::Metrics) -> Result<IntCounterVec, metrics::Err
         &["registration", "why"],
     )
 }
+
+#[cfg(test)]
+mod tests;
