@@ -32,13 +32,14 @@ pub fn objects(target_namespaces: &[&str]) -> Result<Vec<serde_json::Value>, ser
                     objects.push(serde_json::to_value(cluster_role_binding(&name, account))?);
                 }
                 Scope::SystemNamespace => {
-                    let name = account.service_account();
-                    objects.push(serde_json::to_value(Role {
-                        metadata: metadata(name, Some(names::SYSTEM_NAMESPACE)),
-                        rules: Some(rules),
-                    })?);
-                    let binding = role_binding(name, names::SYSTEM_NAMESPACE, "Role", account);
-                    objects.push(serde_json::to_value(binding)?);
+                    for (name, rules) in in_system_namespace(account, rules) {
+                        let binding = role_binding(&name, names::SYSTEM_NAMESPACE, "Role", account);
+                        objects.push(serde_json::to_value(Role {
+                            metadata: metadata(&name, Some(names::SYSTEM_NAMESPACE)),
+                            rules: Some(rules),
+                        })?);
+                        objects.push(serde_json::to_value(binding)?);
+                    }
                 }
                 Scope::TargetNamespaces => {
                     let name = account.service_account();
@@ -58,6 +59,22 @@ pub fn objects(target_namespaces: &[&str]) -> Result<Vec<serde_json::Value>, ser
         objects.push(serde_json::to_value(role)?);
     }
     Ok(objects)
+}
+
+/// An account's rules in the namespace of SmartOps, by the roles that hold them: what the controller does with Secrets is
+/// a role of its own, as in the chart, which leaves it out where somebody else keeps the certificate.
+fn in_system_namespace(
+    account: Account,
+    rules: Vec<PolicyRule>,
+) -> impl Iterator<Item = (String, Vec<PolicyRule>)> {
+    let name = account.service_account();
+    let is_apart = |rule: &PolicyRule| {
+        account == Account::Controller
+            && rule.resources.iter().flatten().any(|resource| resource == "secrets")
+    };
+    let (apart, rest): (Vec<_>, Vec<_>) = rules.into_iter().partition(is_apart);
+    let roles = [(name.to_owned(), rest), (format!("{name}-certificate"), apart)];
+    roles.into_iter().filter(|(_, rules)| !rules.is_empty())
 }
 
 /// The matrix in `docs/rbac_matrix.yaml`: grants by ServiceAccount.
