@@ -69,6 +69,18 @@ fn a_healthy_installation_passes_its_test_and_each_fault_makes_a_sentence() -> R
 
     Program::Webhook.start(&cluster, &[])?;
     test(30, &[])?.ends(0, &healthy)?;
+    // A policy on trial refuses nothing: the chart that puts it there asks for no denial.
+    let audit = json!({"spec": {"mode": "Audit"}}).to_string();
+    admin
+        .run(&["patch", "guardrailpolicy", "smartops-baseline", "--type=merge", "-p", &audit])?
+        .ok()?;
+    eventually(A_WHILE, "the policy is on trial", || {
+        let ran = test(1, &[])?;
+        Ok(Seen::when(ran.text().contains("FAILED  denial"), ran.text()))
+    })?;
+    let on_trial = test(5, &["--without-policies"])?
+        .ends(0, &["ok      own kinds", "ok      admission", "ok      controller"])?;
+    ensure!(!on_trial.output.contains("denial"), "{}", on_trial.text());
     // Whoever wants no policies asks for no denial by them.
     admin.run(&["delete", "guardrailpolicies", "--all"])?.ok()?;
     eventually(A_WHILE, "no policy holds", || {
