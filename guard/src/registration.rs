@@ -36,15 +36,6 @@ const TIMEOUT_SECONDS: i32 = 10;
 const PASSING_TIMEOUT_SECONDS: i32 = 3;
 /// What [`names::PART_OF`] says of everything of ours.
 pub const PRODUCT: &str = "smartops";
-/// The URL paths of the webhook.
-const PATHS: [&str; 6] = [
-    path::VALIDATE_AUTOMATION,
-    path::VALIDATE_PEOPLE,
-    path::VALIDATE_OWN,
-    path::MUTATE_AUTOMATION,
-    path::MUTATE_PEOPLE,
-    path::MUTATE_OWN,
-];
 
 /// How the API server reaches the webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,17 +47,19 @@ pub enum Reach {
 }
 
 impl Reach {
-    /// How an entry that stands somewhere reaches the webhook; `None` where it is neither our Service nor one of our
-    /// URL paths.
-    pub fn of(client_config: &WebhookClientConfig) -> Option<Self> {
-        if let Some(url) = &client_config.url {
-            let base = PATHS.iter().find_map(|path| url.strip_suffix(path))?;
-            return Some(Self::Url(base.to_owned()));
+    /// Whether an entry that stands somewhere leads there, by whatever path.
+    pub fn leads(&self, client_config: &WebhookClientConfig) -> bool {
+        match self {
+            Self::Service => client_config.service.as_ref().is_some_and(|service| {
+                service.name == names::WEBHOOK_SERVICE
+                    && service.namespace == names::SYSTEM_NAMESPACE
+            }),
+            Self::Url(base) => {
+                let url = client_config.url.as_deref().unwrap_or_default();
+                let path = url.strip_prefix(base.trim_end_matches('/'));
+                path.is_some_and(|path| path.starts_with('/'))
+            }
         }
-        let service = client_config.service.as_ref()?;
-        let ours =
-            service.name == names::WEBHOOK_SERVICE && service.namespace == names::SYSTEM_NAMESPACE;
-        ours.then_some(Self::Service)
     }
 }
 
@@ -102,6 +95,8 @@ pub fn registrations(
         webhooks: Some(entries.into_iter().map(|e| e.mutating(server.at(path))).collect()),
     };
     let (automation, people) = (names::AUTOMATION_REGISTRATION, names::PEOPLE_REGISTRATION);
+    let mut own = validating(names::OWN_REGISTRATION, path::VALIDATE_OWN, vec![entries::own()]);
+    own.webhooks.get_or_insert_default().push(probe::entry(server));
     Ok(Registrations {
         validating: vec![
             validating(
@@ -110,7 +105,7 @@ pub fn registrations(
                 entries::automation(&by_automation, demands),
             ),
             validating(people, path::VALIDATE_PEOPLE, entries::people(config, &by_people, demands)),
-            validating(names::OWN_REGISTRATION, path::VALIDATE_OWN, vec![entries::own()]),
+            own,
         ],
         mutating: vec![
             mutating(

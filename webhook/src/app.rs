@@ -113,7 +113,7 @@ impl Program {
         let histories = Arc::new(Histories::new(self.webhook_metrics.clone()));
         self.watches(&board, &histories);
         self.ledgers(args, &histories, leading.clone(), done);
-        let reach = args.webhook_url.clone().map(Reach::Url);
+        let reach = args.webhook_url.clone().map_or(Reach::Service, Reach::Url);
         let backing = Backing::new();
         let inputs = Inputs {
             board: Arc::clone(&board),

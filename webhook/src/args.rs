@@ -81,7 +81,7 @@ pub struct Args {
     #[arg(long, env = "SMARTOPS_CERTIFICATE_NAMES", value_delimiter = ',', value_name = "NAME,…")]
     pub certificate_names: Vec<String>,
     /// Base URL under which the API server reaches this webhook, for one that runs outside the cluster. Without it the
-    /// registrations go on naming what they name, or else the Service.
+    /// registrations name the Service, whatever they named before.
     #[arg(long, env = "SMARTOPS_WEBHOOK_URL", value_name = "URL")]
     pub webhook_url: Option<String>,
     /// Die at this point, or freeze (NAME=stop), the first time or a later one (NAME@3), to prove that work is picked up

@@ -62,8 +62,8 @@ pub struct Inputs {
     pub ground: watch::Receiver<Ground>,
     /// Whether anything holds of people's rules while no webhook answers.
     pub backing: Arc<Backing>,
-    /// How the API server reaches the webhook; where nothing is said, what stands is kept.
-    pub reach: Option<Reach>,
+    /// How the API server reaches the webhook, whatever stands.
+    pub reach: Reach,
     /// Where it comes out.
     pub doors: Arc<Doors>,
 }
@@ -204,7 +204,9 @@ impl Registrar {
             Some(authority) => self.distrusting(authority),
             None => Some("no certificate yet".to_owned()),
         });
-        again
+        // Last, because it waits for the API server's patience where nobody is reached.
+        let look = self.look_again(state, memory).await;
+        again.into_iter().chain(look).min()
     }
 
     /// Which registrations do not trust this authority, and so what is presented under it; `None` where all that ask do.

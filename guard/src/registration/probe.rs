@@ -1,7 +1,10 @@
-//! The one entry that stands before all others: it asks about nothing but the webhook's own trial whether the API server
-//! reaches it, so that nothing fails closed where it does not. Who tries, and when, is not decided here.
+//! The one entry that stands before all others, and then beside them: it asks about nothing but the webhook's own trial
+//! whether the API server reaches it, so that nothing fails closed where it does not, and that it is known when it does so
+//! no more. Who tries, and when, is not decided here.
 
-use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingWebhook, ValidatingWebhookConfiguration,
+};
 use smartops_common::names::{self, path};
 
 use super::{Reach, Server, entries, named};
@@ -16,13 +19,17 @@ const PROBE_TIMEOUT_SECONDS: i32 = 2;
 
 /// The registration of SmartOps' own kinds while nothing but the trial is asked about.
 pub fn probing(reach: &Reach, authority: &[u8]) -> ValidatingWebhookConfiguration {
-    let server = Server { reach, authority: Some(authority) };
-    let mut entry = entries::reach().validating(server.at(path::VALIDATE_OWN));
-    entry.timeout_seconds = Some(PROBE_TIMEOUT_SECONDS);
     ValidatingWebhookConfiguration {
         metadata: named(names::OWN_REGISTRATION),
-        webhooks: Some(vec![entry]),
+        webhooks: Some(vec![entry(Server { reach, authority: Some(authority) })]),
     }
+}
+
+/// The entry itself.
+pub(super) fn entry(server: Server<'_>) -> ValidatingWebhook {
+    let mut entry = entries::reach().validating(server.at(path::VALIDATE_OWN));
+    entry.timeout_seconds = Some(PROBE_TIMEOUT_SECONDS);
+    entry
 }
 
 #[cfg(test)]

@@ -30,7 +30,6 @@ pub(super) struct State<'g> {
 /// What the leader remembers between passes.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    reach: Option<Reach>,
     /// What it last brought about.
     wanted: Option<Vec<Standing>>,
     /// Whether they let people's writes pass that nobody answers.
@@ -42,6 +41,11 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    /// Whether it has filled them.
+    pub(super) fn has_filled(&self) -> bool {
+        self.wanted.is_some()
+    }
+
     /// Takes note of what stands now.
     fn brought(&mut self, outage: Outage, wanted: Vec<Standing>) {
         self.wanted = Some(wanted);
@@ -71,14 +75,14 @@ impl Registrar {
             return Ok(None);
         };
         let Some(snapshot) = self.inputs.board.snapshot() else { return Ok(None) };
-        let reach = self.reach(memory);
+        let reach = &self.inputs.reach;
         let standing = (state.ground, may_restore);
-        match self.way((authority, &reach), standing, memory, absences).await? {
+        match self.way((authority, reach), standing, memory, absences).await? {
             Way::Open => {}
             Way::Waits(until) => return Ok(until),
         }
         let Some((outage, wanted)) =
-            self.wanted(&snapshot, (authority, &reach), state.ground, memory)
+            self.wanted(&snapshot, (authority, reach), state.ground, memory)
         else {
             return Ok(None);
         };
@@ -124,17 +128,6 @@ impl Registrar {
         emptied
     }
 
-    /// How the API server reaches the webhook.
-    fn reach(&self, memory: &mut Memory) -> Reach {
-        let reach = self.inputs.reach.clone().or_else(|| memory.reach.clone());
-        let reach = reach.unwrap_or_else(|| {
-            let seen = self.seen.all();
-            expected().find_map(|key| seen.get(&key)?.reach()).unwrap_or(Reach::Service)
-        });
-        memory.reach = Some(reach.clone());
-        reach
-    }
-
     /// What should stand, and what it says of an outage; `None` where the configuration asks for more than can be said.
     fn wanted(
         &self,
@@ -172,10 +165,4 @@ impl Registrar {
             }
         }
     }
-}
-
-/// Every registration there should be.
-fn expected() -> impl Iterator<Item = Key> {
-    let kinds = [Kind::Validating, Kind::Mutating].into_iter();
-    kinds.flat_map(|kind| names::REGISTRATIONS.map(|name| (kind, name.to_owned())))
 }

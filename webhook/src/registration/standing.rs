@@ -123,9 +123,9 @@ impl Standing {
         }
     }
 
-    /// How its entries reach the webhook; `None` where none of them does.
-    pub(super) fn reach(&self) -> Option<Reach> {
-        self.client_configs().into_iter().find_map(Reach::of)
+    /// Whether any of its entries leads there.
+    pub(super) fn leads_to(&self, reach: &Reach) -> bool {
+        self.client_configs().into_iter().any(|client_config| reach.leads(client_config))
     }
 
     /// Whether what stands here means to the API server what is wanted, is found alike, and goes with whoever owns that.

@@ -12,8 +12,8 @@ use smartops_guard::registration::{PROBE, Reach, probing};
 use smartops_process::client::deadline;
 use tokio::time::Instant;
 
-use super::leader::Memory;
-use super::reached::{Answer, Reached};
+use super::leader::{Memory, State};
+use super::reached::{self, Answer};
 use super::standing::{Key, Kind, Standing};
 use super::trust::Authority;
 use super::writing::Unwritten;
@@ -45,8 +45,8 @@ pub(super) struct Open {
 }
 
 impl Registrar {
-    /// Tries, where nothing of automation's or people's stands that anybody is asked about. Where something does, that
-    /// was waited for.
+    /// Tries, where nothing of automation's or people's stands that anybody is asked about, or only what leads elsewhere,
+    /// and so was not filled by anybody who is reached where this replica is. Otherwise that was waited for.
     pub(super) async fn way(
         &self,
         (authority, reach): (&Authority, &Reach),
@@ -55,13 +55,7 @@ impl Registrar {
         absences: &Absences<Key>,
     ) -> Result<Way, Unwritten> {
         let (seen, now) = (self.seen.all(), Instant::now());
-        if seen.values().any(Standing::asks_about_others) {
-            self.metrics.reached.set(1);
-            memory.reached = Reached::default();
-            memory.open = Open::default();
-            return Ok(Way::Open);
-        }
-        if memory.reached.is_seen(now) {
+        if reached::is_filled(&seen, reach, memory.has_filled()) || memory.reached.is_seen(now) {
             return Ok(Way::Open);
         }
         self.metrics.reached.set(0);
@@ -89,7 +83,7 @@ impl Registrar {
             return Ok(Way::Waits(Some(until)));
         }
         let answer = self.try_reach().await;
-        self.tell_trial(&answer, reach, memory);
+        self.tell_trial(&answer, false, memory);
         if answer == Answer::Reached {
             return Ok(Way::Open);
         }
@@ -99,18 +93,36 @@ impl Registrar {
     /// Until when it waits that the Service leads to a replica that is ready, and everywhere.
     async fn wait_open(&self, memory: &mut Memory) -> Result<Option<Instant>, Unwritten> {
         let is_open = self.inputs.doors.are_open().await?;
-        let now = Instant::now();
-        if !is_open {
-            if !std::mem::replace(&mut memory.open.waits, true) {
-                tracing::info!(
-                    "nobody is reached behind the Service yet: nothing is asked about until then"
-                );
-            }
-            memory.open.since = None;
-            return Ok(Some(now + LOOK));
+        if !is_open && !std::mem::replace(&mut memory.open.waits, true) {
+            tracing::info!(
+                "nobody is reached behind the Service yet: nothing is asked about until then"
+            );
         }
-        let settled = *memory.open.since.get_or_insert(now) + SETTLE;
-        Ok((now < settled).then_some(settled))
+        Ok(memory.open.until(is_open, Instant::now()))
+    }
+
+    /// Looks now and then, once all is filled, whether the API server still reaches a webhook, and tells it. Nothing is
+    /// taken out where it does not: whoever fills has seen it, and what is refused meanwhile the configuration says. When
+    /// to look next.
+    pub(super) async fn look_again(
+        &self,
+        state: &State<'_>,
+        memory: &mut Memory,
+    ) -> Option<Instant> {
+        let is_its_turn = state.leads && !state.is_draining;
+        if !is_its_turn || !matches!(state.ground, Ground::Stands { .. }) {
+            return None;
+        }
+        if !reached::is_looked_at(&self.seen.all()) {
+            return None;
+        }
+        let now = Instant::now();
+        if let Some(next) = memory.reached.next_look().filter(|next| now < *next) {
+            return Some(next);
+        }
+        let answer = self.try_reach().await;
+        self.tell_trial(&answer, true, memory);
+        memory.reached.next_look()
     }
 
     async fn try_reach(&self) -> Answer {
@@ -125,28 +137,72 @@ impl Registrar {
         Answer::of(tried.map(drop).map_err(|error| error.to_string()))
     }
 
-    fn tell_trial(&self, answer: &Answer, reach: &Reach, memory: &mut Memory) {
-        let is_told = memory.reached.note(answer.clone(), Instant::now());
-        let place = match reach {
+    /// Tells what a trial came to; `is_filled`: it was no trial any more.
+    fn tell_trial(&self, answer: &Answer, is_filled: bool, memory: &mut Memory) {
+        self.metrics.reached.set(i64::from(*answer == Answer::Reached));
+        if !memory.reached.note(answer.clone(), Instant::now()) {
+            return;
+        }
+        let place = match &self.inputs.reach {
             Reach::Url(url) => url.as_str(),
             Reach::Service => "the Service smartops-webhook",
         };
+        let follows = if is_filled {
+            "and the registrations ask for it: automation's writes are refused, people's as people.outage says"
+        } else {
+            "so nothing is guarded"
+        };
         match answer {
-            Answer::Reached => {
-                self.metrics.reached.set(1);
-                tracing::info!(place, "the API server reaches the webhook");
-            }
-            Answer::Unreachable(why) if is_told => tracing::warn!(
+            Answer::Reached => tracing::info!(place, "the API server reaches the webhook"),
+            Answer::Unreachable(why) => tracing::warn!(
                 why,
-                "the API server cannot reach the webhook at {place}, so nothing is guarded: open port 8443 from the \
-                 control plane to the pods, or set webhook.port (outside a cluster: --webhook-url)"
+                "the API server cannot reach the webhook at {place}, {follows}: open port 8443 from the control plane to \
+                 the pods, or set webhook.port (outside a cluster: --webhook-url)"
             ),
-            Answer::Unknown(why) if is_told => tracing::warn!(
+            Answer::Unknown(why) => tracing::warn!(
                 why,
-                "it could not be tried whether the API server reaches the webhook at {place}, so nothing is guarded: \
-                 trying again"
+                "it could not be tried whether the API server reaches the webhook at {place}: trying again"
             ),
-            Answer::Unasked | Answer::Unreachable(_) | Answer::Unknown(_) => {}
+            Answer::Unasked => tracing::warn!(
+                "the API server asks nobody about the trial whether it reaches the webhook: {PROBE} in smartops-own asks \
+                 about the account smartops-webhook alone; run as that account"
+            ),
+        }
+    }
+}
+
+impl Open {
+    /// Until when it waits, now that the way is open or is not. Once it was open long enough, it is so at once the next
+    /// time.
+    fn until(&mut self, is_open: bool, now: Instant) -> Option<Instant> {
+        if !is_open {
+            self.since = None;
+            return Some(now + LOOK);
+        }
+        let settled = *self.since.get_or_insert(now) + SETTLE;
+        (now < settled).then_some(settled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_open_for_a_second_is_waited_for_only_after_it_was_closed() {
+        let start = Instant::now();
+        let after = |milliseconds| start + Duration::from_millis(milliseconds);
+        let mut open = Open::default();
+        for (is_open, now, until) in [
+            (false, 0, Some(500)),
+            (true, 500, Some(1500)),
+            (true, 1499, Some(1500)),
+            (true, 1500, None),
+            (true, 90_000, None),
+            (false, 90_001, Some(90_501)),
+            (true, 90_501, Some(91_501)),
+        ] {
+            assert_eq!(open.until(is_open, after(now)), until.map(after), "{is_open} {now}");
         }
     }
 }

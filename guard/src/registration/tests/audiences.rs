@@ -4,17 +4,20 @@ use super::*;
 use crate::rules::replicas::OnViolation;
 
 #[test]
-fn an_entry_that_stands_somewhere_says_how_the_webhook_is_reached() {
-    for reach in [Reach::Service, Reach::Url("https://127.0.0.1:1".into())] {
-        let all = registrations(&config(), &[], &reach, None).unwrap();
+fn every_entry_leads_where_it_was_made_to_and_nowhere_else() {
+    let reaches = ["https://127.0.0.1:1", "https://127.0.0.1:11", "https://evil.example"]
+        .map(|url| Reach::Url(url.to_owned()));
+    let reaches = [&[Reach::Service][..], &reaches].concat();
+    for made in &reaches {
+        let all = registrations(&config(), &[], made, None).unwrap();
         for webhook in all.validating.iter().flat_map(|c| c.webhooks.iter().flatten()) {
-            assert_eq!(Reach::of(&webhook.client_config), Some(reach.clone()), "{}", webhook.name);
+            for reach in &reaches {
+                let leads = reach.leads(&webhook.client_config);
+                assert_eq!(leads, reach == made, "{} {made:?} {reach:?}", webhook.name);
+            }
         }
     }
-    let elsewhere =
-        WebhookClientConfig { url: Some("https://evil.example/".into()), ..Default::default() };
-    assert_eq!(Reach::of(&elsewhere), None);
-    assert_eq!(Reach::of(&WebhookClientConfig::default()), None);
+    assert!(!reaches.iter().any(|reach| reach.leads(&WebhookClientConfig::default())));
 }
 
 #[test]
@@ -99,7 +102,8 @@ fn our_own_kinds_are_checked_and_stamped_whoever_writes_them_and_the_webhook_nev
     assert_eq!(
         entries(all.validating[2].webhooks.as_ref()),
         [
-            "own [] CREATE,UPDATE smartops.dev/guardrailpolicies,guardrailexceptions,smartopsconfigs,smartopsconfigs/status,remediations,remediations/status,remediationapprovals,remediationpolicies,remediationpolicies/status,changeledgers"
+            "own [] CREATE,UPDATE smartops.dev/guardrailpolicies,guardrailexceptions,smartopsconfigs,smartopsconfigs/status,remediations,remediations/status,remediationapprovals,remediationpolicies,remediationpolicies/status,changeledgers",
+            "reach [] CREATE smartops.dev/changeledgers",
         ]
     );
     let stamped = &all.mutating[2].webhooks.as_ref().unwrap()[0];

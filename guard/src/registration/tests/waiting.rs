@@ -107,8 +107,12 @@ fn an_outage_opens_people_s_entries_as_the_mode_says_and_never_automation_s_or_o
             for webhook in registration.webhooks.iter().flatten() {
                 let policy = webhook.failure_policy.as_deref();
                 assert_eq!(policy, Some(expected), "{outage:?} {}", webhook.name);
-                let seconds = if expected == "Fail" { 10 } else { 3 };
-                assert_eq!(webhook.timeout_seconds, Some(seconds));
+                let seconds = match webhook.name.as_str() {
+                    PROBE => 2,
+                    _ if expected == "Fail" => 10,
+                    _ => 3,
+                };
+                assert_eq!(webhook.timeout_seconds, Some(seconds), "{}", webhook.name);
             }
         }
     }

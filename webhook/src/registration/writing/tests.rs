@@ -135,7 +135,7 @@ fn registrar(server: &Server) -> (Registrar, watch::Sender<Option<Instant>>) {
         leadership: Leadership::new(watch::channel(true).1, until),
         ground: watch::channel(Ground::Unknown).1,
         backing: Backing::new(),
-        reach: None,
+        reach: Reach::Service,
         doors: Doors::new(server.client(), None),
     };
     let (alarm, _events) = told::alarm(&metrics);
