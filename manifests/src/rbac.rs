@@ -73,8 +73,8 @@ fn in_system_namespace(
             && rule.resources.iter().flatten().any(|resource| resource == "secrets")
     };
     let (apart, rest): (Vec<_>, Vec<_>) = rules.into_iter().partition(is_apart);
-    let roles = [(name.to_owned(), rest), (format!("{name}-certificate"), apart)];
-    roles.into_iter().filter(|(_, rules)| !rules.is_empty())
+    let held = [(name.to_owned(), rest), (format!("{name}-certificate"), apart)];
+    held.into_iter().filter(|(_, rules)| !rules.is_empty())
 }
 
 /// The matrix in `docs/rbac_matrix.yaml`: grants by ServiceAccount.
