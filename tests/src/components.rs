@@ -1,7 +1,8 @@
-//! The executables the harness starts: the control plane's, which every cluster needs, and the monitoring's, helm and
-//! the kubelet, which are built only for whoever asks. Built once from the pinned Go modules in `tests/cluster/`, kept
+//! The executables the harness starts: the control plane's, which every cluster needs, and the monitoring's, helm,
+//! cert-manager's and the kubelet, which are built only for whoever asks. Built once from the pinned Go modules in `tests/cluster/`, kept
 //! outside the clone, or taken from `KUBEBUILDER_ASSETS`.
 
+mod beside;
 mod build;
 
 use std::collections::BTreeMap;
@@ -49,6 +50,16 @@ const MONITORING: [Part; 2] = [
 const HELM: [Part; 1] = [Part { name: "helm", tools: &["helm"], tags: "", seconds: 70 }];
 
 const KUBELET: [Part; 1] = [Part { name: "kubelet", tools: &["kubelet"], tags: "", seconds: 100 }];
+
+const CERT_MANAGER: [Part; 1] = [Part {
+    name: "cert-manager",
+    tools: &["cert-manager-controller", "cert-manager-cainjector"],
+    tags: "",
+    seconds: 150,
+}];
+
+/// Folder with cert-manager's CRDs, beside its executables.
+const CRDS: &str = "crds";
 
 /// Folder with KWOK's stages, beside its executable.
 const STAGES: &str = "stages";
@@ -133,6 +144,28 @@ impl Kubelet {
     }
 }
 
+/// cert-manager's controllers and its CA injector, found, and the CRDs they need.
+#[derive(Debug, Clone)]
+pub struct CertManager(Tools);
+
+impl CertManager {
+    /// Finds them, building what is missing. `tell` is called with lines of progress.
+    pub fn ensure(tell: &dyn Fn(&str)) -> Result<Self> {
+        Tools::ensure(&CERT_MANAGER, tell).map(Self)
+    }
+
+    /// The path of an executable.
+    pub fn tool(&self, name: &str) -> Result<&Path> {
+        self.0.path(name)
+    }
+
+    /// The folder with its CRDs.
+    pub fn crds(&self) -> Result<PathBuf> {
+        let controller = self.tool("cert-manager-controller")?;
+        Ok(controller.parent().context("cert-manager lies in no folder")?.join(CRDS))
+    }
+}
+
 /// Executables by name.
 #[derive(Debug, Clone)]
 struct Tools(BTreeMap<String, PathBuf>);
@@ -165,10 +198,10 @@ impl Tools {
     }
 }
 
-/// Whether `folder` holds all of a part: for kwok, which refuses to start without them, its stages too.
+/// Whether `folder` holds all of a part: what belongs beside its executables, too.
 fn has(folder: &Path, part: &Part) -> bool {
     part.tools.iter().all(|tool| folder.join(tool).is_file())
-        && (part.name != "kwok" || folder.join(STAGES).is_dir())
+        && beside::of(part).is_none_or(|beside| folder.join(beside.folder).is_dir())
 }
 
 fn stage_files(folder: &Path) -> Result<Vec<PathBuf>> {

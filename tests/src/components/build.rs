@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest as _, Sha256};
 
-use super::{CONTROL_PLANE, Part, STAGES, has};
+use super::{CONTROL_PLANE, Part, beside, has};
 use crate::hex::hex;
 use crate::places;
 use crate::wait::{Seen, eventually};
@@ -20,16 +20,6 @@ const HELM: &str = "v3.20.2";
 const GO: &str = "1.26";
 /// Nobody's machine needs longer for one part.
 const LIMIT: Duration = Duration::from_hours(1);
-/// Which of KWOK's own stages are used.
-const KWOK_STAGES: [&str; 7] = [
-    "node/fast/node-initialize",
-    "node/heartbeat-with-lease/node-heartbeat-with-lease",
-    "pod/fast/pod-ready",
-    "pod/fast/pod-complete",
-    "pod/fast/pod-delete",
-    "pod/chaos/pod-container-running-failed",
-    "pod/chaos/pod-init-container-running-failed",
-];
 
 /// What somebody can do who cannot build a part, which is wanted with `parts`.
 pub(super) fn ways_out(part: &Part, parts: &[Part]) -> String {
@@ -74,8 +64,8 @@ pub(super) fn ensure(head: &str, part: &Part, tell: &dyn Fn(&str)) -> Result<Pat
     remove(&folder)?;
     fs::create_dir_all(&temporary).context("cannot make a folder in the cache")?;
     compile(head, part, &sources, &temporary, tell)?;
-    if part.name == "kwok" {
-        copy_stages(&sources, &temporary.join(STAGES))?;
+    if let Some(beside) = beside::of(part) {
+        beside.copy(&module(&sources, beside.module)?, &temporary)?;
     }
     fs::rename(&temporary, &folder).context("cannot put the built part in place")?;
     Ok(folder)
@@ -134,20 +124,13 @@ fn compile(
     Ok(())
 }
 
-fn copy_stages(sources: &Path, target: &Path) -> Result<()> {
+/// The folder with the files of a module that the one in `sources` needs.
+fn module(sources: &Path, name: &str) -> Result<PathBuf> {
     let output = go(sources)
-        .args(["list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/kwok"])
+        .args(["list", "-m", "-f", "{{.Dir}}", name])
         .output()
         .context("cannot start go")?;
-    let module = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
-    fs::create_dir_all(target).context("cannot make the folder for stages")?;
-    for stage in KWOK_STAGES {
-        let from = module.join("kustomize/stage").join(format!("{stage}.yaml"));
-        let name = from.file_name().context("a stage has no name")?;
-        let text = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
-        fs::write(target.join(name), text).context("cannot write a stage")?;
-    }
-    Ok(())
+    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
 }
 
 fn flags(part: &Part) -> String {
@@ -209,14 +192,20 @@ fn usable(version: &str) -> bool {
 /// Names a build by everything that decides what comes out.
 fn key(part: &Part, sources: &Path, go: &str) -> Result<String> {
     let mut hash = Sha256::new();
-    for file in ["go.mod", "go.sum"] {
-        let path = sources.join(file);
+    let mut files = vec![sources.join("go.mod"), sources.join("go.sum")];
+    // Where a command is our own, and not only the module's that is named there.
+    let own = part.tools.iter().map(|tool| sources.join(tool).join("main.go"));
+    files.extend(own.filter(|path| path.exists()));
+    for path in files {
         hash.update(fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?);
         hash.update([0]);
     }
     let tags: &[&str] = if part.tags.is_empty() { &[] } else { &[part.tags] };
-    let decisive = [part.name, &flags(part), go, std::env::consts::ARCH];
-    for text in decisive.iter().chain(&KWOK_STAGES).chain(tags) {
+    let flags = flags(part);
+    let mut decisive = vec![part.name, &flags, go, std::env::consts::ARCH];
+    decisive.extend(beside::decisive(part));
+    decisive.extend(tags);
+    for text in decisive {
         hash.update(text.as_bytes());
         hash.update([0]);
     }
@@ -234,7 +223,7 @@ fn remove(folder: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::MONITORING;
+    use super::super::{CERT_MANAGER, MONITORING};
     use super::*;
 
     #[test]
@@ -262,6 +251,25 @@ mod tests {
         let sources = places::cluster_sources().join("prometheus");
         let key = |part| key(part, &sources, "go1.26.8").unwrap();
         assert_ne!(key(&prometheus), key(&Part { tags: "", ..prometheus }));
+    }
+
+    #[test]
+    fn another_text_of_a_command_of_our_own_is_another_build() {
+        let [part] = CERT_MANAGER;
+        let sources = std::env::temp_dir().join(format!("smartops-key-{}", std::process::id()));
+        let command = sources.join(part.tools[0]);
+        fs::create_dir_all(&command).unwrap();
+        for file in ["go.mod", "go.sum"] {
+            let from = places::cluster_sources().join(part.name).join(file);
+            fs::copy(from, sources.join(file)).unwrap();
+        }
+        let key = |text: &str| {
+            fs::write(command.join("main.go"), text).unwrap();
+            key(&part, &sources, "go1.26.8").unwrap()
+        };
+        assert_eq!(key("package main"), key("package main"));
+        assert_ne!(key("package main"), key("package main // another"));
+        fs::remove_dir_all(&sources).unwrap();
     }
 
     #[test]
