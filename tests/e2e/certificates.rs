@@ -1,6 +1,7 @@
 //! The webhook's certificate under a stream of writes that fail closed: lost, damaged, rotated, taken over by another
-//! replica in the middle, and somebody else's. What every test shares is `load`.
+//! replica in the middle, and somebody else's. What every test shares is `load`; cert-manager's are `cert_manager`.
 
+mod cert_manager;
 mod load;
 
 use std::fs;

@@ -36,6 +36,27 @@ fn report(tally: &Tally, newcomers: u64) {
 /// Does something while writes stream in and new callers come by, and fails when a single one of them did. Returns how
 /// many writes there were.
 pub(super) fn under_load(cluster: &Cluster, happens: impl FnOnce() -> Result<()>) -> Result<u64> {
+    let (writes, (newcomers, turned_away)) = streamed(cluster, happens)?;
+    let failed = writes.failures.len();
+    ensure!(failed == 0, "{failed} of {}: {:?}", writes.calls, writes.reasons());
+    let failed = turned_away.len();
+    ensure!(failed == 0, "{failed} of {newcomers} newcomers: {turned_away:?}");
+    ensure!(writes.calls > 0 && newcomers > 0, "nothing was tried");
+    report(&writes, newcomers);
+    Ok(writes.calls)
+}
+
+/// What came of the writes while something happened, whatever it is.
+pub(super) fn tried(cluster: &Cluster, happens: impl FnOnce() -> Result<()>) -> Result<Tally> {
+    let (writes, _) = streamed(cluster, happens)?;
+    ensure!(writes.calls > 0, "nothing was tried");
+    Ok(writes)
+}
+
+/// The writes, and how many newcomers there were with what failed of them.
+type Streamed = (Tally, (u64, Vec<String>));
+
+fn streamed(cluster: &Cluster, happens: impl FnOnce() -> Result<()>) -> Result<Streamed> {
     let authority = pki::Authority::open(&cluster.dir().join("pki"))?;
     authority.issue(WRITER, "developer", &[], &[])?;
     let names: Vec<String> = (1..=WRITERS).map(|number| format!("load-{number}")).collect();
@@ -51,26 +72,9 @@ pub(super) fn under_load(cluster: &Cluster, happens: impl FnOnce() -> Result<()>
         drop(stop);
         (happened, newcomers.join())
     });
-    let tally = stream.stop()?;
+    let writes = stream.stop()?;
     happened?;
-    ensure!(
-        tally.failures.is_empty(),
-        "{} of {}: {:?}",
-        tally.failures.len(),
-        tally.calls,
-        tally.reasons()
-    );
-    let newcomers = newcomers.map_err(|_| anyhow!("the newcomers panicked"))?;
-    ensure!(
-        newcomers.1.is_empty(),
-        "{} of {} newcomers: {:?}",
-        newcomers.1.len(),
-        newcomers.0,
-        newcomers.1
-    );
-    ensure!(tally.calls > 0 && newcomers.0 > 0, "nothing was tried");
-    report(&tally, newcomers.0);
-    Ok(tally.calls)
+    Ok((writes, newcomers.map_err(|_| anyhow!("the newcomers panicked"))?))
 }
 
 /// Calls the webhook by what the registrations trust at that moment, until the other end of `stopped` is gone. How often,
@@ -88,14 +92,20 @@ fn newcomers(cluster: &Cluster, stopped: &Receiver<()>) -> (u64, Vec<String>) {
 
 /// Shakes hands with the webhook as somebody who trusts these CAs, PEM, and no others.
 pub(super) fn served_under(cluster: &Cluster, authorities: &[u8]) -> Result<()> {
+    presented(cluster, authorities).map(drop)
+}
+
+/// The same; returns the certificate the webhook presents, DER.
+pub(super) fn presented(cluster: &Cluster, authorities: &[u8]) -> Result<Vec<u8>> {
     let port = endpoints(cluster)?.webhook_port;
     let connector = connector(authorities)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let shake = async {
             let stream = TcpStream::connect(("127.0.0.1", port)).await?;
-            connector.connect(ServerName::try_from("127.0.0.1")?, stream).await?;
-            Ok::<_, anyhow::Error>(())
+            let stream = connector.connect(ServerName::try_from("127.0.0.1")?, stream).await?;
+            let presented = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+            Ok(presented.context("it presents nothing")?.to_vec())
         };
         timeout(HANDSHAKE, shake).await.context("no handshake in time")?
     })

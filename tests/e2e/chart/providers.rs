@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use super::{find, rendered};
+use super::{find, rendered, template};
 
 fn deployment<'a>(objects: &'a [Value], name: &str) -> Result<&'a Value> {
     let found = find(objects, "Deployment", name).with_context(|| name.to_owned())?;
@@ -131,5 +131,38 @@ fn a_ca_that_cert_manager_makes_has_no_name_by_which_the_programs_know_their_own
     let authority = find(&objects, "Certificate", "smartops-ca").context("no CA")?;
     let name = &authority["spec"]["commonName"];
     ensure!(name == "SmartOps webhook CA (cert-manager)", "{authority}");
+    Ok(())
+}
+
+#[test]
+fn a_ca_that_cert_manager_makes_keeps_its_key_and_is_renewed_before_what_it_signed_outlives_it()
+-> Result<()> {
+    // The shortest that is taken: twice as long as what it signs.
+    let values =
+        "certificates.source=cert-manager,certificates.lifetime=2h,certificates.caLifetime=4h";
+    let objects = rendered(&["--set", values])?;
+    let authority = &find(&objects, "Certificate", "smartops-ca").context("no CA")?["spec"];
+    ensure!(authority["duration"] == "4h" && authority["renewBefore"] == "2h", "{authority}");
+    ensure!(authority["privateKey"]["rotationPolicy"] == "Never", "{authority}");
+    // What it signs has another key each time.
+    let serving = &find(&objects, "Certificate", "smartops-webhook").context("none")?["spec"];
+    ensure!(serving["duration"] == "2h" && serving["renewBefore"].is_null(), "{serving}");
+    ensure!(serving["privateKey"]["rotationPolicy"] == "Always", "{serving}");
+    Ok(())
+}
+
+#[test]
+fn a_lifetime_that_cert_manager_refuses_is_refused_before_it_is_asked() -> Result<()> {
+    for (values, is_taken) in [
+        ("certificates.source=cert-manager,certificates.lifetime=59m", false),
+        ("controller.tls.source=cert-manager,certificates.lifetime=59m", false),
+        ("certificates.source=cert-manager,certificates.lifetime=1h", true),
+        ("certificates.lifetime=59m", true),
+    ] {
+        let outcome = template(&["--set", values])?;
+        ensure!(outcome.succeeded == is_taken, "{values}: {}", outcome.text());
+        let told = "certificates.lifetime 59m must be at least 1h where cert-manager issues";
+        ensure!(is_taken || outcome.errors.contains(told), "{values}: {}", outcome.text());
+    }
     Ok(())
 }
