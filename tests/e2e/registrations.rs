@@ -1,8 +1,11 @@
 //! The registrations follow policies and configuration, come back when somebody changes them, and leave nobody out
 //! while the list of automation moves.
 
+mod behind;
+mod late;
 mod leaving;
 mod reached;
+mod way;
 mod wiped;
 
 use std::time::Duration;

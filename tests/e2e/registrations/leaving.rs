@@ -1,22 +1,20 @@
 //! Registrations come when somebody serves them, come back when they were deleted, and go with the webhook: with its
 //! Deployment, with its namespace, in whatever order it is taken away.
 
-use std::io::ErrorKind;
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::Value;
 use smartops_tests::audit::Write;
 use smartops_tests::cluster::Cluster;
 use smartops_tests::install;
 use smartops_tests::kubectl::Outcome;
-use smartops_tests::places;
-use smartops_tests::process::{self, Launch};
-use smartops_tests::programs::{Program, endpoints};
+use smartops_tests::process;
+use smartops_tests::programs::Program;
 use smartops_tests::sample;
 use smartops_tests::wait::{Seen, eventually};
 
+use super::behind::{address, deployment, launch_by_service, service, slice};
 use super::{OURS, REGISTRATIONS, SECONDS, VALIDATING, entries};
 use crate::support::{Namespace, bare, own};
 
@@ -135,79 +133,6 @@ fn with_its_namespace_everything_of_smartops_goes_and_people_write_on() -> Resul
     cluster.stop()
 }
 
-/// A loopback address of this test's own, at which the Service's port is free; `None`, and said, where only root may
-/// listen on that port. Real nodes have the same tests with pods behind the Service.
-#[expect(clippy::print_stderr, reason = "whoever runs the tests is to know what was not tried")]
-fn address(test: u8) -> Result<Option<String>> {
-    let [.., high, low] = std::process::id().to_be_bytes();
-    let address = format!("127.{}.{high}.{low}", 100 + test);
-    match TcpListener::bind((address.as_str(), 443)) {
-        Ok(_) => Ok(Some(address)),
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            eprintln!("SKIPPED: only root may listen on port 443 here");
-            Ok(None)
-        }
-        Err(error) => Err(error).with_context(|| format!("cannot listen on {address}:443")),
-    }
-}
-
-/// The Service of the webhook. No pod runs, so the API server is led by name to where the webhook listens.
-fn service(address: &str) -> Value {
-    json!({
-        "apiVersion": "v1", "kind": "Service",
-        "metadata": {"namespace": "smartops-system", "name": "smartops-webhook"},
-        "spec": {"type": "ExternalName", "externalName": address},
-    })
-}
-
-/// A webhook that is reached by its Service, as far as the API server's objects tell.
-fn launch_by_service(cluster: &Cluster, address: &str) -> Result<()> {
-    let endpoints = endpoints(cluster)?;
-    let arguments = vec![
-        format!("--kubeconfig={}", cluster.state.kubeconfig("webhook").display()),
-        format!("--listen-address={address}:443"),
-        format!("--health-address=127.0.0.1:{}", endpoints.webhook_health_port),
-    ];
-    let environment = vec![("SMARTOPS_DRAIN_SECONDS".to_owned(), "1".to_owned())];
-    let program = places::program("smartops-webhook")?;
-    process::start(cluster.dir(), &Launch { name: "webhook", program, arguments, environment })?;
-    Program::Webhook.wait_ready(cluster)
-}
-
-/// The Deployment by which the webhook tells that it is to stay. No pod of it starts.
-fn deployment() -> Value {
-    let container = json!({
-        "name": "webhook", "image": "registry.smartops.dev/webhook:1",
-        "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
-    });
-    let spec = json!({
-        "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [container],
-    });
-    json!({
-        "apiVersion": "apps/v1", "kind": "Deployment",
-        "metadata": {"namespace": "smartops-system", "name": "smartops-webhook"},
-        "spec": {
-            "replicas": 0,
-            "selector": {"matchLabels": {"app": "webhook"}},
-            "template": {"metadata": {"labels": {"app": "webhook"}}, "spec": spec},
-        },
-    })
-}
-
-/// What says that the API server reaches one behind the Service, or does not.
-fn slice(is_ready: bool) -> Value {
-    json!({
-        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-        "metadata": {
-            "namespace": "smartops-system", "name": "smartops-webhook-1",
-            "labels": {"kubernetes.io/service-name": "smartops-webhook"},
-        },
-        "endpoints": [{"addresses": ["10.123.0.1"], "conditions": {"ready": is_ready}}],
-        "ports": [{"name": "https", "port": 8443, "protocol": "TCP"}],
-    })
-}
-
 #[test]
 fn behind_its_service_nothing_is_filled_before_it_is_reached_nor_left_when_the_deployment_goes()
 -> Result<()> {
@@ -251,7 +176,7 @@ fn behind_its_service_nothing_is_filled_before_it_is_reached_nor_left_when_the_d
     cluster.stop()
 }
 
-fn all_filled(cluster: &Cluster) -> Result<()> {
+pub(super) fn all_filled(cluster: &Cluster) -> Result<()> {
     eventually(SECONDS, "everything is filled", || {
         let missing = install::unfilled(&cluster.kubectl("admin").get(&[REGISTRATIONS])?);
         Ok(Seen::when(missing.is_empty(), format!("{missing:?}")))

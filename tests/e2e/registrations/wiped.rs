@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use serde_json::{Value, json};
 use smartops_tests::cluster::Cluster;
 use smartops_tests::install;
@@ -111,6 +111,27 @@ fn wipe(
     Ok(Wiping { what: what.to_owned(), back: back.duration_since(wiped), unjudged: last, probes })
 }
 
+/// Empties all six within the time one takes.
+fn empty_all(cluster: &Cluster) -> Result<()> {
+    let empty = json!([{"op": "replace", "path": "/webhooks", "value": []}]).to_string();
+    std::thread::scope(|scope| {
+        let each =
+            [VALIDATING, MUTATING].into_iter().flat_map(|kind| NAMES.map(|name| (kind, name)));
+        let patches: Vec<_> = each
+            .map(|(kind, name)| {
+                let empty = &empty;
+                scope.spawn(move || {
+                    let arguments = ["patch", kind, name, "--type=json", "-p", empty];
+                    cluster.kubectl("admin").run(&arguments)?.ok().map(drop)
+                })
+            })
+            .collect();
+        patches
+            .into_iter()
+            .try_for_each(|patch| patch.join().map_err(|_| anyhow!("a patch panicked"))?)
+    })
+}
+
 #[test]
 fn what_is_wiped_or_applied_empty_once_more_is_back_before_many_a_write_notices() -> Result<()> {
     let cluster = own("wiped")?;
@@ -157,6 +178,9 @@ fn what_is_wiped_or_applied_empty_once_more_is_back_before_many_a_write_notices(
                 admin.run_with(arguments, Some(&shipped))?.ok().map(drop)
             })?);
         }
+        wipings.push(wipe(&cluster, probes, "the entries of all six at once", || {
+            empty_all(&cluster)
+        })?);
         Ok(wipings)
     })?;
     let report = Path::new(env!("CARGO_TARGET_TMPDIR")).join("registrations_wiped.txt");
