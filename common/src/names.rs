@@ -51,6 +51,12 @@ pub const OWN_REGISTRATION: &str = "smartops-own";
 pub const REGISTRATIONS: [&str; 3] =
     [AUTOMATION_REGISTRATION, PEOPLE_REGISTRATION, OWN_REGISTRATION];
 
+/// Whether the registrations of this name, of both kinds, have entries whatever the policies ask for: automation may do
+/// only what is named, and SmartOps' own kinds are always checked. What people's hold hangs on the policies.
+pub fn is_never_empty(registration: &str) -> bool {
+    [AUTOMATION_REGISTRATION, OWN_REGISTRATION].contains(&registration)
+}
+
 /// The label, with the value `smartops`, of every object of an installation.
 pub const PART_OF: &str = "app.kubernetes.io/part-of";
 
@@ -171,6 +177,13 @@ fn is_ours(username: &str, account: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn peoples_registration_alone_may_be_empty() {
+        let always: Vec<_> =
+            REGISTRATIONS.into_iter().filter(|name| is_never_empty(name)).collect();
+        assert_eq!(always, [AUTOMATION_REGISTRATION, OWN_REGISTRATION]);
+    }
 
     #[test]
     fn the_programs_are_known_and_their_namesakes_are_not() {

@@ -13,7 +13,6 @@ use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration, WebhookClientConfig,
 };
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::ListParams;
 use kube::{Api, Client};
 use rustls::pki_types::{CertificateDer, ServerName};
 use smartops_common::names;
@@ -82,8 +81,47 @@ impl Way {
     }
 }
 
-/// A registration: what it is called, and its ways without repetition.
-type Found = (String, Vec<Way>);
+/// A registration that should stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Found {
+    /// Its kind and name.
+    key: String,
+    /// Whether it has entries whatever the policies ask for.
+    is_never_empty: bool,
+    /// Its ways without repetition; none where it does not stand.
+    ways: Option<Vec<Way>>,
+}
+
+impl Found {
+    fn new<'a>(
+        kind: &str,
+        name: &str,
+        entries: Option<impl Iterator<Item = &'a WebhookClientConfig>>,
+    ) -> Self {
+        let ways = entries.map(|entries| {
+            let mut ways: Vec<Way> = entries.map(Way::of).collect();
+            ways.sort_unstable();
+            ways.dedup();
+            ways
+        });
+        let (key, is_never_empty) = (format!("{kind} {name}"), names::is_never_empty(name));
+        Self { key, is_never_empty, ways }
+    }
+
+    /// What holds of it before any of its ways is tried: a fault, or that there is nothing to try.
+    fn told(&self) -> Option<Result<&'static str, &'static str>> {
+        match self.ways.as_deref() {
+            None => Some(Err(
+                "MISSING: nothing is asked through it. The webhook's leader writes it once it serves",
+            )),
+            Some([]) if self.is_never_empty => Some(Err(
+                "EMPTY: nothing is asked through it. The webhook's leader fills it once it serves and was seen to be reached",
+            )),
+            Some([]) => Some(Ok("has no entries, since no policy asks for any")),
+            Some(_) => None,
+        }
+    }
+}
 
 /// Checks every registration; whether all of them trust what is served.
 pub(super) async fn run(args: &CheckArgs, out: &mut impl Write) -> anyhow::Result<bool> {
@@ -94,11 +132,14 @@ pub(super) async fn run(args: &CheckArgs, out: &mut impl Write) -> anyhow::Resul
     let stored = stored.foreign().map(|kept| kept.chain);
     let mut known = BTreeMap::new();
     let mut is_fine = true;
-    for (name, ways) in &found {
-        if ways.is_empty() {
-            writeln!(out, "{name}: has no entries: nothing is asked through it")?;
+    for registration in &found {
+        let name = &registration.key;
+        if let Some(told) = registration.told() {
+            is_fine &= told.is_ok();
+            let (Ok(told) | Err(told)) = told;
+            writeln!(out, "{name}: {told}")?;
         }
-        for way in ways {
+        for way in registration.ways.iter().flatten() {
             if !known.contains_key(way) {
                 known.insert(way.clone(), verdict(way, &args.secret, &stored, Clock.now()).await);
             }
@@ -112,36 +153,26 @@ pub(super) async fn run(args: &CheckArgs, out: &mut impl Write) -> anyhow::Resul
             }
         }
     }
-    if found.iter().all(|(_, ways)| ways.is_empty()) {
-        is_fine = false;
-        writeln!(
-            out,
-            "no registration of SmartOps has an entry: nothing is guarded. The webhook's leader writes them once it serves"
-        )?;
-    }
     Ok(is_fine)
 }
 
+/// All there should be, by name: one that lost its label guards nothing less.
 async fn registrations(client: &Client) -> anyhow::Result<Vec<Found>> {
-    let params = ListParams::default().labels(&format!("{}=smartops", names::PART_OF));
     let validating: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
     let mutating: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
-    let validating = deadline("listing registrations", CALL, validating.list(&params)).await?;
-    let mutating = deadline("listing registrations", CALL, mutating.list(&params)).await?;
-    let found = |kind: &str, name: Option<String>, mut ways: Vec<Way>| {
-        ways.sort_unstable();
-        ways.dedup();
-        (format!("{kind} {}", name.unwrap_or_default()), ways)
-    };
-    let validating = validating.items.into_iter().map(|c| {
-        let ways = c.webhooks.iter().flatten().map(|w| Way::of(&w.client_config)).collect();
-        found("ValidatingWebhookConfiguration", c.metadata.name, ways)
-    });
-    let mutating = mutating.items.into_iter().map(|c| {
-        let ways = c.webhooks.iter().flatten().map(|w| Way::of(&w.client_config)).collect();
-        found("MutatingWebhookConfiguration", c.metadata.name, ways)
-    });
-    Ok(validating.chain(mutating).collect())
+    let what = "reading a registration";
+    let mut all = Vec::new();
+    for name in names::REGISTRATIONS {
+        let stands = deadline(what, CALL, validating.get_opt(name)).await?;
+        let entries = stands.as_ref().map(|c| c.webhooks.iter().flatten());
+        let entries = entries.map(|entries| entries.map(|entry| &entry.client_config));
+        all.push(Found::new("ValidatingWebhookConfiguration", name, entries));
+        let stands = deadline(what, CALL, mutating.get_opt(name)).await?;
+        let entries = stands.as_ref().map(|c| c.webhooks.iter().flatten());
+        let entries = entries.map(|entries| entries.map(|entry| &entry.client_config));
+        all.push(Found::new("MutatingWebhookConfiguration", name, entries));
+    }
+    Ok(all)
 }
 
 /// What is trusted on this way, as a sentence; or what is not.
@@ -161,7 +192,7 @@ async fn verdict(
         Goal::Url { host, port } => {
             let shown = dial(host, *port, authorities).await.map_err(|why| format!("{why:#}"))?;
             let until = until(&shown)?;
-            Ok(format!("trusts what https://{host}:{port} serves until {until}"))
+            Ok(format!("trusts what {} serves until {until}", place(host, *port)))
         }
         Goal::Service(name) => {
             let chain = stored.as_ref().map_err(|why| format!("the Secret {secret:?}: {why}"))?;
@@ -196,6 +227,15 @@ fn until(certificate: &CertificateDer<'_>) -> Result<Timestamp, String> {
     inspect::read(certificate).map(|read| read.validity.until)
 }
 
+/// A place as a URL.
+fn place(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("https://[{host}]:{port}")
+    } else {
+        format!("https://{host}:{port}")
+    }
+}
+
 /// The leaf shown to whoever trusts these CAs and no others.
 async fn dial(
     host: &str,
@@ -208,10 +248,9 @@ async fn dial(
         let stream = TcpStream::connect((host, port)).await?;
         connector.connect(name, stream).await
     };
-    let place = || format!("https://{host}:{port}");
-    let shaken =
-        timeout(CALL, shake).await.with_context(|| format!("{} does not answer", place()))?;
-    let stream = shaken.with_context(place)?;
+    let place = place(host, port);
+    let shaken = timeout(CALL, shake).await.with_context(|| format!("{place} does not answer"))?;
+    let stream = shaken.context(place)?;
     let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     Ok(shown.context("no certificate was shown")?.clone().into_owned())
 }
@@ -249,6 +288,27 @@ mod tests {
     }
 
     #[test]
+    fn a_registration_that_is_gone_is_a_fault_and_an_empty_one_unless_it_may_be() {
+        let way = by_service("");
+        for (name, entries, told) in [
+            (names::AUTOMATION_REGISTRATION, None, Some(false)),
+            (names::AUTOMATION_REGISTRATION, Some(vec![]), Some(false)),
+            (names::AUTOMATION_REGISTRATION, Some(vec![&way]), None),
+            (names::OWN_REGISTRATION, None, Some(false)),
+            (names::OWN_REGISTRATION, Some(vec![]), Some(false)),
+            (names::PEOPLE_REGISTRATION, None, Some(false)),
+            (names::PEOPLE_REGISTRATION, Some(vec![]), Some(true)),
+            (names::PEOPLE_REGISTRATION, Some(vec![&way, &way]), None),
+        ] {
+            let count = entries.as_ref().map(Vec::len);
+            let found = Found::new("Kind", name, entries.map(Vec::into_iter));
+            assert_eq!(found.told().map(|told| told.is_ok()), told, "{name} {count:?}");
+            // What is trusted is tried once a way, however many entries take it.
+            assert_eq!(found.ways.map(|ways| ways.len()), count.map(|count| count.min(1)));
+        }
+    }
+
+    #[test]
     fn every_way_of_a_registration_is_read() {
         let by = |url: &str| {
             let config = WebhookClientConfig { url: Some(url.into()), ..by_service("") };
@@ -257,6 +317,8 @@ mod tests {
         let url = |host: &str, port| Goal::Url { host: host.to_owned(), port };
         assert_eq!(by("https://127.0.0.1:9443/validate"), url("127.0.0.1", 9443));
         assert_eq!(by("https://[::1]/validate"), url("::1", 443));
+        assert_eq!(place("::1", 443), "https://[::1]:443");
+        assert_eq!(place("web.example", 443), "https://web.example:443");
         assert!(matches!(by("/validate"), Goal::Unreadable(_)));
         assert_eq!(Way::of(&by_service("")).goal, Goal::Service(NAME.into()));
     }

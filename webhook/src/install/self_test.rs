@@ -96,14 +96,12 @@ async fn look(client: &Client, term: Term, args: &SelfTestArgs) -> Result<Vec<Fi
 }
 
 async fn registrations(client: &Client, term: Term) -> Result<Vec<Registration>, Error> {
-    let (automation, people, own) =
-        (names::AUTOMATION_REGISTRATION, names::PEOPLE_REGISTRATION, names::OWN_REGISTRATION);
     let validating: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
     let mutating: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
     let mut found = Vec::new();
     let what = "reading a registration";
-    // What people's hold, and whether anything is clamped, hangs on the policies.
-    for (name, is_never_empty) in [(automation, true), (people, false), (own, true)] {
+    for name in names::REGISTRATIONS {
+        let is_never_empty = names::is_never_empty(name);
         let stands = deadline(what, term.call(), validating.get_opt(name)).await?;
         let entries = stands.map(|stands| {
             stands.webhooks.iter().flatten().map(|entry| trusts(&entry.client_config)).collect()
