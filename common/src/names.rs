@@ -102,6 +102,8 @@ pub const CONTROLLER_CERTIFICATE_SECRET: &str = "smartops-orchestrator-certifica
 pub const CERTIFICATE_SECRET_TYPE: &str = "kubernetes.io/tls";
 /// Annotation of a Secret that names the ServiceAccount whose token the control plane is to put into it.
 pub const TOKEN_OF: &str = "kubernetes.io/service-account.name";
+/// The controller's Deployment, in [`SYSTEM_NAMESPACE`].
+pub const CONTROLLER_DEPLOYMENT: &str = "smartops-controller";
 /// The controller's Service, in [`SYSTEM_NAMESPACE`].
 pub const CONTROLLER_SERVICE: &str = "smartops-orchestrator";
 

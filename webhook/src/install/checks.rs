@@ -1,5 +1,6 @@
 //! What a self-test looks at, and the sentence each finding makes. Pure; who asks is `self_test`'s.
 
+use smartops_common::names;
 use smartops_process::client::Error;
 
 use super::answers::Judged;
@@ -104,8 +105,10 @@ pub(super) fn controller(answer: Result<String, Error>, by: &str) -> Finding {
     let told = match answer {
         Ok(_) => Ok(format!("ready, asked by {by}")),
         Err(error) => Err(format!(
-            "it does not say that it is ready, asked by {by}: {error}; look at the pods of the Deployment \
-             smartops-orchestrator in smartops-system, and at their log"
+            "it does not say that it is ready, asked by {by}: {error}; look at the pods of the Deployment {} in {}, and at \
+             their log",
+            names::CONTROLLER_DEPLOYMENT,
+            names::SYSTEM_NAMESPACE
         )),
     };
     Finding { what: "controller", told }
@@ -189,6 +192,9 @@ mod tests {
         assert!(controller(Ok("ready".to_owned()), "a").told.is_ok());
         let dead = controller(Err(answered(503, "ServiceUnavailable", "no endpoints")), "a");
         let told = dead.told.unwrap_err();
-        assert!(told.contains("no endpoints") && told.contains("smartops-orchestrator"), "{told}");
+        assert!(
+            told.contains("no endpoints") && told.contains("Deployment smartops-controller"),
+            "{told}"
+        );
     }
 }
