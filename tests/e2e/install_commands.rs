@@ -5,7 +5,10 @@ mod crds;
 mod removal;
 mod self_test;
 
-use std::process::Command;
+use std::fs;
+use std::net::TcpListener;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -13,10 +16,13 @@ use smartops_tests::cluster::Cluster;
 use smartops_tests::components::Helm;
 use smartops_tests::helm::Runner;
 use smartops_tests::identities::{self, Right};
+use smartops_tests::wait::{Seen, eventually};
 use smartops_tests::{chart, places, sample};
 
 use crate::support::bare;
 
+/// How long what takes no time may take.
+const SOON: Duration = Duration::from_secs(30);
 const REGISTRATIONS: [&str; 3] = ["smartops-automation", "smartops-people", "smartops-own"];
 
 /// What a command said, and how it ended.
@@ -27,6 +33,14 @@ struct Ran {
 }
 
 impl Ran {
+    fn of(output: &Output) -> Result<Self> {
+        Ok(Self {
+            code: output.status.code().context("it was killed")?,
+            output: String::from_utf8_lossy(&output.stdout).into_owned(),
+            errors: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
     fn text(&self) -> String {
         format!("exit code {}\n{}{}", self.code, self.output, self.errors)
     }
@@ -50,11 +64,7 @@ fn run(cluster: &Cluster, actor: &str, arguments: &[&str]) -> Result<Ran> {
         .arg(cluster.state.kubeconfig(actor))
         .output()
         .context("cannot start smartops-webhook")?;
-    Ok(Ran {
-        code: output.status.code().context("it was killed")?,
-        output: String::from_utf8_lossy(&output.stdout).into_owned(),
-        errors: String::from_utf8_lossy(&output.stderr).into_owned(),
-    })
+    Ran::of(&output)
 }
 
 /// What the chart runs once, and its ServiceAccount, which is made with the rights that the chart gives it.
@@ -134,4 +144,47 @@ fn whoever_lacks_a_right_is_told_which_and_that_nothing_is_known_to_be_gone() ->
     run(&cluster, "nobody", &["self-test", "--timeout-seconds=1"])?
         .ends(1, &["cannot get resource \"validatingwebhookconfigurations\""])?;
     cluster.stop()
+}
+
+#[test]
+fn a_command_that_is_asked_to_stop_ends_at_once_and_says_what_is_left() -> Result<()> {
+    for command in ["apply-crds", "remove-registrations", "self-test"] {
+        for signal in ["TERM", "INT"] {
+            stopped(command, signal).with_context(|| format!("{command}, {signal}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Sends a signal to a subcommand that waits for an API server which takes calls and answers none.
+fn stopped(command: &str, signal: &str) -> Result<()> {
+    let silent = TcpListener::bind("127.0.0.1:0")?;
+    silent.set_nonblocking(true)?;
+    let address = silent.local_addr()?;
+    let kubeconfig = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "a",
+        "clusters": [{"name": "a", "cluster": {"server": format!("http://{address}")}}],
+        "users": [{"name": "a", "user": {}}],
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+    });
+    let file = std::env::temp_dir().join(format!("smartops-stopped-{}", address.port()));
+    fs::write(&file, kubeconfig.to_string())?;
+    let child = Command::new(places::program("smartops-webhook")?)
+        .args([command, "--timeout-seconds=120", "--kubeconfig"])
+        .arg(&file)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let _called = eventually(SOON, "it calls the API server", || {
+        let called = silent.accept();
+        Ok(called.map_or_else(|error| Seen::NotYet(error.to_string()), Seen::Done))
+    })?;
+    let kill = format!("kill -s {signal} {}", child.id());
+    ensure!(Command::new("/bin/sh").args(["-c", &kill]).status()?.success(), "{kill}");
+    let asked = Instant::now();
+    let ran = Ran::of(&child.wait_with_output()?)?;
+    let told = format!("stopped by SIG{signal} before it was done");
+    ran.ends(1, &[&told])?;
+    ensure!(asked.elapsed() < SOON, "it took its time");
+    Ok(fs::remove_file(file)?)
 }

@@ -71,26 +71,18 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// Carries one out. What was done is written to `output`, what is wrong to `errors`. The exit code is 0 when it was done
-/// and 1 when something is wrong.
+/// Carries one out, unless `stop` comes first, which names why. What was done is written to `output`, what is wrong to
+/// `errors`. The exit code is 0 when it was done and 1 when something is wrong.
 pub async fn run(
     task: Task<'_>,
+    stop: impl Future<Output = &'static str>,
     output: &mut dyn Write,
     errors: &mut dyn Write,
 ) -> io::Result<ExitCode> {
-    let done = match task {
-        Task::ApplyCrds(args) => match begin(args).await {
-            Ok((client, term)) => crds::apply(&client, term, output).await,
-            Err(fault) => Err(fault),
-        },
-        Task::RemoveRegistrations(args) => match begin(args).await {
-            Ok((client, term)) => removal::remove(&client, term, output).await,
-            Err(fault) => Err(fault),
-        },
-        Task::SelfTest(args) => match begin(&args.common).await {
-            Ok((client, term)) => self_test::test(&client, term, args, output).await,
-            Err(fault) => Err(fault),
-        },
+    let done = tokio::select! {
+        biased;
+        done = carry_out(task, output) => done,
+        why = stop => Err(stopped(why)),
     };
     output.flush()?;
     let Err(Fault(sentences)) = done else { return Ok(ExitCode::SUCCESS) };
@@ -98,6 +90,31 @@ pub async fn run(
         writeln!(errors, "{sentence}")?;
     }
     Ok(ExitCode::FAILURE)
+}
+
+async fn carry_out(task: Task<'_>, output: &mut dyn Write) -> Result<(), Fault> {
+    match task {
+        Task::ApplyCrds(args) => {
+            let (client, term) = begin(args).await?;
+            crds::apply(&client, term, output).await
+        }
+        Task::RemoveRegistrations(args) => {
+            let (client, term) = begin(args).await?;
+            removal::remove(&client, term, output).await
+        }
+        Task::SelfTest(args) => {
+            let (client, term) = begin(&args.common).await?;
+            self_test::test(&client, term, args, output).await
+        }
+    }
+}
+
+/// That it was stopped on its way.
+fn stopped(why: &str) -> Fault {
+    format!(
+        "stopped by {why} before it was done: what it did so far stays as it is; run it again, which does what is left"
+    )
+    .into()
 }
 
 async fn begin(args: &InstallArgs) -> Result<(Client, Term), Fault> {
@@ -141,5 +158,50 @@ impl Term {
             tokio::time::sleep(PAUSE.min(self.left())).await;
         }
         is_left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use serde_json::json;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// What became of bringing up the kinds at this address, and what was said of it.
+    async fn ended(port: u16, stop: impl Future<Output = &'static str>) -> (ExitCode, String) {
+        let file = format!("smartops-install-{}-{port}", std::process::id());
+        let file = std::env::temp_dir().join(file);
+        let kubeconfig = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "a",
+            "clusters": [{"name": "a", "cluster": {"server": format!("http://127.0.0.1:{port}")}}],
+            "users": [{"name": "a", "user": {}}],
+            "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+        });
+        std::fs::write(&file, kubeconfig.to_string()).unwrap();
+        let args = InstallArgs { kubeconfig: Some(file.clone()), timeout_seconds: 1 };
+        let (mut output, mut errors) = (Vec::new(), Vec::new());
+        let code = run(Task::ApplyCrds(&args), stop, &mut output, &mut errors).await.unwrap();
+        std::fs::remove_file(file).unwrap();
+        (code, String::from_utf8(errors).unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_is_stopped_on_its_way_says_so_and_what_fails_by_itself_says_why() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let asked = async {
+            let _kept = silent.accept().await.unwrap();
+            "SIGTERM"
+        };
+        let (code, errors) = ended(port, asked).await;
+        assert_eq!(code, ExitCode::FAILURE);
+        assert!(errors.starts_with("stopped by SIGTERM before it was done"), "{errors}");
+        drop(silent);
+        let (code, errors) = ended(port, pending()).await;
+        assert_eq!(code, ExitCode::FAILURE);
+        assert!(!errors.is_empty() && !errors.contains("stopped by"), "{errors}");
     }
 }

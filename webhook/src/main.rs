@@ -4,6 +4,7 @@ use std::io::{stderr, stdout};
 use std::process::ExitCode;
 
 use clap::Parser;
+use smartops_process::signals::Signals;
 use smartops_process::telemetry;
 use smartops_webhook::args::{Args, Cli, Command};
 use smartops_webhook::install::{self, Task};
@@ -23,9 +24,15 @@ fn main() -> anyhow::Result<ExitCode> {
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn once(task: Task<'_>) -> anyhow::Result<ExitCode> {
-    Ok(install::run(task, &mut stdout().lock(), &mut stderr().lock()).await?)
+fn once(task: Task<'_>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let code = runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        install::run(task, signals.next(), &mut stdout().lock(), &mut stderr().lock()).await
+    });
+    // A name that is being looked up keeps nobody waiting.
+    runtime.shutdown_background();
+    Ok(code?)
 }
 
 #[tokio::main]
