@@ -2,7 +2,7 @@
 //! certificate is served there. Observed from outside, as a caller would. What follows from it is the certificate
 //! keeper's and the registrar's.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,21 +102,33 @@ impl Places for Doors {
 impl Place {
     /// Whether the leaf served here is one the connector trusts.
     async fn shows(&self, connector: &TlsConnector) -> Serving {
-        let Self { host, port, name } = self;
-        let Ok(name) = ServerName::try_from(name.clone()) else {
-            return Serving::Unknown(format!("{name:?} is no name a certificate can be for"));
+        let Ok(name) = ServerName::try_from(self.name.clone()) else {
+            return Serving::Unknown(format!(
+                "{:?} is no name a certificate can be for",
+                self.name
+            ));
         };
         let shake = async {
-            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
             connector.connect(name, stream).await.map(drop)
         };
         match tokio::time::timeout(DIAL, shake).await {
             Ok(Ok(())) => Serving::Yes,
             Ok(Err(error)) if is_distrust(&error) => {
-                Serving::No(format!("{host}:{port} serves another certificate: {error}"))
+                Serving::No(format!("{self} serves another certificate: {error}"))
             }
-            Ok(Err(error)) => Serving::Unknown(format!("{host}:{port}: {error}")),
-            Err(_) => Serving::Unknown(format!("{host}:{port} did not answer within {DIAL:?}")),
+            Ok(Err(error)) => Serving::Unknown(format!("{self}: {error}")),
+            Err(_) => Serving::Unknown(format!("{self} did not answer within {DIAL:?}")),
+        }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { host, port, .. } = self;
+        match host.parse::<IpAddr>() {
+            Ok(address) => SocketAddr::new(address, *port).fmt(f),
+            Err(_) => write!(f, "{host}:{port}"),
         }
     }
 }
@@ -204,13 +216,15 @@ mod tests {
 
     #[test]
     fn a_url_names_one_place_and_the_name_its_certificate_is_for() {
-        for (url, host, port) in [
-            ("https://127.0.0.1:8443", "127.0.0.1", 8443),
-            ("https://hooks.example/", "hooks.example", 443),
-            ("https://[::1]:8443/a", "::1", 8443),
+        for (url, host, port, shown) in [
+            ("https://127.0.0.1:8443", "127.0.0.1", 8443, "127.0.0.1:8443"),
+            ("https://hooks.example/", "hooks.example", 443, "hooks.example:443"),
+            ("https://[::1]:8443/a", "::1", 8443, "[::1]:8443"),
         ] {
             let (host, name) = (host.to_owned(), host.to_owned());
-            assert_eq!(place_of(url), Ok(Place { host, port, name }), "{url}");
+            let place = Place { host, port, name };
+            assert_eq!(place.to_string(), shown);
+            assert_eq!(place_of(url), Ok(place), "{url}");
         }
         assert!(place_of("/a").is_err());
     }
@@ -241,6 +255,18 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_of_a_cluster_of_ipv6_is_a_place_and_told_in_brackets() {
+        let slice = json!({
+            "addressType": "IPv6", "endpoints": [{"addresses": ["fd00:10:244::7"], "conditions": {}}],
+            "ports": [{"name": "https", "port": 8443}],
+        });
+        let places = served(&[serde_json::from_value(slice).unwrap()]);
+        let [place] = places.as_slice() else { panic!("{places:?}") };
+        assert_eq!((place.host.as_str(), place.port), ("fd00:10:244::7", 8443));
+        assert_eq!(place.to_string(), "[fd00:10:244::7]:8443");
+    }
+
+    #[test]
     fn one_place_that_serves_something_else_decides_and_one_unknown_leaves_it_open() {
         let (no, unknown) = (Serving::No("a".into()), Serving::Unknown("b".into()));
         assert_eq!(verdict(vec![Serving::Yes, Serving::Yes]), Serving::Yes);
@@ -250,13 +276,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_shows_whether_its_leaf_is_under_that_authority() {
-        let (names, now) = (Names::new(["127.0.0.1"]).unwrap(), Clock.now());
+        shown_at("127.0.0.1").await;
+        // A machine without IPv6 has no such place.
+        if std::net::TcpListener::bind("[::1]:0").is_ok() {
+            shown_at("::1").await;
+        }
+    }
+
+    async fn shown_at(host: &str) {
+        let (names, now) = (Names::new([host]).unwrap(), Clock.now());
         let issue = || issue::all(&names, Lifetimes::default(), now).unwrap();
         let (served, other) = (issue(), issue());
         let resolver = Resolver::new();
         resolver.present_chain(served.certificate.as_bytes(), served.key.as_bytes()).unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(resolver.server_config().unwrap()));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind((host, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {
             loop {
@@ -264,14 +298,14 @@ mod tests {
                 let _ended = acceptor.accept(stream).await;
             }
         });
-        let place = |port| Place { host: "127.0.0.1".into(), port, name: "127.0.0.1".into() };
+        let place = |port| Place { host: host.into(), port, name: host.into() };
         let shows =
             async |port, authority: &str| place(port).shows(&trusting(authority).unwrap()).await;
         assert_eq!(shows(port, &served.authority).await, Serving::Yes);
         assert!(matches!(shows(port, &other.authority).await, Serving::No(_)));
         let both = format!("{}{}", other.authority, served.authority);
         assert!(matches!(shows(port, &both).await, Serving::No(_)), "the first alone counts");
-        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        let closed = TcpListener::bind((host, 0)).await.unwrap().local_addr().unwrap().port();
         assert!(matches!(shows(closed, &served.authority).await, Serving::Unknown(_)));
     }
 }
