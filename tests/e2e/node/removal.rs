@@ -1,9 +1,11 @@
 //! The ways out, in the right order and in wrong ones: afterwards writes pass, and nothing waits for somebody who is gone.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
+use smartops_tests::places;
 use smartops_tests::wait::{Seen, eventually};
 
 use super::report;
@@ -21,9 +23,10 @@ const REGISTRATIONS: &str = "validatingwebhookconfigurations,mutatingwebhookconf
 const IN_NAMESPACE: &str = "all,serviceaccounts,roles,rolebindings,poddisruptionbudgets,\
                             networkpolicies,configmaps,secrets,leases,jobs";
 
-/// What the programs wrote into their own namespace themselves, certificates and leases: it goes with the namespace, and a
-/// release that comes again finds its certificates.
-const OWN: [&str; 4] = [
+/// What stays in SmartOps' own namespace until that goes: the certificates and leases that the programs wrote, where a
+/// release that comes again finds them, and the pod of `helm test`, which helm never deletes.
+const OWN: [&str; 5] = [
+    "Pod/smartops-self-test",
     "Lease/smartops-orchestrator",
     "Secret/smartops-orchestrator-certificate",
     "Lease/smartops-webhook",
@@ -35,6 +38,7 @@ const OWN: [&str; 4] = [
 fn uninstall_leaves_crds_and_namespaces_and_these_go_cleanly() -> Result<()> {
     site::with(|site| {
         site.ready()?;
+        site.test()?;
         report::took("helm uninstall --wait", site.uninstall(&[])?)?;
         // At once: nobody is waited for.
         assert_eq!(site.try_replicas(99)?, "");
@@ -82,10 +86,12 @@ fn a_namespace_deleted_first_takes_its_registrations_with_it() -> Result<()> {
         report::took("kubectl delete namespace smartops-system", begun.elapsed())?;
         wait_open(site, "  writes pass after", begun)?;
         no_finalizers(site)?;
-        // helm kept its record there, so what is left of the release is taken away by hand, as docs/uninstall.md says.
-        let arguments =
-            ["delete", CLUSTER_KINDS, "-l", "app.kubernetes.io/part-of=smartops", "--timeout=30s"];
-        site.admin().run(&arguments)?.ok()?;
+        // helm kept its record there, so what is left of the release is taken away by hand.
+        for line in by_hand()? {
+            site.admin().run(&line.split(' ').collect::<Vec<_>>())?.ok()?;
+        }
+        let left = ours(site, IN_NAMESPACE, Some(TARGET))?;
+        assert_eq!(left, Vec::<String>::new());
         let left = ours(site, CLUSTER_WIDE, None)?;
         assert_eq!(left, Vec::<String>::new());
         Ok(())
@@ -96,15 +102,20 @@ fn a_namespace_deleted_first_takes_its_registrations_with_it() -> Result<()> {
 #[ignore = "needs real nodes: cargo xtask test --node"]
 fn a_release_of_images_nobody_has_stops_no_write_and_goes_without_its_hook() -> Result<()> {
     site::with(|site| {
-        // Once with the right images, so that there is a namespace to write in.
+        // Once with the right images, so that there is a namespace to write in, and the CRDs are there.
         site.ready()?;
         site.uninstall(&[])?;
-        let said = site.install_in_vain()?.text();
-        eventually(LIMIT, "a pod waits for its image", || {
-            let pods = site.admin().get(&["pods", "-n", SYSTEM])?.to_string();
-            let waits = pods.contains("ErrImagePull") || pods.contains("ImagePullBackOff");
-            Ok(Seen::when(waits, format!("{said} {pods}")))
+        site.install_in_vain(&["--set", "crds.upgrade=false"])?.ok()?;
+        eventually(LIMIT, "both programs wait for their images", || {
+            let pods = site.programs()?;
+            let waiting = pods.iter().filter(|pod| {
+                let pod = pod.to_string();
+                pod.contains("ErrImagePull") || pod.contains("ImagePullBackOff")
+            });
+            Ok(Seen::when(waiting.count() == 4, format!("{pods:?}")))
         })?;
+        let registered = ours(site, REGISTRATIONS, None)?;
+        assert_eq!(registered.len(), 6, "three names, each of two kinds: {registered:?}");
         open_by_registrations(site)?;
         site.uninstall(&["--no-hooks"])?;
         open_by_registrations(site)?;
@@ -112,6 +123,23 @@ fn a_release_of_images_nobody_has_stops_no_write_and_goes_without_its_hook() -> 
         let left = ours(site, CLUSTER_WIDE, None)?;
         assert_eq!(left, Vec::<String>::new());
         Ok(())
+    })
+}
+
+#[test]
+#[ignore = "needs real nodes: cargo xtask test --node"]
+fn an_install_whose_first_job_cannot_run_stops_before_there_is_anything_to_undo() -> Result<()> {
+    site::with(|site| {
+        site.ready()?;
+        site.uninstall(&[])?;
+        let said = site.install_in_vain(&[])?;
+        assert!(!said.succeeded, "{}", said.text());
+        assert_eq!(ours(site, "deployments", Some(SYSTEM))?, Vec::<String>::new());
+        assert_eq!(ours(site, REGISTRATIONS, None)?, Vec::<String>::new());
+        open_by_registrations(site)?;
+        site.uninstall(&["--no-hooks"])?;
+        // The Job that failed is helm's to show why, and goes with the namespace.
+        delete_namespace(site, SYSTEM)
     })
 }
 
@@ -127,10 +155,21 @@ fn open_by_registrations(site: &Site) -> Result<()> {
     Ok(())
 }
 
-const CLUSTER_KINDS: &str = "clusterroles,clusterrolebindings,validatingwebhookconfigurations,\
-                             mutatingwebhookconfigurations,validatingadmissionpolicybindings,\
-                             validatingadmissionpolicies,smartopsconfigs,guardrailpolicies,\
-                             remediationpolicies";
+/// What docs/uninstall.md has people say to kubectl where the namespace went first.
+fn by_hand() -> Result<Vec<String>> {
+    let document = fs::read_to_string(places::root().join("docs/uninstall.md"))?;
+    let (_, section) = document
+        .split_once("### Where the namespace went first")
+        .context("docs/uninstall.md does not tell what to do where the namespace went first")?;
+    let block = section.split("```").nth(1).context("it shows no command")?;
+    let lines: Vec<String> = block
+        .lines()
+        .filter_map(|line| line.strip_prefix("kubectl "))
+        .map(|line| line.split('#').next().unwrap_or(line).trim().to_owned())
+        .collect();
+    ensure!(!lines.is_empty(), "it shows no kubectl command: {block}");
+    Ok(lines)
+}
 
 /// Waits until a write passes that policies forbade, and tells how long that took.
 fn wait_open(site: &Site, what: &str, begun: Instant) -> Result<()> {

@@ -131,7 +131,8 @@ fn certificates_of_a_minute_are_renewed_with_their_ca_and_fail_no_write() -> Res
         ))?;
         assert_eq!(tally.failures, []);
         assert!(seen.widest > 1, "the CAs never stood side by side: {seen:?}");
-        site.upgrade(&Site::chart(), &[])?;
+        let usual = ["certificates.lifetime=90d", "certificates.caLifetime=3650d"];
+        site.upgrade(&Site::chart(), &["--set", usual[0], "--set", usual[1]])?;
         site.wait_whole()
     })
 }
