@@ -147,7 +147,8 @@ impl Program {
             max_connections: MAX_CONNECTIONS,
         };
         let router = http::router(Arc::new(reviewer)).merge(own::router(Arc::new(checker)));
-        self.tasks.spawn_answering("webhook", listener.serve(router, options, self.shutdown.clone()));
+        self.tasks
+            .spawn_answering("webhook", listener.serve(router, options, self.shutdown.clone()));
 
         // Last: whoever asks is not to be told "ready" before all that it takes is known.
         let router = health::router("webhook", self.readiness.clone(), registry);
