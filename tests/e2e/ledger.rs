@@ -206,6 +206,8 @@ fn start_second(cluster: &Cluster, port: u16, health: u16) -> Result<()> {
             format!("--listen-address=127.0.0.1:{port}"),
             format!("--health-address=127.0.0.1:{health}"),
             "--certificate-names=127.0.0.1".into(),
+            // Nobody calls it there: once it leads, it leads calls to the first, which may be back.
+            format!("--webhook-url={}", endpoints(cluster)?.webhook_url()),
         ],
         environment: vec![("SMARTOPS_DRAIN_SECONDS".into(), "1".into())],
     };

@@ -293,6 +293,7 @@ fn a_change_of_a_policy_rules_within_a_second_in_every_replica() -> Result<()> {
             format!("--listen-address=127.0.0.1:{port}"),
             format!("--health-address=127.0.0.1:{health}"),
             "--certificate-names=127.0.0.1".to_owned(),
+            format!("--webhook-url={}", endpoints(&cluster)?.webhook_url()),
         ],
         environment: Vec::new(),
     };
