@@ -137,7 +137,7 @@ impl Registrar {
         let mut ground = self.inputs.ground.clone();
         let mut changes = self.inputs.board.changes();
         let mut backed = self.inputs.backing.stands();
-        let (mut memory, mut absences) = (Memory::default(), Absences::default());
+        let (mut memory, mut absences) = (Memory::default(), Absences::of_installed());
         loop {
             let bundle = authority.borrow_and_update().clone();
             let stays = ground.borrow_and_update().clone();

@@ -105,6 +105,10 @@ fn a_release_of_images_nobody_has_stops_no_write_and_goes_without_its_hook() -> 
         // Once with the right images, so that there is a namespace to write in, and the CRDs are there.
         site.ready()?;
         site.uninstall(&[])?;
+        eventually(LIMIT, "the pods of the release before are gone", || {
+            let pods = site.programs()?;
+            Ok(Seen::when(pods.is_empty(), format!("{} are left", pods.len())))
+        })?;
         site.install_in_vain(&["--set", "crds.upgrade=false"])?.ok()?;
         eventually(LIMIT, "both programs wait for their images", || {
             let pods = site.programs()?;
