@@ -84,6 +84,19 @@ pub struct Grant {
 }
 
 impl Grant {
+    /// Held without a role of its own.
+    const fn of(
+        account: Account,
+        scope: Scope,
+        group: &'static str,
+        resources: &'static [&'static str],
+        names: Names,
+        verbs: &'static [&'static str],
+        reason: &'static str,
+    ) -> Self {
+        Self { account, scope, role: None, group, resources, names, verbs, reason }
+    }
+
     /// In the whole cluster, for objects of any name, held without a role of its own.
     const fn everywhere(
         account: Account,
@@ -92,8 +105,7 @@ impl Grant {
         verbs: &'static [&'static str],
         reason: &'static str,
     ) -> Self {
-        let scope = Scope::Cluster;
-        Self { account, scope, role: None, group, resources, names: &[], verbs, reason }
+        Self::of(account, Scope::Cluster, group, resources, &[], verbs, reason)
     }
 }
 
@@ -130,15 +142,8 @@ pub fn grants() -> Vec<Grant> {
 
 /// What a program of several replicas keeps in SmartOps' own namespace: its leadership and its certificate, each of this name.
 fn replicated(account: Account, lease: Names, certificate: Names) -> [Grant; 4] {
-    let grant = |group, resources, names, verbs, reason| Grant {
-        account,
-        scope: Scope::SystemNamespace,
-        role: None,
-        group,
-        resources,
-        names,
-        verbs,
-        reason,
+    let grant = |group, resources, names, verbs, reason| {
+        Grant::of(account, Scope::SystemNamespace, group, resources, names, verbs, reason)
     };
     [
         grant(

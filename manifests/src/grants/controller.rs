@@ -6,15 +6,16 @@ use super::{Account, Grant, READ, Scope};
 
 /// What it reads and writes where its targets are.
 pub(super) fn on_targets() -> Vec<Grant> {
-    let grant = |group, resources, verbs, reason| Grant {
-        account: Account::Controller,
-        scope: Scope::TargetNamespaces,
-        role: None,
-        group,
-        resources,
-        names: &[],
-        verbs,
-        reason,
+    let grant = |group, resources, verbs, reason| {
+        Grant::of(
+            Account::Controller,
+            Scope::TargetNamespaces,
+            group,
+            resources,
+            &[],
+            verbs,
+            reason,
+        )
     };
     vec![
         grant(

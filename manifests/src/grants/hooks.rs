@@ -72,15 +72,8 @@ pub(super) fn removal() -> [Grant; 3] {
 
 /// What `helm test` runs holds.
 pub(super) fn self_test() -> [Grant; 4] {
-    let grant = |scope, group, resources, names, verbs, reason| Grant {
-        account: Account::SelfTest,
-        scope,
-        role: None,
-        group,
-        resources,
-        names,
-        verbs,
-        reason,
+    let grant = |scope, group, resources, names, verbs, reason| {
+        Grant::of(Account::SelfTest, scope, group, resources, names, verbs, reason)
     };
     [
         grant(

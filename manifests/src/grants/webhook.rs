@@ -7,15 +7,8 @@ use super::{Account, Grant, READ, Scope};
 /// What it judges by.
 pub(super) fn judging() -> Vec<Grant> {
     use Scope::Cluster;
-    let grant = |scope, group, resources, names, verbs, reason| Grant {
-        account: Account::Webhook,
-        scope,
-        role: None,
-        group,
-        resources,
-        names,
-        verbs,
-        reason,
+    let grant = |scope, group, resources, names, verbs, reason| {
+        Grant::of(Account::Webhook, scope, group, resources, names, verbs, reason)
     };
     vec![
         grant(
@@ -131,15 +124,8 @@ pub(super) fn approvals() -> Vec<Grant> {
 
 /// What the webhook keeps of the API server's: its registrations and their backstop.
 pub(super) fn upkeep() -> Vec<Grant> {
-    let grant = |group, resources, names, verbs, reason| Grant {
-        account: Account::Webhook,
-        scope: Scope::Cluster,
-        role: None,
-        group,
-        resources,
-        names,
-        verbs,
-        reason,
+    let grant = |group, resources, names, verbs, reason| {
+        Grant::of(Account::Webhook, Scope::Cluster, group, resources, names, verbs, reason)
     };
     vec![
         grant(
@@ -180,15 +166,8 @@ pub(super) fn upkeep() -> Vec<Grant> {
 
 /// What the webhook observes, and where it keeps it.
 pub(super) fn history() -> Vec<Grant> {
-    let grant = |scope, group, resources, verbs, reason| Grant {
-        account: Account::Webhook,
-        scope,
-        role: None,
-        group,
-        resources,
-        names: &[],
-        verbs,
-        reason,
+    let grant = |scope, group, resources, verbs, reason| {
+        Grant::of(Account::Webhook, scope, group, resources, &[], verbs, reason)
     };
     vec![
         grant(
