@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use smartops_tests::cluster::{Cluster, free_ports};
 use smartops_tests::http::Client;
-use smartops_tests::process::{self, Launch};
+use smartops_tests::process;
 use smartops_tests::programs::{Program, endpoints};
 use smartops_tests::wait::{Seen, eventually};
 use smartops_tests::{metrics, pki, places, sample};
@@ -244,18 +244,12 @@ struct Second<'a> {
 impl<'a> Second<'a> {
     fn start(cluster: &'a Cluster, flags: &[&str]) -> Result<Self> {
         let [port, health] = free_ports()?;
-        let kubeconfig = cluster.state.kubeconfig(Program::Webhook.name());
-        let mut arguments = vec![
-            format!("--kubeconfig={}", kubeconfig.display()),
+        let ports = [
             format!("--listen-address=127.0.0.1:{port}"),
             format!("--health-address=127.0.0.1:{health}"),
-            "--certificate-names=127.0.0.1".to_owned(),
-            format!("--webhook-url={}", endpoints(cluster)?.webhook_url()),
         ];
-        arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        let environment = vec![("SMARTOPS_DRAIN_SECONDS".to_owned(), "1".to_owned())];
-        let program = places::program("smartops-webhook")?;
-        process::start(cluster.dir(), &Launch { name: SECOND, program, arguments, environment })?;
+        let flags = [&[&*ports[0], &*ports[1]], flags].concat();
+        Program::Webhook.launch_as(SECOND, cluster, &flags)?;
         let second = Self { cluster, port, health };
         second.wait("/readyz", "it is ready", |answer| !answer.contains("not ready"))?;
         Ok(second)

@@ -12,8 +12,7 @@ use serde_json::{Value, json};
 use smartops_tests::cluster::{Cluster, free_ports};
 use smartops_tests::http::Client;
 use smartops_tests::kubectl::Outcome;
-use smartops_tests::places;
-use smartops_tests::process::{self, Launch, Signal};
+use smartops_tests::process::{self, Signal};
 use smartops_tests::programs::{Program, endpoints};
 use smartops_tests::sample;
 use smartops_tests::wait::{Seen, eventually};
@@ -197,21 +196,11 @@ fn time(entry: &Value) -> Result<Timestamp> {
 
 /// Starts a second replica at these ports, and waits until it is ready.
 fn start_second(cluster: &Cluster, port: u16, health: u16) -> Result<()> {
-    let kubeconfig = cluster.state.kubeconfig(Program::Webhook.name());
-    let launch = Launch {
-        name: SECOND,
-        program: places::program("smartops-webhook")?,
-        arguments: vec![
-            format!("--kubeconfig={}", kubeconfig.display()),
-            format!("--listen-address=127.0.0.1:{port}"),
-            format!("--health-address=127.0.0.1:{health}"),
-            "--certificate-names=127.0.0.1".into(),
-            // Nobody calls it there: once it leads, it leads calls to the first, which may be back.
-            format!("--webhook-url={}", endpoints(cluster)?.webhook_url()),
-        ],
-        environment: vec![("SMARTOPS_DRAIN_SECONDS".into(), "1".into())],
-    };
-    process::start(cluster.dir(), &launch)?;
+    let flags = [
+        format!("--listen-address=127.0.0.1:{port}"),
+        format!("--health-address=127.0.0.1:{health}"),
+    ];
+    Program::Webhook.launch_as(SECOND, cluster, &[&flags[0], &flags[1]])?;
     let health = Client::new(&format!("http://127.0.0.1:{health}"));
     eventually(WRITTEN, "the second replica is ready", || {
         process::check_runs(cluster.dir(), SECOND)?;

@@ -12,8 +12,8 @@ use hyper::header::{CONTENT_TYPE, HOST};
 use serde_json::{Value, json};
 use smartops_tests::cluster::{Cluster, free_ports};
 use smartops_tests::http::Client;
-use smartops_tests::process::{self, Launch};
-use smartops_tests::programs::endpoints;
+use smartops_tests::process;
+use smartops_tests::programs::{Program, endpoints};
 use smartops_tests::wait::{Seen, eventually};
 use smartops_tests::{places, sample};
 
@@ -285,19 +285,11 @@ fn a_change_of_a_policy_rules_within_a_second_in_every_replica() -> Result<()> {
     let namespace = Namespace::create(&cluster, "second")?;
     sample::roll_out(&cluster.kubectl("admin"), &namespace.name, "web", 3)?;
     let [port, health] = free_ports()?;
-    let launch = Launch {
-        name: "webhook-two",
-        program: places::program("smartops-webhook")?,
-        arguments: vec![
-            format!("--kubeconfig={}", cluster.state.kubeconfig("webhook").display()),
-            format!("--listen-address=127.0.0.1:{port}"),
-            format!("--health-address=127.0.0.1:{health}"),
-            "--certificate-names=127.0.0.1".to_owned(),
-            format!("--webhook-url={}", endpoints(&cluster)?.webhook_url()),
-        ],
-        environment: Vec::new(),
-    };
-    process::start(cluster.dir(), &launch)?;
+    let flags = [
+        format!("--listen-address=127.0.0.1:{port}"),
+        format!("--health-address=127.0.0.1:{health}"),
+    ];
+    Program::Webhook.launch_as("webhook-two", &cluster, &[&flags[0], &flags[1]])?;
     let client = Client::new(&format!("http://127.0.0.1:{health}"));
     eventually(Duration::from_secs(30), "the second replica is ready", || {
         process::check_runs(cluster.dir(), "webhook-two")?;

@@ -47,7 +47,7 @@ impl Program {
     }
 
     /// The same under another name among the cluster's processes.
-    pub(crate) fn launch_as(self, name: &str, cluster: &Cluster, flags: &[&str]) -> Result<u32> {
+    pub fn launch_as(self, name: &str, cluster: &Cluster, flags: &[&str]) -> Result<u32> {
         let mut arguments = self.arguments(cluster)?;
         let flag_name = |argument: &str| argument.split_once('=').map(|(name, _)| name.to_owned());
         arguments.retain(|own| flags.iter().all(|flag| flag_name(flag) != flag_name(own)));
